@@ -1,0 +1,7 @@
+//! Floor 0: small values that everything above speaks in. No I/O but the clock.
+
+pub mod cancel;
+pub mod digest;
+pub mod names;
+pub mod text;
+pub mod time;

@@ -1,0 +1,12 @@
+//! Key custody and disaster-recovery escrow for Databasus.
+//!
+//! The library does the work and the binary is a thin shell; `ARCHITECTURE.md` draws the
+//! house. Modules import downward only: `base` < `model` < `sealing`, `databasus`, `postgres`
+//! < `store`, `source`, `target` < `ops` < `cli`.
+
+pub mod base;
+pub mod model;
+pub mod postgres;
+pub mod sealing;
+pub mod source;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Floor 1: bytes to verified, typed values and back. No I/O.

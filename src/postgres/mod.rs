@@ -1,0 +1,1 @@
+//! Floor 2: what this tool knows of PostgreSQL: its replication protocol, its files, its server.

@@ -1,0 +1,1 @@
+//! Floor 2: the sealed payload and its signature, as streams.

@@ -1,0 +1,144 @@
+//! Floor 3: where a snapshot comes from. The source is only ever read.
+
+use std::io::Read;
+
+use crate::base::time::UtcTime;
+
+/// How a source made its copy consistent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// `BASE_BACKUP` over the replication protocol from the running server.
+    Online,
+    /// The stopped container's files.
+    Cold,
+    /// A frozen tree (a filesystem snapshot): crash-consistent.
+    Frozen,
+}
+
+/// One entry of the data directory on its way into the payload.
+pub struct SourceEntry<'a> {
+    /// Relative to the data directory, `/`-separated: `pgdata/base/1/1259`.
+    pub path: String,
+    /// Permission bits (`0o600`).
+    pub mode: u32,
+    /// What it is.
+    pub content: SourceContent<'a>,
+}
+
+/// What an entry holds.
+pub enum SourceContent<'a> {
+    /// A directory.
+    Directory,
+    /// A file of exactly `size` bytes.
+    File {
+        /// In bytes.
+        size: u64,
+        /// Its content; must yield exactly `size` bytes.
+        reader: &'a mut dyn Read,
+    },
+}
+
+/// Receives the entries of a snapshot, one after the other.
+pub trait EntrySink {
+    /// Takes one entry; an error stops the snapshot.
+    fn entry(&mut self, entry: SourceEntry<'_>) -> Result<EntryReceipt, SinkError>;
+}
+
+/// What the sink made of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryReceipt {
+    /// SHA-256 of a file's content; of nothing for a directory.
+    pub sha256: crate::base::digest::Digest,
+}
+
+/// The sink could not take an entry: the payload's own end failed, or the entry's reader did.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot seal {path}")]
+pub struct SinkError {
+    /// The entry's path.
+    pub path: String,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// The part of the manifest's `source` field that the source itself knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PgFacts {
+    /// `17.10`, or the major alone where nothing but files was there to look at.
+    pub pg_version: String,
+    /// From `pg_control`.
+    pub system_identifier: u64,
+    /// Timeline of the checkpoint the copy starts from.
+    pub timeline: u32,
+    /// Where replay starts.
+    pub start_lsn: Option<String>,
+    /// Where replay is consistent; unknown for a crash-consistent copy.
+    pub stop_lsn: Option<String>,
+    /// Whether data checksums are on.
+    pub data_checksums: bool,
+    /// When the copy began.
+    pub snapshot_at: UtcTime,
+}
+
+/// What the metadata database told about itself over SQL. Names in here are confidential: they
+/// go into the sealed index, never into the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Catalogue {
+    /// `MAX(version_id)` of the applied rows of `goose_db_version`; none where the table is missing.
+    pub schema_version: Option<i64>,
+    /// Rows of every table of schema `public`, by name.
+    pub row_counts: std::collections::BTreeMap<String, u64>,
+    /// Rows in the legacy table `secret_keys`, which must be empty: Databasus would write one of
+    /// them over `secret.key` at its next start.
+    pub legacy_secret_keys: u64,
+    /// `databases.name`, sorted.
+    pub databases: Vec<String>,
+    /// `storages.name`, sorted.
+    pub storages: Vec<String>,
+}
+
+/// A PostgreSQL data directory that can be copied consistently.
+///
+/// Calls come in the order `begin`, `catalogue`, `copy_pgdata`, `catalogue`, `copy_logical`,
+/// `finish`; `finish` comes in every case, after failures and interruptions too.
+pub trait Source {
+    /// How the copy is made consistent.
+    fn method(&self) -> Method;
+
+    /// The data directory as this host sees it: where `secret.key` lies.
+    fn data_dir(&self) -> &std::path::Path;
+
+    /// Connects, or proves that the server is stopped, and refuses what must not be
+    /// snapshotted. Returns an estimate of the size of `pgdata` in bytes.
+    fn begin(&mut self) -> Result<u64, SourceError>;
+
+    /// What the metadata database says of itself; none where no server answers.
+    fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError>;
+
+    /// Copies `pgdata`, directories before what they hold, `pgdata/backup_manifest` last where
+    /// there is one.
+    fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError>;
+
+    /// Streams a logical copy (`pg_dump -Fc`) to `consume`; false where none can be made, with
+    /// the reason left in the log.
+    fn copy_logical(
+        &mut self,
+        consume: &mut dyn FnMut(&mut dyn Read) -> Result<(), SinkError>,
+    ) -> Result<bool, SourceError>;
+
+    /// Lets go of everything taken from the source: connections, slots, a frozen tree.
+    fn finish(&mut self) -> Result<(), SourceError>;
+}
+
+/// The source could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] crate::base::cancel::Interrupted),
+    /// The payload could not take what was read.
+    #[error("the payload could not take an entry")]
+    Sink(#[from] SinkError),
+}

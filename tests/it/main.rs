@@ -1,0 +1,13 @@
+//! Every integration test, in one binary.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "tests fail by panicking, say why they skip, and document themselves by name"
+)]
+
+mod support;

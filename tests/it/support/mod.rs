@@ -1,0 +1,28 @@
+//! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
+
+use std::path::PathBuf;
+
+/// A program or folder that a test needs, named by an environment variable which `scripts/test`
+/// sets. Where it is absent the test says so and is skipped; under `ESCROW_TEST_DEMAND=1`
+/// (CI) it fails instead.
+pub fn needed(variable: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.exists());
+    if found.is_none() {
+        skip(&format!(
+            "{variable} names nothing; run ./scripts/test, which sets up what the tests need"
+        ));
+    }
+    found
+}
+
+/// Says that the running test is skipped, and why; fails it where skipping is not allowed.
+pub fn skip(why: &str) {
+    assert!(
+        std::env::var_os("ESCROW_TEST_DEMAND").is_none(),
+        "this run demands every suite: {why}"
+    );
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("SKIPPED {name}: {why}");
+}
