@@ -3,5 +3,6 @@
 pub mod cancel;
 pub mod digest;
 pub mod names;
+pub mod pipe;
 pub mod text;
 pub mod time;

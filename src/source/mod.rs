@@ -4,17 +4,7 @@ use std::io::Read;
 
 use crate::base::time::UtcTime;
 
-/// How a source made its copy consistent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// `BASE_BACKUP` over the replication protocol from the running server.
-    Online,
-    /// The stopped container's files.
-    Cold,
-    /// A frozen tree (a filesystem snapshot): crash-consistent.
-    Frozen,
-}
+pub use crate::model::method::Method;
 
 /// One entry of the data directory on its way into the payload.
 pub struct SourceEntry<'a> {
@@ -82,22 +72,7 @@ pub struct PgFacts {
     pub snapshot_at: UtcTime,
 }
 
-/// What the metadata database told about itself over SQL. Names in here are confidential: they
-/// go into the sealed index, never into the manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Catalogue {
-    /// `MAX(version_id)` of the applied rows of `goose_db_version`; none where the table is missing.
-    pub schema_version: Option<i64>,
-    /// Rows of every table of schema `public`, by name.
-    pub row_counts: std::collections::BTreeMap<String, u64>,
-    /// Rows in the legacy table `secret_keys`, which must be empty: Databasus would write one of
-    /// them over `secret.key` at its next start.
-    pub legacy_secret_keys: u64,
-    /// `databases.name`, sorted.
-    pub databases: Vec<String>,
-    /// `storages.name`, sorted.
-    pub storages: Vec<String>,
-}
+pub use crate::model::index::Catalogue;
 
 /// A PostgreSQL data directory that can be copied consistently.
 ///
