@@ -6,7 +6,9 @@
 
 pub mod base;
 pub mod model;
+pub mod ops;
 pub mod postgres;
 pub mod sealing;
 pub mod source;
 pub mod store;
+pub mod target;

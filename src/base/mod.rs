@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod digest;
+pub mod error_chain;
 pub mod names;
 pub mod pipe;
 pub mod text;

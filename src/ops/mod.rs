@@ -1,0 +1,5 @@
+//! Floor 4: one file per job. Ports come in as arguments; nothing here opens a configuration,
+//! reads the environment or prints.
+
+pub mod fetch;
+pub mod upload;
