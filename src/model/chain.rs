@@ -23,9 +23,9 @@ pub struct Link {
     pub created_at: UtcTime,
 }
 
-/// Judges verified manifests, one per distinct digest, in any order. Findings come in the order
-/// of the chain.
-pub fn judge(links: &[Link], mark: Option<&Mark>, now: UtcTime) -> Vec<Finding> {
+/// Judges verified manifests from sequence number `first` on, one per distinct digest, in any
+/// order. Findings come in the order of the chain.
+pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> Vec<Finding> {
     let mut slots: BTreeMap<u64, Vec<&Link>> = BTreeMap::new();
     for link in links {
         slots.entry(link.seq).or_default().push(link);
@@ -34,7 +34,7 @@ pub fn judge(links: &[Link], mark: Option<&Mark>, now: UtcTime) -> Vec<Finding> 
     let mut before: Option<(u64, &[&Link])> = None;
     for (seq, slot) in &slots {
         judge_slot(*seq, slot, now, &mut findings);
-        judge_step(before, *seq, slot, &mut findings);
+        judge_step(first, before, *seq, slot, &mut findings);
         before = Some((*seq, slot));
     }
     if let Some(mark) = mark {
@@ -69,14 +69,15 @@ fn judge_slot(seq: u64, slot: &[&Link], now: UtcTime, findings: &mut Vec<Finding
 }
 
 fn judge_step(
+    first: u64,
     before: Option<(u64, &[&Link])>,
     seq: u64,
     slot: &[&Link],
     findings: &mut Vec<Finding>,
 ) {
     let Some((last, predecessors)) = before else {
-        if seq > 1 {
-            findings.push(gap(1, seq - 1));
+        if seq > first {
+            findings.push(gap(first, seq - 1));
         }
         return;
     };
@@ -152,7 +153,7 @@ mod tests {
 
     fn ids(links: &[Link], mark: Option<Mark>) -> Vec<&'static str> {
         let now = UtcTime::from_unix(2_000);
-        judge(links, mark.as_ref(), now)
+        judge(links, 1, mark.as_ref(), now)
             .iter()
             .map(|f| f.id)
             .collect()

@@ -2,4 +2,6 @@
 //! reads the environment or prints.
 
 pub mod fetch;
+pub mod history;
+pub mod state;
 pub mod upload;
