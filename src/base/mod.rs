@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod digest;
+pub mod fingerprint;
 pub mod names;
 pub mod text;
 pub mod time;

@@ -1,1 +1,5 @@
 //! Floor 2: the sealed payload and its signature, as streams.
+
+pub mod age_header;
+pub mod identities;
+pub mod sshsig;
