@@ -9,3 +9,8 @@ pub mod mark;
 pub mod method;
 pub mod policy;
 pub mod strict_json;
+pub mod allowed_signers;
+pub mod namespace;
+pub mod recipients;
+pub mod signer_key;
+pub mod trust;

@@ -5,3 +5,6 @@ pub mod parts;
 pub mod payload;
 mod tar_format;
 pub mod unpack;
+pub mod age_header;
+pub mod identities;
+pub mod sshsig;
