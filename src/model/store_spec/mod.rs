@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::base::names::StoreName;
 
+pub(super) use self::credentials::variable_prefix;
 pub use self::credentials::{Credentials, CredentialsError, CredentialsSource, SecretPlace};
 pub(super) use self::fields::{StoreFields, secret_in_clear};
 pub use super::suggest::UnknownKey;
