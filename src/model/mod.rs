@@ -14,3 +14,6 @@ pub mod namespace;
 pub mod recipients;
 pub mod signer_key;
 pub mod trust;
+pub mod config;
+pub mod store_spec;
+mod suggest;
