@@ -12,4 +12,5 @@
 
 mod age_interop;
 mod ssh_interop;
+mod online;
 mod support;
