@@ -7,24 +7,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::lsn::Lsn;
+
 /// `PG_CONTROL_FILE_SIZE`: the file is padded with zeros to this many bytes.
 const FILE_SIZE: usize = 8192;
-
-/// A position in the write-ahead log, written `0/147A8F0` as PostgreSQL does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lsn(pub u64);
-
-impl fmt::Display for Lsn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
-    }
-}
-
-impl fmt::Debug for Lsn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// `DBState`: what the server was doing when it last wrote the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
