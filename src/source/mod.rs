@@ -1,5 +1,7 @@
 //! Floor 3: where a snapshot comes from. The source is only ever read.
 
+pub mod online;
+
 use std::io::Read;
 
 use crate::base::time::UtcTime;
@@ -141,4 +143,34 @@ pub enum SourceError {
     /// The payload could not take what was read.
     #[error("the payload could not take an entry")]
     Sink(#[from] SinkError),
+    /// The running server could not be reached, or failed.
+    #[error(transparent)]
+    Postgres(crate::postgres::wire::PgError),
+    /// `BASE_BACKUP` as this tool needs it came with version 15.
+    #[error("PostgreSQL {0} is too old for an online snapshot; 15 or later is needed")]
+    TooOld(String),
+    /// A standby's copy would not be the instance's own.
+    #[error("the PostgreSQL server is in recovery, so it is not a running Databasus' own")]
+    InRecovery,
+    /// A rehydrated clone must never be taken for production.
+    #[error("the metadata database holds the schema escrow_fence: it is a rehydrated clone")]
+    Clone,
+    /// PostgreSQL's backup manifest is of no use.
+    #[error(transparent)]
+    BackupManifest(#[from] crate::postgres::backup_manifest::ManifestError),
+    /// What arrived is not what PostgreSQL says it sent.
+    #[error(transparent)]
+    Mismatch(#[from] crate::postgres::backup_manifest::Mismatch),
+    /// The logical copy failed.
+    #[error(transparent)]
+    Dump(#[from] crate::postgres::dump::DumpError),
+}
+
+impl From<crate::postgres::wire::PgError> for SourceError {
+    fn from(error: crate::postgres::wire::PgError) -> Self {
+        match error {
+            crate::postgres::wire::PgError::Interrupted(signal) => Self::Interrupted(signal),
+            other => Self::Postgres(other),
+        }
+    }
 }
