@@ -143,12 +143,25 @@ fn recorded_settings(recorded: &RecordedSettings) -> [String; 5] {
     let at_least = |value: u32, least: u32| value.max(least);
     [
         format!("max_connections={}", at_least(recorded.max_connections, 20)),
-        format!("max_worker_processes={}", at_least(recorded.max_worker_processes, 8)),
-        format!("max_prepared_transactions={}", recorded.max_prepared_transactions),
-        format!("max_locks_per_transaction={}", at_least(recorded.max_locks_per_transaction, 64)),
+        format!(
+            "max_worker_processes={}",
+            at_least(recorded.max_worker_processes, 8)
+        ),
+        format!(
+            "max_prepared_transactions={}",
+            recorded.max_prepared_transactions
+        ),
+        format!(
+            "max_locks_per_transaction={}",
+            at_least(recorded.max_locks_per_transaction, 64)
+        ),
         format!(
             "track_commit_timestamp={}",
-            if recorded.track_commit_timestamp { "on" } else { "off" }
+            if recorded.track_commit_timestamp {
+                "on"
+            } else {
+                "off"
+            }
         ),
     ]
 }

@@ -11,6 +11,6 @@
 )]
 
 mod age_interop;
-mod ssh_interop;
 mod online;
+mod ssh_interop;
 mod support;
