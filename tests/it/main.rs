@@ -11,4 +11,7 @@
 )]
 
 mod store_contract;
+mod store_dir;
+#[cfg(feature = "s3")]
+mod store_s3;
 mod support;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "s3")]
+pub mod faults;
+#[cfg(feature = "s3")]
 pub mod seaweed;
 
 /// A program or folder that a test needs, named by an environment variable which `scripts/test`

@@ -111,6 +111,11 @@ impl Seaweed {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Of somebody who may do everything.
     pub fn credentials(&self) -> Credentials {
         self.admin.clone()
@@ -216,6 +221,7 @@ fn arguments(folder: &Path, config: &Path, ports: [u16; 4]) -> Vec<String> {
         format!("-s3.port={s3}"),
         format!("-s3.localSocket={folder}/s3.sock"),
         format!("-s3.config={}", config.display()),
+        "-s3.autoCreateBucket=false".to_owned(),
         "-s3.port.iceberg=0".to_owned(),
         "-s3.port.lance=0".to_owned(),
         "-master.volumeSizeLimitMB=256".to_owned(),
