@@ -13,4 +13,8 @@
 mod age_interop;
 mod online;
 mod ssh_interop;
+mod store_contract;
+mod store_dir;
+#[cfg(feature = "s3")]
+mod store_s3;
 mod support;
