@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -231,12 +231,11 @@ impl PrivateServer {
 
     /// Opens a session as superuser whose settings no role or database can change.
     pub fn connect(&self, database: &str) -> Result<Connection, PgError> {
-        let who = [
+        let mut parameters = vec![
             ("user", self.options.superuser.as_str()),
             ("database", database),
         ];
-        let settings = private_settings::session(self.major);
-        let parameters: Vec<_> = who.into_iter().chain(settings).collect();
+        parameters.extend(private_settings::session(self.major));
         Connection::connect(&self.address(), &parameters, &self.cancel)
     }
 

@@ -123,14 +123,14 @@ pub(super) fn server(major: u32, recorded: &RecordedSettings) -> Vec<String> {
 }
 
 /// Names and values for the startup message of a session on a server of `major`.
-pub(super) fn session(major: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn session<'a>(major: u32) -> impl Iterator<Item = (&'a str, &'a str)> {
     known_to(major, SESSION)
 }
 
-fn known_to(
+fn known_to<'a>(
     major: u32,
     settings: &'static [(Since, &str, &str)],
-) -> impl Iterator<Item = (&'static str, &'static str)> {
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     settings
         .iter()
         .filter(move |(since, _, _)| *since <= major)

@@ -17,4 +17,5 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
+mod private_server;
 mod support;
