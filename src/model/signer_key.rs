@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_key_has_one_encoding_only() {
-        let inflated = KEY.replacen("TkAAAAI", "TkAA+AI", 1);
+        let inflated = KEY.replacen("NTE5AAAAI", "NTE5AA+AI", 1);
         assert_ne!(inflated, KEY);
         let outcome = SignerKey::from_openssh(&inflated);
         assert_eq!(outcome, Err(SignerKeyError::Malformed));
