@@ -106,6 +106,7 @@ impl std::fmt::Debug for SignerKey {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 

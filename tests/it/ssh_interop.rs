@@ -108,7 +108,18 @@ struct Case<'a> {
     at: UtcTime,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn manifest(allowed: &'a str, signature: &'a str) -> Self {
+        Self {
+            allowed,
+            signature,
+            document: DOCUMENT,
+            signer: "escrow@host1",
+            namespace: Namespace::Manifest,
+            at: time(SIGNED_AT),
+        }
+    }
+
     fn our_verdict(&self) -> bool {
         let allowed = AllowedSigners::parse(self.allowed).unwrap();
         let trust = Trust::new(allowed, vec![]);
@@ -158,12 +169,8 @@ fn stock_ssh_keygen_accepts_what_we_sign_in_every_namespace() {
     for namespace in Namespace::ALL {
         let signature = key.sign(namespace, DOCUMENT).unwrap();
         let case = Case {
-            allowed: &text,
-            signature: &signature,
-            document: DOCUMENT,
-            signer: "escrow@host1",
             namespace,
-            at: time(SIGNED_AT),
+            ..Case::manifest(&text, &signature)
         };
         assert!(case.verdict_of_both(&bench));
     }
@@ -177,14 +184,7 @@ fn both_refuse_a_changed_byte_another_namespace_and_another_name() {
     let signature = key.sign(Namespace::Manifest, DOCUMENT).unwrap();
     let drill = key.sign(Namespace::Drill, DOCUMENT).unwrap();
     let changed = [DOCUMENT, b"\n"].concat();
-    let good = || Case {
-        allowed: &text,
-        signature: &signature,
-        document: DOCUMENT,
-        signer: "escrow@host1",
-        namespace: Namespace::Manifest,
-        at: time(SIGNED_AT),
-    };
+    let good = || Case::manifest(&text, &signature);
     assert!(good().verdict_of_both(&bench));
     let bad = [
         Case {
@@ -280,12 +280,8 @@ fn both_count_both_ends_of_a_window() {
     let signature = key.sign(Namespace::Manifest, DOCUMENT).unwrap();
     let verdict = |at| {
         let case = Case {
-            allowed: &text,
-            signature: &signature,
-            document: DOCUMENT,
-            signer: "escrow@host1",
-            namespace: Namespace::Manifest,
             at,
+            ..Case::manifest(&text, &signature)
         };
         case.verdict_of_both(&bench)
     };
@@ -343,12 +339,9 @@ fn forty_generated_files_get_one_verdict_from_both() {
             continue; // an empty window
         }
         let case = Case {
-            allowed: &text,
-            signature: &signature,
-            document: DOCUMENT,
             signer: "host",
-            namespace: Namespace::Manifest,
             at: time("2026-06-11T00:00:00Z").plus(random.random_range(10..30) * 3600),
+            ..Case::manifest(&text, &signature)
         };
         accepted += u32::from(case.verdict_of_both(&bench));
         files += 1;
@@ -397,12 +390,8 @@ fn a_tokens_signature_verifies_with_both_and_shows_its_flags() {
         let (key, signature) = token_signature(flags);
         let text = allowed(&key, &[Namespace::Checkin], Window::default());
         let case = Case {
-            allowed: &text,
-            signature: &signature,
-            document: DOCUMENT,
-            signer: "escrow@host1",
             namespace: Namespace::Checkin,
-            at: time(SIGNED_AT),
+            ..Case::manifest(&text, &signature)
         };
         assert!(case.verdict_of_both(&bench));
         let embedded = verify_sshsig(signature.as_bytes(), Namespace::Checkin, DOCUMENT).unwrap();
