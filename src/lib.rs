@@ -5,8 +5,11 @@
 //! < `store`, `source`, `target` < `ops` < `cli`.
 
 pub mod base;
+pub mod databasus;
 pub mod model;
+pub mod ops;
 pub mod postgres;
 pub mod sealing;
 pub mod source;
 pub mod store;
+pub mod target;

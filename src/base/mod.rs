@@ -2,6 +2,9 @@
 
 pub mod cancel;
 pub mod digest;
+pub mod error_chain;
+pub mod fingerprint;
 pub mod names;
+pub mod pipe;
 pub mod text;
 pub mod time;

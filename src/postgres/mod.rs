@@ -1,1 +1,15 @@
 //! Floor 2: what this tool knows of PostgreSQL: its replication protocol, its files, its server.
+
+pub mod backup_manifest;
+pub mod base_backup;
+pub mod binaries;
+pub mod control_file;
+pub mod dump;
+mod log_tail;
+pub mod lsn;
+pub mod netns;
+mod private_settings;
+pub mod private_server;
+pub mod socket;
+pub mod stopped;
+pub mod wire;

@@ -1,20 +1,12 @@
 //! Floor 3: where a snapshot comes from. The source is only ever read.
 
+pub mod online;
+
 use std::io::Read;
 
 use crate::base::time::UtcTime;
 
-/// How a source made its copy consistent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// `BASE_BACKUP` over the replication protocol from the running server.
-    Online,
-    /// The stopped container's files.
-    Cold,
-    /// A frozen tree (a filesystem snapshot): crash-consistent.
-    Frozen,
-}
+pub use crate::model::method::Method;
 
 /// One entry of the data directory on its way into the payload.
 pub struct SourceEntry<'a> {
@@ -82,22 +74,7 @@ pub struct PgFacts {
     pub snapshot_at: UtcTime,
 }
 
-/// What the metadata database told about itself over SQL. Names in here are confidential: they
-/// go into the sealed index, never into the manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Catalogue {
-    /// `MAX(version_id)` of the applied rows of `goose_db_version`; none where the table is missing.
-    pub schema_version: Option<i64>,
-    /// Rows of every table of schema `public`, by name.
-    pub row_counts: std::collections::BTreeMap<String, u64>,
-    /// Rows in the legacy table `secret_keys`, which must be empty: Databasus would write one of
-    /// them over `secret.key` at its next start.
-    pub legacy_secret_keys: u64,
-    /// `databases.name`, sorted.
-    pub databases: Vec<String>,
-    /// `storages.name`, sorted.
-    pub storages: Vec<String>,
-}
+pub use crate::model::index::Catalogue;
 
 /// A PostgreSQL data directory that can be copied consistently.
 ///
@@ -141,4 +118,34 @@ pub enum SourceError {
     /// The payload could not take what was read.
     #[error("the payload could not take an entry")]
     Sink(#[from] SinkError),
+    /// The running server could not be reached, or failed.
+    #[error(transparent)]
+    Postgres(crate::postgres::wire::PgError),
+    /// `BASE_BACKUP` as this tool needs it came with version 15.
+    #[error("PostgreSQL {0} is too old for an online snapshot; 15 or later is needed")]
+    TooOld(String),
+    /// A standby's copy would not be the instance's own.
+    #[error("the PostgreSQL server is in recovery, so it is not a running Databasus' own")]
+    InRecovery,
+    /// A rehydrated clone must never be taken for production.
+    #[error("the metadata database holds the schema escrow_fence: it is a rehydrated clone")]
+    Clone,
+    /// PostgreSQL's backup manifest is of no use.
+    #[error(transparent)]
+    BackupManifest(#[from] crate::postgres::backup_manifest::ManifestError),
+    /// What arrived is not what PostgreSQL says it sent.
+    #[error(transparent)]
+    Mismatch(#[from] crate::postgres::backup_manifest::Mismatch),
+    /// The logical copy failed.
+    #[error(transparent)]
+    Dump(#[from] crate::postgres::dump::DumpError),
+}
+
+impl From<crate::postgres::wire::PgError> for SourceError {
+    fn from(error: crate::postgres::wire::PgError) -> Self {
+        match error {
+            crate::postgres::wire::PgError::Interrupted(signal) => Self::Interrupted(signal),
+            other => Self::Postgres(other),
+        }
+    }
 }

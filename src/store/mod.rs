@@ -3,11 +3,14 @@
 //! # Contract
 //! Every implementation, and every wrapper, passes the suite in `tests/it/store_contract.rs`:
 //! - Keys are relative, `/`-separated, made of `[A-Za-z0-9._@+-]` segments; the store adds its
-//!   own prefix. No key reaches outside of it.
+//!   own prefix. No key reaches outside of it. Reading and listing also know the names that
+//!   other programs chose (Databasus puts database names into its objects' names), as long as
+//!   they stay inside; what no key can name is left out of listings.
 //! - A write is all or nothing: no reader ever sees a part of an object, and an object whose
 //!   write returned `Ok` survives a crash of the host.
 //! - [`Store::put_if_absent`] and [`Upload::complete`] never change an existing object: they
-//!   fail with [`StoreErrorKind::AlreadyExists`].
+//!   fail with [`StoreErrorKind::AlreadyExists`]. A write that was retried after its answer got
+//!   lost may fail so over its own object: callers compare the bytes before they give up.
 //! - A read after a successful write sees it; a listing after it names it.
 //! - Errors carry a kind; only [`StoreErrorKind::Transient`] is worth trying again later, and
 //!   implementations have already retried it themselves before they say so.
@@ -17,6 +20,15 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use crate::base::names::StoreName;
+use crate::base::text::printable;
+
+pub mod dir;
+mod key;
+pub mod memory;
+mod parts;
+pub mod probe;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 /// What went wrong with a store, by what the caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +57,7 @@ pub enum StoreErrorKind {
 
 /// A store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("store {store}: {action} {key}: {}", kind.words())]
+#[error("store {store}: {action} {}: {}", printable(key), kind.words())]
 pub struct StoreError {
     /// What the caller can do about it.
     pub kind: StoreErrorKind,
@@ -58,6 +70,28 @@ pub struct StoreError {
     /// What the system below said.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error without a source.
+    pub fn new(store: &StoreName, kind: StoreErrorKind, action: &'static str, key: &str) -> Self {
+        Self {
+            kind,
+            store: store.clone(),
+            action,
+            key: key.to_owned(),
+            source: None,
+        }
+    }
+
+    /// The same error with what the system below said.
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
 }
 
 impl StoreErrorKind {
@@ -134,7 +168,8 @@ pub trait Store: Send + Sync {
     fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<ObjectMeta, StoreError>;
 
     /// Replaces a small object if it still has the entity tag that [`Store::get`] reported;
-    /// fails with [`StoreErrorKind::AlreadyExists`] if it has changed since.
+    /// fails with [`StoreErrorKind::AlreadyExists`] if it has changed since, and with that or
+    /// [`StoreErrorKind::NotFound`] if it is gone.
     fn replace(&self, key: &str, bytes: &[u8], etag: &str) -> Result<ObjectMeta, StoreError>;
 
     /// Reads a whole object of at most `max_bytes`.
@@ -174,7 +209,7 @@ pub trait Upload: Send + Sync {
     fn put_part(&self, part: &Part) -> Result<(), StoreError>;
 
     /// Makes the object appear, if its key is still free. On failure nothing appears, and
-    /// the upload has been aborted where that was possible.
+    /// the upload has been aborted where that was possible, also after an interruption.
     fn complete(self: Box<Self>) -> Result<ObjectMeta, StoreError>;
 
     /// Gives up: nothing of it remains.

@@ -10,4 +10,7 @@
     reason = "tests fail by panicking, say why they skip, and document themselves by name"
 )]
 
+mod age_interop;
+mod ssh_interop;
+mod online;
 mod support;

@@ -1,5 +1,7 @@
 //! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
 
+pub mod postgres;
+
 use std::path::PathBuf;
 
 /// A program or folder that a test needs, named by an environment variable which `scripts/test`

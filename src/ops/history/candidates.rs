@@ -1,0 +1,230 @@
+//! What the stores claim to hold: listings of manifests and signatures, and their bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
+use crate::base::names::SignerName;
+use crate::base::text::printable;
+use crate::model::finding::Finding;
+use crate::model::layout::{Layout, ManifestKey};
+use crate::model::manifest;
+use crate::store::{Store, StoreError};
+
+use super::{HistoryError, is_missing};
+
+/// Requests that are under way at once.
+const CONCURRENCY: usize = 16;
+
+/// What one store claims to hold.
+pub(super) struct Listing {
+    pub(super) store: Arc<dyn Store>,
+    manifests: Vec<(String, ManifestKey)>,
+    signatures: HashMap<Digest, Vec<SignerName>>,
+    foreign: Vec<String>,
+}
+
+/// What all stores claim to hold.
+pub(super) struct Listings {
+    pub(super) answered: Vec<Listing>,
+    failed: Vec<StoreError>,
+}
+
+/// A manifest object as one store served it, unverified.
+pub(super) struct Candidate {
+    /// Index of the store in [`Listings::answered`].
+    pub(super) store: usize,
+    pub(super) key: String,
+    pub(super) claim: ManifestKey,
+    pub(super) bytes: Result<Vec<u8>, StoreError>,
+}
+
+impl Listings {
+    /// Lists every store at once, from sequence number `first` on.
+    pub(super) fn read(stores: &[Arc<dyn Store>], layout: &Layout, first: u64) -> Self {
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let running: Vec<_> = stores
+                .iter()
+                .map(|store| scope.spawn(|| Listing::read(store.clone(), layout, first)))
+                .collect();
+            running.into_iter().filter_map(|run| run.join().ok()).collect()
+        });
+        let mut listings = Self {
+            answered: Vec::new(),
+            failed: Vec::new(),
+        };
+        for result in results {
+            match result {
+                Ok(listing) => listings.answered.push(listing),
+                Err(error) => listings.failed.push(error),
+            }
+        }
+        listings
+    }
+
+    /// Stores that did not answer, and names that do not belong.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let failed = self
+            .failed
+            .iter()
+            .map(|error| Finding::warning("store-unreachable", error_chain(error)));
+        let foreign = self.answered.iter().flat_map(|listing| {
+            listing.foreign.iter().map(|key| {
+                Finding::note(
+                    "foreign-object",
+                    format!("store {}: {} is not ours", listing.store.name(), printable(key)),
+                )
+            })
+        });
+        failed.chain(foreign).collect()
+    }
+
+    /// The error for the case that no store answered.
+    pub(super) fn no_store(self) -> HistoryError {
+        let first = self.failed.into_iter().next();
+        first.map_or_else(
+            || HistoryError::Reread {
+                seq: 0,
+                source: None,
+            },
+            HistoryError::NoStore,
+        )
+    }
+
+    /// Sequence numbers that any store claims, newest first, in batches that are fetched at once.
+    pub(super) fn batches(&self) -> Vec<Vec<(usize, &str, ManifestKey)>> {
+        let mut all: Vec<_> = self
+            .answered
+            .iter()
+            .enumerate()
+            .flat_map(|(store, listing)| {
+                let keys = listing.manifests.iter();
+                keys.map(move |(key, claim)| (store, key.as_str(), *claim))
+            })
+            .collect();
+        all.sort_by(|a, b| (b.2.seq, a.0, a.1).cmp(&(a.2.seq, b.0, b.1)));
+        all.chunks(4 * CONCURRENCY).map(<[_]>::to_vec).collect()
+    }
+
+    /// Fetches the manifests of one batch.
+    pub(super) fn fetch(&self, batch: &[(usize, &str, ManifestKey)]) -> Vec<Candidate> {
+        concurrently(batch, |(store, key, claim)| Candidate {
+            store: *store,
+            key: (*key).to_owned(),
+            claim: *claim,
+            bytes: self.answered[*store]
+                .store
+                .get(key, manifest::MAX_BYTES)
+                .map(|object| object.bytes),
+        })
+    }
+
+    /// Fetches every signature of the document `digest` that any store claims to hold. The same
+    /// signature in two stores comes twice: one of them may have been spoilt.
+    pub(super) fn signatures(
+        &self,
+        layout: &Layout,
+        digest: &Digest,
+    ) -> Vec<(SignerName, Result<Vec<u8>, StoreError>)> {
+        let wanted: Vec<(&Arc<dyn Store>, &SignerName)> = self
+            .answered
+            .iter()
+            .flat_map(|listing| {
+                let signers = listing.signatures.get(digest).into_iter().flatten();
+                signers.map(|signer| (&listing.store, signer))
+            })
+            .collect();
+        concurrently(&wanted, |(store, signer)| {
+            let bytes = store.get(&layout.signature(digest, signer), 64 << 10);
+            ((*signer).clone(), bytes.map(|object| object.bytes))
+        })
+    }
+
+    /// Reads a small content-addressed object from any store; none if no store has those bytes.
+    pub(super) fn by_digest(&self, key: &str, digest: &Digest, max_bytes: u64) -> Option<Vec<u8>> {
+        self.answered.iter().find_map(|listing| {
+            let object = listing.store.get(key, max_bytes).ok()?;
+            (Digest::of(&object.bytes) == *digest).then_some(object.bytes)
+        })
+    }
+}
+
+impl Listing {
+    fn read(store: Arc<dyn Store>, layout: &Layout, first: u64) -> Result<Self, StoreError> {
+        let mut listing = Self {
+            store: store.clone(),
+            manifests: Vec::new(),
+            signatures: HashMap::new(),
+            foreign: Vec::new(),
+        };
+        let before = layout.before_manifest(first);
+        list(&*store, &layout.manifests(), Some(&before), &mut |key| {
+            match layout.parse_manifest(&key) {
+                Some(claim) => listing.manifests.push((key, claim)),
+                None => listing.foreign.push(key),
+            }
+        })?;
+        list(&*store, &layout.signatures(), None, &mut |key| {
+            if let Some((digest, signer)) = layout.parse_signature(&key) {
+                listing.signatures.entry(digest).or_default().push(signer);
+            }
+        })?;
+        Ok(listing)
+    }
+}
+
+/// Lists a prefix; a prefix under which there is nothing yet is empty, not an error.
+fn list(
+    store: &dyn Store,
+    prefix: &str,
+    after: Option<&str>,
+    visit: &mut dyn FnMut(String),
+) -> Result<(), StoreError> {
+    let listed = store.list(prefix, after, &mut |meta| {
+        visit(meta.key);
+        ControlFlow::Continue(())
+    });
+    match listed {
+        Err(error) if is_missing(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Runs `act` on every item with bounded concurrency; results keep the items' order.
+fn concurrently<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(item) = items.get(index) else {
+                return done;
+            };
+            done.push((index, act(item)));
+        }
+    };
+    let results: BTreeMap<usize, R> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CONCURRENCY.min(items.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().ok())
+            .flatten()
+            .collect()
+    });
+    results.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_their_order() {
+        let items: Vec<u32> = (0..1000).collect();
+        assert_eq!(concurrently(&items, |i| i * 2), items.iter().map(|i| i * 2).collect::<Vec<_>>());
+    }
+}

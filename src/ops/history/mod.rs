@@ -1,0 +1,281 @@
+//! Reading the chain of manifests from all stores: what is signed by whom, what is missing where.
+//!
+//! Nothing is parsed before its signature was verified, and what cannot be verified is reported
+//! and otherwise ignored, so that planted objects neither stop nor mislead a reader.
+
+mod candidates;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::chain::{self, Link};
+use crate::model::finding::Finding;
+use crate::model::layout::Layout;
+use crate::model::manifest::{self, Document, Manifest, ManifestError, StoreState};
+use crate::model::mark::Mark;
+use crate::model::method::Method;
+use crate::model::trust::Trust;
+use crate::store::{Store, StoreError, StoreErrorKind};
+
+use candidates::{Listing, Listings};
+use verify::Verifier;
+
+/// A verified manifest, reduced to what lists and decisions need. The whole of it is read again
+/// with [`History::load`], so that memory stays small over years of nights.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the chain.
+    pub link: Link,
+    /// When the next one is due.
+    pub next_due: UtcTime,
+    /// Who signed it.
+    pub signer: SignerName,
+    /// With which key.
+    pub fingerprint: Fingerprint,
+    /// Stores that hold the manifest.
+    pub held_by: Vec<StoreName>,
+    /// Its object key.
+    pub key: String,
+    /// The escrow it commits; none for an amend.
+    pub escrow: Option<EscrowSummary>,
+}
+
+/// What a manifest says of its escrow, in short.
+#[derive(Clone, Debug)]
+pub struct EscrowSummary {
+    /// Its id.
+    pub id: EscrowId,
+    /// When the copy began.
+    pub snapshot_at: UtcTime,
+    /// Size of the payload in bytes.
+    pub size: u64,
+    /// How the copy was made consistent.
+    pub method: Method,
+    /// PostgreSQL's version.
+    pub pg_version: String,
+    /// The Databasus release, where it was known.
+    pub databasus_version: Option<String>,
+    /// Fingerprint of `secret.key`.
+    pub secret_key_id: String,
+    /// Stores that held the payload when the manifest was signed.
+    pub stored_in: Vec<StoreName>,
+}
+
+/// Every verified manifest of an instance, and everything that was found wrong on the way.
+pub struct History {
+    /// In the order of the chain.
+    pub entries: Vec<Entry>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Stores that answered.
+    pub answered: Vec<StoreName>,
+    /// The trust that was gathered: signers named by the policies of trusted manifests included.
+    pub trust: Trust,
+    layout: Layout,
+    stores: Vec<Arc<dyn Store>>,
+}
+
+/// The chain could not be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// Not one store answered.
+    #[error("no store could be read")]
+    NoStore(#[source] StoreError),
+    /// The run was told to stop.
+    #[error(transparent)]
+    Interrupted(#[from] crate::base::cancel::Interrupted),
+    /// A manifest that was there a moment ago is not what it was.
+    #[error("manifest {seq} cannot be read again")]
+    Reread {
+        /// Its sequence number.
+        seq: u64,
+        /// Why not.
+        #[source]
+        source: Option<StoreError>,
+    },
+    /// A signed manifest that this version cannot use.
+    #[error("manifest {seq} cannot be used")]
+    Unusable {
+        /// Its sequence number.
+        seq: u64,
+        /// Why not.
+        #[source]
+        source: ManifestError,
+    },
+    /// The manifest commits no escrow.
+    #[error("manifest {0} commits no escrow")]
+    NoEscrow(u64),
+}
+
+/// What to read, and how far to trust it.
+pub struct Request<'a> {
+    /// Whose chain.
+    pub slug: &'a Slug,
+    /// From where; all of them hold the same chain.
+    pub stores: &'a [Arc<dyn Store>],
+    /// Whose signatures count to begin with.
+    pub trust: Trust,
+    /// The newest manifest seen before, if any was.
+    pub mark: Option<Mark>,
+    /// Read only from the mark on: enough to extend the chain.
+    pub since_mark: bool,
+    /// The present.
+    pub now: UtcTime,
+    /// Looked at between requests.
+    pub cancel: &'a Cancel,
+}
+
+impl History {
+    /// Reads and judges the chain.
+    pub fn read(request: Request<'_>) -> Result<Self, HistoryError> {
+        let layout = Layout::new(request.slug);
+        let first = match request.mark {
+            Some(mark) if request.since_mark => mark.seq,
+            _ => 1,
+        };
+        let listings = Listings::read(request.stores, &layout, first);
+        request.cancel.check()?;
+        let mut findings = listings.findings();
+        if listings.answered.is_empty() {
+            return Err(listings.no_store());
+        }
+        let mut verifier = Verifier::new(request.slug, &layout, request.trust, request.cancel);
+        verifier.run(&listings)?;
+        let (verified, trust) = verifier.finish(&mut findings);
+        let links: Vec<Link> = verified.values().map(|entry| entry.link).collect();
+        findings.extend(chain::judge(
+            &links,
+            first,
+            request.mark.as_ref(),
+            request.now,
+        ));
+        findings.extend(missing_manifests(&verified, &listings.answered));
+        let mut entries: Vec<Entry> = verified.into_values().collect();
+        entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
+        Ok(Self {
+            entries,
+            findings,
+            answered: names(&listings.answered),
+            trust,
+            layout,
+            stores: request.stores.to_vec(),
+        })
+    }
+
+    /// The newest verified manifest. Of a fork, the one dated first: its writer was first.
+    pub fn head(&self) -> Option<&Entry> {
+        let seq = self.entries.last()?.link.seq;
+        let slot = self.entries.iter().filter(|entry| entry.link.seq == seq);
+        slot.min_by_key(|entry| (entry.link.created_at, entry.link.digest))
+    }
+
+    /// The mark that this reading leaves behind.
+    pub fn mark(&self) -> Option<Mark> {
+        self.head().map(|head| Mark {
+            seq: head.link.seq,
+            manifest_sha256: head.link.digest,
+        })
+    }
+
+    /// Entries that commit an escrow, oldest first.
+    pub fn escrows(&self) -> impl DoubleEndedIterator<Item = (&Entry, &EscrowSummary)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| Some((entry, entry.escrow.as_ref()?)))
+    }
+
+    /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
+    /// that were verified.
+    pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
+        let seq = entry.link.seq;
+        let mut last = None;
+        let holders = self
+            .stores
+            .iter()
+            .filter(|store| entry.held_by.contains(store.name()));
+        for store in holders {
+            match store.get(&entry.key, manifest::MAX_BYTES) {
+                Ok(object) if Digest::of(&object.bytes) == entry.link.digest => {
+                    let document = Document::parse(&object.bytes)
+                        .map_err(|source| HistoryError::Unusable { seq, source })?;
+                    let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
+                    return Ok(*manifest);
+                }
+                Ok(_) => {}
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(HistoryError::Reread { seq, source: last })
+    }
+
+    /// The layout of this instance's keys.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl EscrowSummary {
+    fn of(manifest: &Manifest) -> Self {
+        let stored = manifest.stores.iter();
+        Self {
+            id: manifest.escrow_id.clone(),
+            snapshot_at: manifest.snapshot_at,
+            size: manifest.payload.size,
+            method: manifest.source.method,
+            pg_version: manifest.source.pg_version.clone(),
+            databasus_version: manifest.source.databasus_version.clone(),
+            secret_key_id: manifest.secret_key_id.clone(),
+            stored_in: stored
+                .filter(|record| record.state == StoreState::Stored)
+                .map(|record| record.name.clone())
+                .collect(),
+        }
+    }
+}
+
+/// One finding per store that answered and lacks manifests which others hold.
+fn missing_manifests(
+    verified: &BTreeMap<Digest, Entry>,
+    answered: &[Listing],
+) -> Vec<Finding> {
+    let lacking = |store: &StoreName| {
+        let mut seqs: Vec<u64> = verified
+            .values()
+            .filter(|entry| !entry.held_by.contains(store))
+            .map(|entry| entry.link.seq)
+            .collect();
+        seqs.sort_unstable();
+        seqs
+    };
+    answered
+        .iter()
+        .map(|listing| listing.store.name())
+        .filter_map(|store| match lacking(store).as_slice() {
+            [] => None,
+            [seq] => Some(format!("store {store} lacks manifest {seq}")),
+            [first, .., last] => Some(format!(
+                "store {store} lacks {} manifests between {first} and {last}",
+                lacking(store).len()
+            )),
+        })
+        .map(|message| Finding::warning("manifest-missing", message))
+        .collect()
+}
+
+fn names(listings: &[Listing]) -> Vec<StoreName> {
+    listings
+        .iter()
+        .map(|listing| listing.store.name().clone())
+        .collect()
+}
+
+/// Whether a store that failed like this may well answer tomorrow.
+fn is_missing(error: &StoreError) -> bool {
+    error.kind == StoreErrorKind::NotFound
+}

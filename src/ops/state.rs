@@ -1,0 +1,280 @@
+//! What a host remembers between runs: its lock, high-water marks, the manifest that is being
+//! committed, and uploads that a crash may have left behind.
+//!
+//! Every file is replaced atomically and durably: written beside, synced, renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::base::digest::Digest;
+use crate::base::names::{SignerName, Slug, StoreName};
+use crate::model::mark::Mark;
+use crate::model::strict_json::{self, StrictJsonError};
+use crate::store::UploadTicket;
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub struct State {
+    dir: PathBuf,
+}
+
+/// Holds off other runs on this host until it is dropped.
+#[derive(Debug)]
+pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+/// A signed manifest that is on its way into the stores.
+///
+/// It is on disk before the first store sees it, so that a run that dies between two stores can
+/// be finished by the next with the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Its sequence number.
+    pub seq: u64,
+    /// Who signed it.
+    pub signer: SignerName,
+    /// Its exact text.
+    pub manifest: String,
+    /// The armored signature.
+    pub signature: String,
+    /// Stores that are to hold it.
+    pub stores: Vec<StoreName>,
+}
+
+impl Pending {
+    /// Digest of the manifest's bytes.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.manifest.as_bytes())
+    }
+}
+
+/// An upload that this host began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenUpload {
+    /// In which store.
+    pub store: StoreName,
+    /// How to abort it.
+    pub ticket: UploadTicket,
+}
+
+/// The state could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another run holds the lock.
+    #[error("another run is at work on this instance (lock {0})")]
+    Busy(PathBuf),
+    /// The filesystem said no.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody edited a state file.
+    #[error("state file {path} is damaged")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// How.
+        #[source]
+        source: StrictJsonError,
+    },
+}
+
+impl State {
+    /// The state kept in `dir`, which is made at the first write.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Takes the lock that excludes other runs, or fails at once.
+    pub fn lock(&self, slug: &Slug) -> Result<RunLock, StateError> {
+        self.make_dir()?;
+        let path = self.dir.join(format!("{slug}.lock"));
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(RunLock(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Busy(path)),
+            Err(error) => Err(failed("lock", &path)(error.into())),
+        }
+    }
+
+    /// The newest manifest this host has seen.
+    pub fn mark(&self, slug: &Slug) -> Result<Option<Mark>, StateError> {
+        self.read(&format!("{slug}.mark.json"))
+    }
+
+    /// Remembers a newer manifest. An older one changes nothing.
+    pub fn raise_mark(&self, slug: &Slug, mark: Mark) -> Result<(), StateError> {
+        match self.mark(slug)? {
+            Some(known) if known.seq >= mark.seq => Ok(()),
+            _ => self.write(&format!("{slug}.mark.json"), &mark),
+        }
+    }
+
+    /// The manifest that an earlier run had begun to commit.
+    pub fn pending(&self, slug: &Slug) -> Result<Option<Pending>, StateError> {
+        self.read(&format!("{slug}.pending.json"))
+    }
+
+    /// Keeps a manifest before its first put.
+    pub fn set_pending(&self, slug: &Slug, pending: &Pending) -> Result<(), StateError> {
+        self.write(&format!("{slug}.pending.json"), pending)
+    }
+
+    /// Forgets the pending manifest: it is where it should be.
+    pub fn clear_pending(&self, slug: &Slug) -> Result<(), StateError> {
+        self.remove(&format!("{slug}.pending.json"))
+    }
+
+    /// Uploads begun by runs that have not said how they ended.
+    pub fn open_uploads(&self, slug: &Slug) -> Result<Vec<OpenUpload>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.uploads.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces the list of open uploads.
+    pub fn set_open_uploads(&self, slug: &Slug, open: &[OpenUpload]) -> Result<(), StateError> {
+        let name = format!("{slug}.uploads.json");
+        if open.is_empty() {
+            return self.remove(&name);
+        }
+        self.write(&name, &open)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let path = self.dir.join(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        strict_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| StateError::Damaged { path, source })
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
+        self.make_dir()?;
+        let path = self.dir.join(name);
+        let bytes = strict_json::to_vec(value).map_err(|source| StateError::Damaged {
+            path: path.clone(),
+            source,
+        })?;
+        let mut beside =
+            tempfile::NamedTempFile::new_in(&self.dir).map_err(failed("write", &path))?;
+        beside
+            .write_all(&bytes)
+            .and_then(|()| beside.as_file().sync_all())
+            .map_err(failed("write", &path))?;
+        beside
+            .persist(&path)
+            .map_err(|error| failed("write", &path)(error.error))?;
+        self.sync()
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", &path)(error)),
+        }
+    }
+
+    fn make_dir(&self) -> Result<(), StateError> {
+        fs::create_dir_all(&self.dir).map_err(failed("create", &self.dir))
+    }
+
+    fn sync(&self) -> Result<(), StateError> {
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed("sync", &self.dir))
+    }
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StateError + 'a {
+    move |source| StateError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> (tempfile::TempDir, State, Slug) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::new(dir.path().join("state"));
+        (dir, state, "demo".parse().unwrap())
+    }
+
+    fn mark(seq: u64) -> Mark {
+        Mark {
+            seq,
+            manifest_sha256: Digest::of(&seq.to_be_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_second_run_is_kept_out() {
+        let (_dir, state, slug) = state();
+        let held = state.lock(&slug).unwrap();
+        assert!(matches!(state.lock(&slug), Err(StateError::Busy(_))));
+        drop(held);
+        assert!(state.lock(&slug).is_ok());
+    }
+
+    #[test]
+    fn a_mark_only_rises() {
+        let (_dir, state, slug) = state();
+        assert_eq!(state.mark(&slug).unwrap(), None);
+        state.raise_mark(&slug, mark(7)).unwrap();
+        state.raise_mark(&slug, mark(3)).unwrap();
+        assert_eq!(state.mark(&slug).unwrap(), Some(mark(7)));
+    }
+
+    #[test]
+    fn a_pending_manifest_survives_until_it_is_cleared() {
+        let (_dir, state, slug) = state();
+        let pending = Pending {
+            seq: 2,
+            signer: "escrow-host".parse().unwrap(),
+            manifest: "{}\n".to_owned(),
+            signature: "sig".to_owned(),
+            stores: vec!["r2".parse().unwrap()],
+        };
+        state.set_pending(&slug, &pending).unwrap();
+        assert_eq!(state.pending(&slug).unwrap(), Some(pending));
+        state.clear_pending(&slug).unwrap();
+        assert_eq!(state.pending(&slug).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let (_dir, state, slug) = state();
+        state.raise_mark(&slug, mark(1)).unwrap();
+        fs::write(state.dir.join("demo.mark.json"), "{").unwrap();
+        let error = state.mark(&slug).unwrap_err().to_string();
+        assert!(error.contains("demo.mark.json"), "{error}");
+    }
+}

@@ -1,0 +1,517 @@
+//! A PostgreSQL server for this process alone, on a restored data directory.
+//!
+//! It runs as the owner of the directory, never as root; it listens on a Unix socket in a folder
+//! that only its user may enter; it reads no setting of the directory that matters (see
+//! `private_settings`). However this process leaves the value, by [`PrivateServer::stop`], by an
+//! error or by an interruption, the server has ended by then. One that outlives a killed process
+//! ends by itself within a minute after its directory is removed: PostgreSQL checks its lock file.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::binaries::{Docker, Launcher};
+use super::control_file::{ClusterState, ControlFile, ControlFileError};
+use super::log_tail::{LogTail, verdict};
+use super::private_settings;
+use super::socket::ServerAddress;
+use super::stopped::{self, NotStopped};
+use super::wire::{Connection, PgError};
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::text::printable;
+
+/// Files that would make the server follow an archive or a primary, or leave its directory.
+const NOT_IN_A_SNAPSHOT: [&str; 3] = ["standby.signal", "recovery.signal", "tablespace_map"];
+
+/// How often the server's state is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// How long the last lines of the log may take to arrive, and killed processes to go.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the directories lie inside a container.
+const CONTAINER_PGDATA: &str = "/escrow/pgdata";
+const CONTAINER_RUN: &str = "/escrow/run";
+
+/// What may be chosen about a private server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the folder for the socket is made. It has to be short: the path of a socket has at
+    /// most 107 bytes.
+    pub scratch: PathBuf,
+    /// How long recovery may take.
+    pub recovery_limit: Duration,
+    /// How long the checkpoint of a clean shutdown may take.
+    pub stop_limit: Duration,
+    /// The superuser that sessions log in as.
+    pub superuser: String,
+}
+
+impl Default for Options {
+    /// `/tmp`, half an hour, ten minutes, `postgres`.
+    fn default() -> Self {
+        Self {
+            scratch: "/tmp".into(),
+            recovery_limit: Duration::from_secs(30 * 60),
+            stop_limit: Duration::from_secs(10 * 60),
+            superuser: "postgres".to_owned(),
+        }
+    }
+}
+
+/// A running private server. Dropping it shuts it down immediately, as a crash would.
+pub struct PrivateServer {
+    major: u32,
+    child: Child,
+    container: Option<(Docker, String)>,
+    log: LogTail,
+    pgdata: PathBuf,
+    options: Options,
+    cancel: Cancel,
+    run: tempfile::TempDir,
+}
+
+/// A private server did not start, or did not stop as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateServerError {
+    /// The directory holds another major release than the programs are of.
+    #[error("{pgdata} is of PostgreSQL {}, and the server is of {}", printable(found), known(*wanted))]
+    Major {
+        /// The directory.
+        pgdata: PathBuf,
+        /// What its `PG_VERSION` says.
+        found: String,
+        /// What the launcher starts.
+        wanted: Option<u32>,
+    },
+    /// The directory asks for another kind of recovery.
+    #[error("{0} must not be there: a snapshot has none")]
+    Signal(PathBuf),
+    /// PostgreSQL refuses to run as root, and on a directory that its user does not own.
+    #[error("{pgdata} belongs to user {uid}, so PostgreSQL cannot run on it")]
+    Owner {
+        /// The directory.
+        pgdata: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// Another server works on the directory.
+    #[error("the data directory is not free")]
+    Busy(#[from] NotStopped),
+    /// The control file is unsound.
+    #[error("{pgdata} has no sound control file")]
+    ControlFile {
+        /// The directory.
+        pgdata: PathBuf,
+        /// Why not.
+        #[source]
+        source: ControlFileError,
+    },
+    /// Something around the server could not be prepared.
+    #[error("cannot {action} {path}")]
+    Prepare {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The server ended when it should have run.
+    #[error("PostgreSQL ended ({status}): {}", verdict(log))]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The tail of its log.
+        log: Vec<String>,
+    },
+    /// The server did not get ready, or did not stop, in time.
+    #[error("PostgreSQL did not {action} within {} s: {}", limit.as_secs(), verdict(log))]
+    Late {
+        /// What it was waited for to do.
+        action: &'static str,
+        /// How long it was waited.
+        limit: Duration,
+        /// The tail of its log.
+        log: Vec<String>,
+    },
+    /// The server ended in good order, but `pg_control` does not say so.
+    #[error("after the shutdown pg_control says {0:?}")]
+    NotShutDown(ClusterState),
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+fn known(major: Option<u32>) -> String {
+    major.map_or_else(|| "an unknown release".to_owned(), |major| major.to_string())
+}
+
+impl PrivateServer {
+    /// Starts a server on `pgdata` and waits until it has recovered and accepts connections.
+    pub fn start(
+        launcher: &Launcher,
+        pgdata: &Path,
+        cancel: &Cancel,
+    ) -> Result<Self, PrivateServerError> {
+        Self::start_with(Options::default(), launcher, pgdata, cancel)
+    }
+
+    /// The same with other than the usual options.
+    pub fn start_with(
+        options: Options,
+        launcher: &Launcher,
+        pgdata: &Path,
+        cancel: &Cancel,
+    ) -> Result<Self, PrivateServerError> {
+        cancel.check()?;
+        let pgdata = &fs::canonicalize(pgdata).map_err(|e| prepare("open", pgdata, e))?;
+        let major = same_major(launcher, pgdata)?;
+        let control = control_file(pgdata)?;
+        let owner = Owner::of(pgdata)?;
+        free_of_servers(pgdata)?;
+        let run = runtime_folder(&options.scratch, owner)?;
+        let settings = private_settings::server(major, &control.settings);
+        let (mut command, container) = command(launcher, pgdata, run.path(), owner, &settings);
+        let (child, log) = spawn(&mut command)?;
+        let mut server = Self {
+            major,
+            child,
+            container,
+            log,
+            pgdata: pgdata.clone(),
+            options,
+            cancel: cancel.clone(),
+            run,
+        };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), PrivateServerError> {
+        let limit = self.options.recovery_limit;
+        let deadline = Instant::now() + limit;
+        while !self.is_ready() {
+            self.cancel.check()?;
+            if let Some(status) = self.ended()? {
+                return Err(self.ended_with(status));
+            }
+            if Instant::now() > deadline {
+                return Err(self.late("get ready", limit));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// The eighth line of the lock file is the postmaster's status (`LOCK_FILE_LINE_PM_STATUS`
+    /// in `pidfile.h`); `pg_ctl` waits for the same word. A stale file was removed before.
+    fn is_ready(&self) -> bool {
+        let text = fs::read_to_string(self.pgdata.join("postmaster.pid")).unwrap_or_default();
+        text.lines().nth(7).map(str::trim) == Some("ready")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> ServerAddress {
+        ServerAddress::Unix {
+            directory: self.run.path().to_owned(),
+            port: 5432,
+        }
+    }
+
+    /// Opens a session as superuser whose settings no role or database can change.
+    pub fn connect(&self, database: &str) -> Result<Connection, PgError> {
+        let who = [("user", self.options.superuser.as_str()), ("database", database)];
+        let settings = private_settings::session(self.major);
+        let parameters: Vec<_> = who.into_iter().chain(settings).collect();
+        Connection::connect(&self.address(), &parameters, &self.cancel)
+    }
+
+    /// Shuts the server down in good order (a *fast* shutdown, with a checkpoint) and returns
+    /// the control file that proves it.
+    pub fn stop(mut self) -> Result<ControlFile, PrivateServerError> {
+        self.signal(Signal::INT);
+        let limit = self.options.stop_limit;
+        let deadline = Instant::now() + limit;
+        let status = loop {
+            match self.ended()? {
+                Some(status) => break status,
+                None if Instant::now() > deadline => return Err(self.late("stop", limit)),
+                None => std::thread::sleep(POLL),
+            }
+        };
+        if !status.success() {
+            return Err(self.ended_with(status));
+        }
+        let control = control_file(&self.pgdata)?;
+        match control.state {
+            ClusterState::ShutDown => Ok(control),
+            other => Err(PrivateServerError::NotShutDown(other)),
+        }
+    }
+
+    /// The last lines of the server's log.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The docker client hands signals on to the server, which is the container's first process.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    fn ended(&mut self) -> Result<Option<ExitStatus>, PrivateServerError> {
+        let status = self.child.try_wait();
+        status.map_err(|source| prepare("wait for the server on", &self.pgdata, source))
+    }
+
+    fn ended_with(&self, status: ExitStatus) -> PrivateServerError {
+        let log = self.log.all_lines(PATIENCE);
+        PrivateServerError::Ended { status, log }
+    }
+
+    fn late(&self, action: &'static str, limit: Duration) -> PrivateServerError {
+        let log = self.log.lines();
+        PrivateServerError::Late { action, limit, log }
+    }
+
+    fn wait_for_end(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
+    }
+
+    /// Ends whatever is left: an immediate shutdown, and force where that does not help.
+    fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.signal(Signal::QUIT);
+        if self.wait_for_end() {
+            return;
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.wait_for_orphans();
+    }
+
+    /// The children of a killed postmaster notice and end by themselves.
+    fn wait_for_orphans(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && !matches!(stopped::process_in(&self.pgdata), Ok(None)) {
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        self.end();
+        if let Some((docker, name)) = &self.container {
+            // Where the client was killed, the container is not gone with it.
+            let mut remove = docker.command();
+            remove.args(["rm", "--force", "--volumes", name]);
+            let _ = remove.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+        let _ = fs::remove_file(self.pgdata.join("postmaster.opts"));
+    }
+}
+
+/// Whom the server runs as.
+#[derive(Clone, Copy)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    fn of(pgdata: &Path) -> Result<Self, PrivateServerError> {
+        let metadata = fs::metadata(pgdata).map_err(|e| prepare("open", pgdata, e))?;
+        let (uid, gid) = (metadata.uid(), metadata.gid());
+        let me = rustix::process::geteuid();
+        if uid == 0 || (!me.is_root() && me.as_raw() != uid) {
+            let pgdata = pgdata.to_owned();
+            return Err(PrivateServerError::Owner { pgdata, uid });
+        }
+        Ok(Self { uid, gid })
+    }
+}
+
+fn same_major(launcher: &Launcher, pgdata: &Path) -> Result<u32, PrivateServerError> {
+    let path = pgdata.join("PG_VERSION");
+    let text = fs::read_to_string(&path).map_err(|e| prepare("read", &path, e))?;
+    let wanted = launcher.major();
+    match text.trim().parse().ok() {
+        Some(major) if wanted == Some(major) => Ok(major),
+        _ => Err(PrivateServerError::Major {
+            pgdata: pgdata.to_owned(),
+            found: text.trim().chars().take(20).collect(),
+            wanted,
+        }),
+    }
+}
+
+fn control_file(pgdata: &Path) -> Result<ControlFile, PrivateServerError> {
+    ControlFile::of(pgdata).map_err(|source| PrivateServerError::ControlFile {
+        pgdata: pgdata.to_owned(),
+        source,
+    })
+}
+
+/// Refuses what a snapshot does not hold, and removes the lock file that a crash leaves: its
+/// process number may be somebody else's by now, and then PostgreSQL would refuse to start.
+fn free_of_servers(pgdata: &Path) -> Result<(), PrivateServerError> {
+    for name in NOT_IN_A_SNAPSHOT {
+        let path = pgdata.join(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(PrivateServerError::Signal(path));
+        }
+    }
+    if let Some(pid) = stopped::process_in(pgdata)? {
+        let pgdata = pgdata.to_owned();
+        return Err(NotStopped::Process { pgdata, pid }.into());
+    }
+    let lock = pgdata.join("postmaster.pid");
+    match fs::remove_file(&lock) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(prepare("remove", &lock, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A folder that only the server's user may enter, with the three files of settings that the
+/// server reads instead of the directory's own.
+fn runtime_folder(scratch: &Path, owner: Owner) -> Result<tempfile::TempDir, PrivateServerError> {
+    let folder = tempfile::Builder::new()
+        .prefix("escrow-")
+        .tempdir_in(scratch)
+        .map_err(|e| prepare("make a folder in", scratch, e))?;
+    let files = [
+        ("postgresql.conf", ""),
+        ("pg_hba.conf", "local all all trust\n"),
+        ("pg_ident.conf", ""),
+    ];
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::write(&path, text).map_err(|e| prepare("write", &path, e))?;
+        give(&path, owner)?;
+    }
+    give(folder.path(), owner)?;
+    Ok(folder)
+}
+
+fn give(path: &Path, owner: Owner) -> Result<(), PrivateServerError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
+        .map_err(|e| prepare("give away", path, e))
+}
+
+fn command(
+    launcher: &Launcher,
+    pgdata: &Path,
+    run: &Path,
+    owner: Owner,
+    settings: &[String],
+) -> (Command, Option<(Docker, String)>) {
+    match launcher {
+        Launcher::Local(binaries) => {
+            let mut command = Command::new(binaries.program("postgres"));
+            command.env_clear().env("LC_ALL", "C").current_dir(run);
+            if rustix::process::geteuid().is_root() {
+                command.uid(owner.uid).gid(owner.gid);
+            }
+            command.args(arguments(pgdata, run, settings));
+            (command, None)
+        }
+        Launcher::Docker {
+            docker,
+            image,
+            major,
+        } => {
+            let name = container_name(run);
+            let mut command = docker.command();
+            command.args(container_arguments(&name, pgdata, run, owner));
+            command.arg(format!("--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"));
+            command.arg(image);
+            let (pgdata, run) = (Path::new(CONTAINER_PGDATA), Path::new(CONTAINER_RUN));
+            command.args(arguments(pgdata, run, settings));
+            (command, Some((docker.clone(), name)))
+        }
+    }
+}
+
+/// Unique on the host, as the folder is.
+fn container_name(run: &Path) -> String {
+    let folder = run.file_name().unwrap_or_default().to_string_lossy();
+    format!("databasus-{folder}")
+}
+
+/// No network, no capability, nothing writable but the two directories.
+fn container_arguments(name: &str, pgdata: &Path, run: &Path, owner: Owner) -> Vec<String> {
+    let mount = |from: &Path, to: &str| format!("--volume={}:{to}", from.display());
+    vec![
+        "run".to_owned(),
+        "--rm".to_owned(),
+        format!("--name={name}"),
+        "--network=none".to_owned(),
+        "--read-only".to_owned(),
+        "--cap-drop=ALL".to_owned(),
+        "--security-opt=no-new-privileges".to_owned(),
+        format!("--user={}:{}", owner.uid, owner.gid),
+        mount(pgdata, CONTAINER_PGDATA),
+        mount(run, CONTAINER_RUN),
+    ]
+}
+
+fn arguments(pgdata: &Path, run: &Path, settings: &[String]) -> Vec<String> {
+    let (pgdata, run) = (pgdata.display(), run.display());
+    let mut arguments = vec!["-D".to_owned(), pgdata.to_string()];
+    let places = [
+        format!("data_directory={pgdata}"),
+        format!("config_file={run}/postgresql.conf"),
+        format!("hba_file={run}/pg_hba.conf"),
+        format!("ident_file={run}/pg_ident.conf"),
+        // A list, in which quotes keep a comma or a blank.
+        format!("unix_socket_directories=\"{run}\""),
+    ];
+    for setting in places.iter().chain(settings) {
+        arguments.extend(["-c".to_owned(), setting.clone()]);
+    }
+    arguments
+}
+
+fn spawn(command: &mut Command) -> Result<(Child, LogTail), PrivateServerError> {
+    let program = PathBuf::from(command.get_program());
+    let failed = |source| prepare("run", &program, source);
+    let (log, writer) = LogTail::new().map_err(failed)?;
+    let errors = writer.try_clone().map_err(failed)?;
+    // A terminal's interrupt is for this process, which then stops the server in its own time.
+    command.stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
+    let child = command.spawn();
+    // The command owns ends of the pipe: while it lives, the log has no end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Ok((child.map_err(failed)?, log))
+}
+
+fn prepare(action: &'static str, path: &Path, source: io::Error) -> PrivateServerError {
+    PrivateServerError::Prepare {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,154 @@
+//! The settings of a private server: nothing that a restored directory says may start a
+//! program, load a library, open a socket or hide damage.
+//!
+//! `postgresql.conf` is not read, for the server gets a file of its own. `postgresql.auto.conf`
+//! is read by every server; what stands on the command line overrides it. The settings of roles
+//! and databases override the command line, so sessions bring theirs in the startup message,
+//! which overrides those in turn (`GucSource` in PostgreSQL's `guc.h`).
+
+use super::control_file::RecordedSettings;
+
+/// What a setting became one in, for those that not all releases know.
+type Since = u32;
+
+/// Overrides for the server as a whole.
+const SERVER: &[(Since, &str, &str)] = &[
+    // No way in but the private socket, no way out.
+    (13, "listen_addresses", ""),
+    (13, "unix_socket_group", ""),
+    (13, "unix_socket_permissions", "0700"),
+    (13, "port", "5432"),
+    (13, "ssl", "off"),
+    (13, "primary_conninfo", ""),
+    (13, "primary_slot_name", ""),
+    (13, "max_wal_senders", "0"),
+    (13, "max_logical_replication_workers", "0"),
+    (17, "sync_replication_slots", "off"),
+    // No programs.
+    (13, "archive_mode", "off"),
+    (13, "archive_command", ""),
+    (15, "archive_library", ""),
+    (13, "restore_command", ""),
+    (13, "archive_cleanup_command", ""),
+    (13, "recovery_end_command", ""),
+    (13, "ssl_passphrase_command", ""),
+    // No libraries but PostgreSQL's own.
+    (13, "shared_preload_libraries", ""),
+    (13, "session_preload_libraries", ""),
+    (13, "local_preload_libraries", ""),
+    (13, "dynamic_library_path", "$libdir"),
+    (18, "extension_control_path", "$system"),
+    (18, "oauth_validator_libraries", ""),
+    (13, "jit", "off"),
+    (17, "event_triggers", "off"),
+    // No files elsewhere, and a log that comes to us and repeats no statement.
+    (13, "external_pid_file", ""),
+    (13, "logging_collector", "off"),
+    (13, "log_destination", "stderr"),
+    (13, "log_statement", "none"),
+    (13, "log_min_error_statement", "panic"),
+    (13, "log_min_duration_statement", "-1"),
+    (13, "log_min_duration_sample", "-1"),
+    (13, "log_transaction_sample_rate", "0"),
+    (13, "log_min_messages", "warning"),
+    (13, "lc_messages", "C"),
+    (13, "temp_tablespaces", ""),
+    // Replay everything there is, stop nowhere on the way, wait for nobody.
+    (13, "recovery_target", ""),
+    (13, "recovery_target_lsn", ""),
+    (13, "recovery_target_name", ""),
+    (13, "recovery_target_time", ""),
+    (13, "recovery_target_xid", ""),
+    (13, "recovery_target_timeline", "latest"),
+    (13, "hot_standby", "off"),
+    (13, "synchronous_standby_names", ""),
+    // Durable, and loud about damage.
+    (13, "fsync", "on"),
+    (13, "full_page_writes", "on"),
+    (13, "synchronous_commit", "on"),
+    (13, "wal_level", "replica"),
+    (13, "ignore_checksum_failure", "off"),
+    (13, "ignore_invalid_pages", "off"),
+    (13, "ignore_system_indexes", "off"),
+    (13, "zero_damaged_pages", "off"),
+    (13, "data_sync_retry", "off"),
+    (13, "restart_after_crash", "off"),
+    (13, "allow_system_table_mods", "off"),
+    // Nothing in the background that would change what is being looked at.
+    (13, "autovacuum", "off"),
+    (17, "summarize_wal", "off"),
+    // Modest, whatever the machine that it comes from had.
+    (13, "shared_buffers", "128MB"),
+    (13, "huge_pages", "off"),
+    (13, "max_replication_slots", "10"),
+];
+
+/// Overrides for each session.
+const SESSION: &[(Since, &str, &str)] = &[
+    (13, "session_preload_libraries", ""),
+    (13, "local_preload_libraries", ""),
+    (13, "dynamic_library_path", "$libdir"),
+    (17, "event_triggers", "off"),
+    (13, "jit", "off"),
+    (13, "role", "none"),
+    (13, "search_path", "public"),
+    (13, "session_replication_role", "origin"),
+    (13, "default_transaction_isolation", "read committed"),
+    (13, "default_transaction_read_only", "off"),
+    (13, "default_tablespace", ""),
+    (13, "temp_tablespaces", ""),
+    (13, "statement_timeout", "0"),
+    (17, "transaction_timeout", "0"),
+    (13, "lock_timeout", "0"),
+    (13, "idle_in_transaction_session_timeout", "0"),
+    (14, "idle_session_timeout", "0"),
+    (13, "synchronous_commit", "on"),
+    (13, "ignore_checksum_failure", "off"),
+    (13, "ignore_system_indexes", "off"),
+    (13, "zero_damaged_pages", "off"),
+    (13, "log_min_messages", "fatal"),
+    (13, "log_statement", "none"),
+    (13, "standard_conforming_strings", "on"),
+    (13, "bytea_output", "hex"),
+    (13, "DateStyle", "ISO"),
+    (13, "TimeZone", "UTC"),
+    (13, "application_name", "databasus-escrow"),
+];
+
+/// `name=value` for the command line of a server of `major` on a cluster that was last run
+/// with `recorded`.
+pub(super) fn server(major: u32, recorded: &RecordedSettings) -> Vec<String> {
+    let fixed = known_to(major, SERVER).map(|(name, value)| format!("{name}={value}"));
+    fixed.chain(recorded_settings(recorded)).collect()
+}
+
+/// Names and values for the startup message of a session on a server of `major`.
+pub(super) fn session(major: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
+    known_to(major, SESSION)
+}
+
+fn known_to(
+    major: u32,
+    settings: &'static [(Since, &str, &str)],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    settings
+        .iter()
+        .filter(move |(since, _, _)| *since <= major)
+        .map(|(_, name, value)| (*name, *value))
+}
+
+/// Replaying a log takes at least what the server that wrote it had; a server without
+/// `track_commit_timestamp` would throw the recorded timestamps away.
+fn recorded_settings(recorded: &RecordedSettings) -> [String; 5] {
+    let at_least = |value: u32, least: u32| value.max(least);
+    [
+        format!("max_connections={}", at_least(recorded.max_connections, 20)),
+        format!("max_worker_processes={}", at_least(recorded.max_worker_processes, 8)),
+        format!("max_prepared_transactions={}", recorded.max_prepared_transactions),
+        format!("max_locks_per_transaction={}", at_least(recorded.max_locks_per_transaction, 64)),
+        format!(
+            "track_commit_timestamp={}",
+            if recorded.track_commit_timestamp { "on" } else { "off" }
+        ),
+    ]
+}

@@ -1,0 +1,619 @@
+//! Opening: verified parts in, entries out, under rules stricter than any tar program's.
+//!
+//! The input is a [`VerifiedStream`]: no byte reaches age, zstd or tar before its hash was found
+//! in a signed manifest. What comes out is checked once more against the payload's own index.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use tar::EntryType;
+
+use crate::base::digest::{Digest, HashingReader};
+use crate::base::names::EscrowId;
+use crate::base::pipe::pipe;
+use crate::model::index::{EntryKind, Index, IndexEntry, IndexError, MAX_BYTES};
+
+use super::entry_path::{EntryPath, UnsafePath};
+use super::parts::{VerifiedPart, VerifiedStream};
+use super::payload::{DATA_DIR, DUMP_DIR, INDEX_PATH, RESTORE_MD_PATH};
+
+/// Largest zstd window that is accepted, as a power of two: 8 MiB. Level 19 needs no more, and
+/// memory stays bounded whatever a frame claims.
+const MAX_WINDOW_LOG: u32 = 23;
+
+const CHUNK: usize = 512 << 10;
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Receives the entries of a payload in the order of the tar, directories before their content.
+pub trait EntryVisitor: Send {
+    /// A directory.
+    fn directory(&mut self, path: &EntryPath, mode: u32) -> io::Result<()>;
+
+    /// A file; `content` must be read to its end.
+    fn file(
+        &mut self,
+        path: &EntryPath,
+        mode: u32,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> io::Result<()>;
+}
+
+/// A payload could not be opened, or is not what its own index says.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// No identity given opens it.
+    #[error("none of the identities given opens this escrow")]
+    NoIdentity,
+    /// The age layer is damaged, or of a kind this version cannot read.
+    #[error("cannot decrypt the payload")]
+    Decrypt(#[source] age::DecryptError),
+    /// A stream failed: parts, age, zstd or tar, as the cause says.
+    #[error("cannot read the payload")]
+    Read(#[source] io::Error),
+    /// An entry could not be used.
+    #[error("cannot restore {path}")]
+    Entry {
+        /// Its path.
+        path: EntryPath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A path that could leave the target.
+    #[error(transparent)]
+    UnsafePath(#[from] UnsafePath),
+    /// A link, a device, or anything else that is neither file nor directory.
+    #[error("{path} is a {kind}; a payload holds files and directories only")]
+    ForbiddenKind {
+        /// Its path.
+        path: EntryPath,
+        /// What it claims to be.
+        kind: &'static str,
+    },
+    /// Two entries of one path.
+    #[error("{0} is in the payload twice")]
+    Duplicate(EntryPath),
+    /// An entry outside of the folders that the format knows.
+    #[error("{0} has no place in a payload")]
+    Foreign(EntryPath),
+    /// The index is missing, or not the last entry.
+    #[error("the payload has no index at its end")]
+    NoIndex,
+    /// The index cannot be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The index does not describe this payload.
+    #[error("{path} is not what the payload's index says: {what}")]
+    IndexMismatch {
+        /// The entry's path.
+        path: String,
+        /// What differs.
+        what: &'static str,
+    },
+    /// An index of another escrow.
+    #[error("the payload's index belongs to escrow {0}")]
+    ForeignIndex(EscrowId),
+}
+
+/// Opens a payload and passes its entries to `visitor`; returns its index once every layer has
+/// been read to its end and every entry found in the index with its hash.
+///
+/// Decryption and decompression run on a thread of their own.
+pub fn open<I>(
+    stream: VerifiedStream<I>,
+    identities: &[&(dyn age::Identity + Sync)],
+    escrow_id: &EscrowId,
+    visitor: &mut dyn EntryVisitor,
+) -> Result<Index, UnpackError>
+where
+    I: Iterator<Item = io::Result<VerifiedPart>> + Send,
+{
+    let (mut writer, mut reader) = pipe(CHUNK, CHUNKS_IN_FLIGHT);
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(move || {
+            match decrypt(stream, identities)
+                .and_then(|mut plain| io::copy(&mut plain, &mut writer).map_err(UnpackError::Read))
+            {
+                Ok(_) => writer.finish().map_err(UnpackError::Read),
+                Err(error) => {
+                    writer.fail(io::Error::other("the layer below failed"));
+                    Err(error)
+                }
+            }
+        });
+        let walked = walk(&mut reader, escrow_id, visitor);
+        drop(reader);
+        let opened = opener
+            .join()
+            .unwrap_or_else(|_| Err(UnpackError::Read(io::Error::other("a thread died"))));
+        // The lower layer's failure is the cause; the upper one only saw its stream end.
+        match (opened, walked) {
+            (Err(UnpackError::Read(error)), Err(upper)) if is_broken_pipe(&error) => Err(upper),
+            (Err(lower), _) => Err(lower),
+            (Ok(()), walked) => walked,
+        }
+    })
+}
+
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+fn decrypt<'a, R: Read + 'a>(
+    stream: R,
+    identities: &[&(dyn age::Identity + Sync)],
+) -> Result<impl Read + 'a, UnpackError> {
+    let failed = |error| match error {
+        age::DecryptError::NoMatchingKeys => UnpackError::NoIdentity,
+        age::DecryptError::Io(error) => UnpackError::Read(error),
+        other => UnpackError::Decrypt(other),
+    };
+    let decryptor = age::Decryptor::new(stream).map_err(failed)?;
+    let plain = decryptor
+        .decrypt(
+            identities
+                .iter()
+                .map(|identity| *identity as &dyn age::Identity),
+        )
+        .map_err(failed)?;
+    let mut decoder = zstd::Decoder::new(plain).map_err(UnpackError::Read)?;
+    decoder
+        .window_log_max(MAX_WINDOW_LOG)
+        .map_err(UnpackError::Read)?;
+    Ok(decoder)
+}
+
+/// Walks the tar to its end and the stream to its own: a reader that stopped at the archive's
+/// last block would accept a payload whose last bytes were cut.
+fn walk(
+    stream: &mut impl Read,
+    escrow_id: &EscrowId,
+    visitor: &mut dyn EntryVisitor,
+) -> Result<Index, UnpackError> {
+    let mut seen = Seen::default();
+    let mut index = None;
+    let mut archive = tar::Archive::new(&mut *stream);
+    for entry in archive.entries().map_err(UnpackError::Read)? {
+        let mut entry = entry.map_err(UnpackError::Read)?;
+        let path = EntryPath::parse(&entry.path_bytes())?;
+        let kind = kind_of(entry.header().entry_type(), &path)?;
+        let size = entry.size();
+        let mode = entry.header().mode().map_err(UnpackError::Read)? & 0o7777;
+        if index.is_some() {
+            return Err(UnpackError::NoIndex);
+        }
+        if path.as_str() == INDEX_PATH && kind == EntryKind::File {
+            index = Some(read_index(&mut entry, size)?);
+            continue;
+        }
+        check_place(&path)?;
+        let digest = match kind {
+            EntryKind::Directory => {
+                visit(&path, || visitor.directory(&path, mode))?;
+                None
+            }
+            EntryKind::File => {
+                let mut content = HashingReader::new(&mut entry);
+                visit(&path, || visitor.file(&path, mode, size, &mut content))?;
+                let (digest, read) = content.finish();
+                if read != size {
+                    return Err(UnpackError::Read(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Some(digest)
+            }
+        };
+        seen.add(path, kind, size, mode, digest)?;
+    }
+    drain(stream).map_err(UnpackError::Read)?;
+    let index = index.ok_or(UnpackError::NoIndex)?;
+    if index.escrow_id != *escrow_id {
+        return Err(UnpackError::ForeignIndex(index.escrow_id));
+    }
+    seen.compare(&index)?;
+    Ok(index)
+}
+
+fn visit(path: &EntryPath, act: impl FnOnce() -> io::Result<()>) -> Result<(), UnpackError> {
+    act().map_err(|source| UnpackError::Entry {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn kind_of(kind: EntryType, path: &EntryPath) -> Result<EntryKind, UnpackError> {
+    let forbidden = match kind {
+        EntryType::Regular => return Ok(EntryKind::File),
+        EntryType::Directory => return Ok(EntryKind::Directory),
+        EntryType::Link => "hard link",
+        EntryType::Symlink => "symbolic link",
+        EntryType::Char | EntryType::Block => "device",
+        EntryType::Fifo => "named pipe",
+        _ => "entry of an unknown kind",
+    };
+    Err(UnpackError::ForbiddenKind {
+        path: path.clone(),
+        kind: forbidden,
+    })
+}
+
+fn check_place(path: &EntryPath) -> Result<(), UnpackError> {
+    let known = [DATA_DIR, RESTORE_MD_PATH].contains(&path.as_str())
+        || path.below(DATA_DIR).is_some()
+        || path.below(DUMP_DIR).is_some();
+    if known {
+        Ok(())
+    } else {
+        Err(UnpackError::Foreign(path.clone()))
+    }
+}
+
+fn read_index(entry: &mut impl Read, size: u64) -> Result<Index, UnpackError> {
+    if size > MAX_BYTES {
+        return Err(UnpackError::NoIndex);
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(UnpackError::Read)?;
+    Ok(Index::parse(&bytes)?)
+}
+
+/// Reads what follows the archive, which may be zeros only.
+fn drain(stream: &mut impl Read) -> io::Result<()> {
+    let mut buffer = [0; 8 << 10];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if buffer[..read].iter().any(|byte| *byte != 0) {
+            return Err(io::Error::other("there is data behind the archive's end"));
+        }
+    }
+}
+
+/// What the tar really held.
+#[derive(Default)]
+struct Seen(HashMap<String, SeenEntry>);
+
+struct SeenEntry {
+    kind: EntryKind,
+    size: u64,
+    mode: u32,
+    digest: Option<Digest>,
+}
+
+impl Seen {
+    fn add(
+        &mut self,
+        path: EntryPath,
+        kind: EntryKind,
+        size: u64,
+        mode: u32,
+        digest: Option<Digest>,
+    ) -> Result<(), UnpackError> {
+        let entry = SeenEntry {
+            kind,
+            size,
+            mode,
+            digest,
+        };
+        match self.0.insert(path.as_str().to_owned(), entry) {
+            None => Ok(()),
+            Some(_) => Err(UnpackError::Duplicate(path)),
+        }
+    }
+
+    fn compare(mut self, index: &Index) -> Result<(), UnpackError> {
+        for entry in &index.entries {
+            let mismatch = |what| UnpackError::IndexMismatch {
+                path: crate::base::text::printable(&entry.path).into_owned(),
+                what,
+            };
+            let seen = self
+                .0
+                .remove(&entry.path)
+                .ok_or_else(|| mismatch("it is missing"))?;
+            seen.compare(entry).map_err(mismatch)?;
+        }
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(path) => Err(UnpackError::IndexMismatch {
+                path: crate::base::text::printable(&path).into_owned(),
+                what: "it is not in the index",
+            }),
+        }
+    }
+}
+
+impl SeenEntry {
+    fn compare(&self, entry: &IndexEntry) -> Result<(), &'static str> {
+        if self.kind != entry.kind {
+            return Err("another kind");
+        }
+        if self.size != entry.size {
+            return Err("another size");
+        }
+        if format!("{:04o}", self.mode) != entry.mode {
+            return Err("another mode");
+        }
+        if self.digest != entry.sha256 {
+            return Err("another SHA-256");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::parts::{PartSink, PartWriter, SealedPart};
+    use crate::sealing::payload::{PayloadWriter, Sealing};
+    use crate::sealing::tar_format::{HeaderFields, write_end, write_header, write_padding};
+    use std::io::Write;
+
+    fn id() -> EscrowId {
+        "20260612T020000Z-0123456789abcdef".parse().unwrap()
+    }
+
+    #[derive(Default)]
+    struct Collected(Vec<SealedPart>);
+
+    impl PartSink for Collected {
+        fn part(&mut self, part: SealedPart) -> io::Result<()> {
+            self.0.push(part);
+            Ok(())
+        }
+    }
+
+    /// Remembers files and their content.
+    #[derive(Default)]
+    struct Remember(HashMap<String, Vec<u8>>);
+
+    impl EntryVisitor for Remember {
+        fn directory(&mut self, _: &EntryPath, _: u32) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn file(
+            &mut self,
+            path: &EntryPath,
+            _: u32,
+            _: u64,
+            content: &mut dyn Read,
+        ) -> io::Result<()> {
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes)?;
+            self.0.insert(path.as_str().to_owned(), bytes);
+            Ok(())
+        }
+    }
+
+    fn walk_bytes(tar: &[u8]) -> Result<Index, UnpackError> {
+        walk(&mut &*tar, &id(), &mut Remember::default())
+    }
+
+    fn raw_entry(kind: EntryType, path: &str, link: Option<&str>) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        if let Some(link) = link {
+            header.set_link_name(link).unwrap();
+        }
+        header.set_mode(0o600);
+        header.set_size(0);
+        header.set_cksum();
+        [header.as_bytes().as_slice(), &[0; 1024]].concat()
+    }
+
+    #[test]
+    fn links_devices_and_pipes_are_refused() {
+        for kind in [
+            EntryType::Symlink,
+            EntryType::Link,
+            EntryType::Char,
+            EntryType::Block,
+            EntryType::Fifo,
+            EntryType::Continuous,
+        ] {
+            let tar = raw_entry(kind, "databasus-data/x", Some("/etc/passwd"));
+            assert!(
+                matches!(walk_bytes(&tar), Err(UnpackError::ForbiddenKind { .. })),
+                "{kind:?} was accepted"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_that_leave_the_target_are_refused() {
+        for path in ["/etc/cron.d/x", "../x", "databasus-data/../../x"] {
+            let tar = raw_entry(EntryType::Regular, path, None);
+            assert!(matches!(walk_bytes(&tar), Err(UnpackError::UnsafePath(_))));
+        }
+    }
+
+    #[test]
+    fn entries_outside_of_the_known_folders_are_refused() {
+        for path in ["x", "escrow/x", "databasus-data2/x", "RESTORE.md/x"] {
+            let tar = raw_entry(EntryType::Regular, path, None);
+            assert!(matches!(walk_bytes(&tar), Err(UnpackError::Foreign(_))));
+        }
+    }
+
+    #[test]
+    fn duplicates_are_refused() {
+        let one = raw_entry(EntryType::Regular, "databasus-data/x", None);
+        let twice = [&one[..512], &one[..]].concat();
+        assert!(matches!(walk_bytes(&twice), Err(UnpackError::Duplicate(_))));
+    }
+
+    #[test]
+    fn a_payload_without_an_index_is_refused() {
+        let tar = raw_entry(EntryType::Regular, "databasus-data/x", None);
+        assert!(matches!(walk_bytes(&tar), Err(UnpackError::NoIndex)));
+    }
+
+    #[test]
+    fn data_behind_the_archive_is_refused() {
+        let mut tar = raw_entry(EntryType::Regular, "databasus-data/x", None);
+        tar.extend_from_slice(b"more");
+        assert!(matches!(walk_bytes(&tar), Err(UnpackError::Read(_))));
+    }
+
+    fn with_index(edit: impl FnOnce(&mut Index)) -> Vec<u8> {
+        let content = b"seventy-two";
+        let mut index = Index {
+            format: crate::model::index::FORMAT.to_owned(),
+            escrow_id: id(),
+            entries: vec![IndexEntry {
+                path: "databasus-data/secret.key".to_owned(),
+                kind: EntryKind::File,
+                size: content.len() as u64,
+                mode: "0600".to_owned(),
+                sha256: Some(Digest::of(content)),
+            }],
+            catalogue_before: None,
+            catalogue_after: None,
+            warnings: vec![],
+        };
+        edit(&mut index);
+        let mut tar = Vec::new();
+        let index = index.to_bytes().unwrap();
+        for (path, bytes) in [
+            ("databasus-data/secret.key", content.as_slice()),
+            (INDEX_PATH, index.as_slice()),
+        ] {
+            let fields = HeaderFields {
+                path,
+                is_directory: false,
+                size: bytes.len() as u64,
+                mode: 0o600,
+                owner: (0, 0),
+                mtime: 0,
+            };
+            write_header(&mut tar, &fields).unwrap();
+            tar.extend_from_slice(bytes);
+            write_padding(&mut tar, bytes.len() as u64).unwrap();
+        }
+        write_end(&mut tar).unwrap();
+        tar
+    }
+
+    #[test]
+    fn every_disagreement_with_the_index_is_found() {
+        assert!(walk_bytes(&with_index(|_| {})).is_ok());
+        let edits: [fn(&mut Index); 6] = [
+            |index| index.entries[0].size += 1,
+            |index| index.entries[0].mode = "0644".to_owned(),
+            |index| index.entries[0].sha256 = Some(Digest::of(b"other")),
+            |index| index.entries[0].kind = EntryKind::Directory,
+            |index| index.entries.clear(),
+            |index| index.entries[0].path.push('x'),
+        ];
+        for edit in edits {
+            assert!(matches!(
+                walk_bytes(&with_index(edit)),
+                Err(UnpackError::IndexMismatch { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn an_index_of_another_escrow_is_refused() {
+        let tar = with_index(|index| {
+            index.escrow_id = "20260613T020000Z-0123456789abcdef".parse().unwrap();
+        });
+        assert!(matches!(
+            walk_bytes(&tar),
+            Err(UnpackError::ForeignIndex(_))
+        ));
+    }
+
+    fn sealed(to: &age::x25519::Identity) -> (Vec<SealedPart>, crate::model::manifest::Payload) {
+        let recipients: Vec<Box<dyn age::Recipient + Send>> = vec![Box::new(to.to_public())];
+        let sealing = Sealing {
+            recipients: &recipients,
+            level: 3,
+            workers: 2,
+            mtime: crate::base::time::UtcTime::from_unix(0),
+        };
+        let out = PartWriter::new(Collected::default(), 64 << 10);
+        let mut payload = PayloadWriter::new(out, &sealing).unwrap();
+        payload.directory(DATA_DIR, 0o755).unwrap();
+        let noise: Vec<u8> = (0..300_000u32)
+            .flat_map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes())
+            .collect();
+        payload
+            .file(
+                "databasus-data/noise",
+                0o600,
+                noise.len() as u64,
+                &mut noise.as_slice(),
+            )
+            .unwrap();
+        payload.pieces(DUMP_DIR, &mut &noise[..1000]).unwrap();
+        let parts = payload.finish(id(), None, None, vec![]).unwrap();
+        let (sink, payload) = parts.finish().unwrap();
+        (sink.0, payload)
+    }
+
+    fn reopen(
+        parts: &[SealedPart],
+        payload: &crate::model::manifest::Payload,
+        identity: &age::x25519::Identity,
+    ) -> Result<Index, UnpackError> {
+        let verified = parts.iter().enumerate().map(|(index, part)| {
+            VerifiedPart::check(payload, index, part.bytes.clone()).map_err(io::Error::other)
+        });
+        open(
+            VerifiedStream::new(payload, verified),
+            &[identity],
+            &id(),
+            &mut Remember::default(),
+        )
+    }
+
+    #[test]
+    fn what_is_sealed_is_what_is_opened() {
+        let identity = age::x25519::Identity::generate();
+        let (parts, payload) = sealed(&identity);
+        assert!(parts.len() > 3);
+        let index = reopen(&parts, &payload, &identity).unwrap();
+        let paths: Vec<_> = index.entries.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "databasus-data",
+                "databasus-data/noise",
+                "escrow/metadata.dump/000001"
+            ]
+        );
+    }
+
+    #[test]
+    fn another_identity_opens_nothing() {
+        let (parts, payload) = sealed(&age::x25519::Identity::generate());
+        let stranger = age::x25519::Identity::generate();
+        assert!(matches!(
+            reopen(&parts, &payload, &stranger),
+            Err(UnpackError::NoIdentity)
+        ));
+    }
+
+    #[test]
+    fn a_source_that_shrinks_or_grows_spoils_the_payload() {
+        let recipients: Vec<Box<dyn age::Recipient + Send>> =
+            vec![Box::new(age::x25519::Identity::generate().to_public())];
+        let sealing = Sealing {
+            recipients: &recipients,
+            level: 1,
+            workers: 0,
+            mtime: crate::base::time::UtcTime::from_unix(0),
+        };
+        for size in [9, 11] {
+            let mut payload = PayloadWriter::new(io::sink(), &sealing).unwrap();
+            let result = payload.file("databasus-data/x", 0o600, size, &mut &[0; 10][..]);
+            assert!(result.is_err(), "10 bytes passed for {size}");
+        }
+        let _ = io::sink().write(&[]);
+    }
+}

@@ -1,0 +1,270 @@
+//! A store in an S3 bucket: AWS, Cloudflare R2, and whatever else speaks the protocol.
+//!
+//! The AWS SDK is asynchronous; this module alone knows. Each store owns a small runtime, and
+//! every call blocks its thread until the answer is there, the SDK has given up retrying, or
+//! the run is told to stop. Methods may be called from several threads at once, but never from
+//! inside of another runtime's tasks.
+
+use std::future::Future;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+
+use super::key::{Key, readable, writable};
+use super::{Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket};
+use crate::base::cancel::Cancel;
+use crate::base::names::StoreName;
+
+mod failure;
+mod list;
+mod read;
+mod settings;
+mod upload;
+mod worker;
+
+pub use settings::{Patience, S3Settings};
+
+use failure::Failure;
+use upload::S3Upload;
+use worker::Worker;
+
+/// A bucket, or a prefix in one, that holds escrows.
+pub struct S3Store(Arc<Shared>);
+
+/// What a store and its uploads have in common.
+struct Shared {
+    name: StoreName,
+    settings: S3Settings,
+    patience: Patience,
+    client: Client,
+    worker: Worker,
+}
+
+impl S3Store {
+    /// Prepares a store; nothing is sent before the first call.
+    pub fn open(name: StoreName, settings: S3Settings, cancel: Cancel) -> Result<Self, StoreError> {
+        Self::open_with(name, settings, Patience::default(), cancel)
+    }
+
+    /// Prepares a store that gives up sooner, or later, than the usual one.
+    pub fn open_with(
+        name: StoreName,
+        settings: S3Settings,
+        patience: Patience,
+        cancel: Cancel,
+    ) -> Result<Self, StoreError> {
+        let fail = |why: Box<dyn std::error::Error + Send + Sync>| {
+            StoreError::new(&name, StoreErrorKind::Unexpected, "open", &settings.bucket)
+                .caused_by(why)
+        };
+        settings.check().map_err(|why| fail(why.into()))?;
+        let worker = Worker::start(cancel).map_err(|why| fail(why.into()))?;
+        let client = settings
+            .client(&name, &patience)
+            .map_err(|why| fail(why.into()))?;
+        Ok(Self(Arc::new(Shared {
+            name,
+            settings,
+            patience,
+            client,
+            worker,
+        })))
+    }
+}
+
+impl Shared {
+    /// A key, or the beginning of one, as the bucket knows it.
+    fn full(&self, key: &str) -> String {
+        match self.settings.prefix.as_str() {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}/{key}"),
+        }
+    }
+
+    fn error(&self, kind: StoreErrorKind, action: &'static str, key: &str) -> StoreError {
+        StoreError::new(&self.name, kind, action, key)
+    }
+
+    fn failed(&self, action: &'static str, key: &str, failure: Failure) -> StoreError {
+        self.error(failure.kind, action, key)
+            .caused_by(failure.answer)
+    }
+
+    /// Runs something of this store's to its end, or until the run is told to stop.
+    fn run<F: Future>(
+        &self,
+        action: &'static str,
+        key: &str,
+        future: F,
+    ) -> Result<F::Output, StoreError> {
+        self.worker.run(future).map_err(|interrupted| {
+            self.error(StoreErrorKind::Interrupted, action, key)
+                .caused_by(interrupted)
+        })
+    }
+
+    /// Sends one request, which the SDK retries on its own.
+    fn call<T, E>(
+        &self,
+        action: &'static str,
+        key: &str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.run(action, key, request)?
+            .map_err(|error| self.failed(action, key, Failure::of(&error)))
+    }
+
+    fn head(&self, key: Key<'_>) -> Result<ObjectMeta, StoreError> {
+        let key = key.as_str();
+        let request = self.client.head_object();
+        let request = request.bucket(&self.settings.bucket).key(self.full(key));
+        let head = self.call("head", key, request.send())?;
+        let size = head
+            .content_length()
+            .and_then(|len| u64::try_from(len).ok());
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            size: size.ok_or_else(|| {
+                self.error(StoreErrorKind::Unexpected, "head", key)
+                    .caused_by("the store does not say how large the object is")
+            })?,
+            etag: head.e_tag().map(unquoted),
+            version_id: head.version_id().map(str::to_owned),
+        })
+    }
+
+    fn put(
+        &self,
+        action: &'static str,
+        key: &str,
+        bytes: &[u8],
+        condition: Condition<'_>,
+    ) -> Result<ObjectMeta, StoreError> {
+        writable(&self.name, action, key)?;
+        let request = self.client.put_object();
+        let request = request
+            .bucket(&self.settings.bucket)
+            .key(self.full(key))
+            .content_md5(content_md5(&Md5::digest(bytes).into()))
+            .body(ByteStream::from(bytes.to_vec()));
+        let request = match condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Unchanged(etag) => request.if_match(format!("\"{etag}\"")),
+        };
+        let put = self.call(action, key, request.send())?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            size: bytes.len() as u64,
+            etag: put.e_tag().map(unquoted),
+            version_id: put.version_id().map(str::to_owned),
+        })
+    }
+
+    fn abort(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
+        const ACTION: &str = "abort upload of";
+        let request = self.client.abort_multipart_upload();
+        let request = request
+            .bucket(&self.settings.bucket)
+            .key(self.full(&ticket.key))
+            .upload_id(&ticket.upload_id);
+        let answer = self.worker.run_regardless(request.send());
+        let failure = match answer {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => Failure::of(&error),
+            Err(elapsed) => Failure::timeout(elapsed),
+        };
+        match failure.kind {
+            StoreErrorKind::NotFound => Ok(()),
+            _ => Err(self.failed(ACTION, &ticket.key, failure)),
+        }
+    }
+}
+
+/// What must hold for a write to happen.
+enum Condition<'a> {
+    Absent,
+    Unchanged(&'a str),
+}
+
+fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+fn content_md5(md5: &[u8; 16]) -> String {
+    BASE64.encode(md5)
+}
+
+impl Store for S3Store {
+    fn name(&self) -> &StoreName {
+        &self.0.name
+    }
+
+    fn location(&self) -> String {
+        self.0.settings.location()
+    }
+
+    fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<ObjectMeta, StoreError> {
+        self.0.put("put", key, bytes, Condition::Absent)
+    }
+
+    fn replace(&self, key: &str, bytes: &[u8], etag: &str) -> Result<ObjectMeta, StoreError> {
+        self.0
+            .put("replace", key, bytes, Condition::Unchanged(etag))
+    }
+
+    fn get(&self, key: &str, max_bytes: u64) -> Result<Object, StoreError> {
+        self.0.get(readable(&self.0.name, "get", key)?, max_bytes)
+    }
+
+    fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let key = readable(&self.0.name, read::GET_RANGE, key)?;
+        self.0.get_range(key, range)
+    }
+
+    fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        self.0.head(readable(&self.0.name, "head", key)?)
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        visit: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.0.list(prefix, start_after, visit)
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        writable(&self.0.name, "delete", key)?;
+        let request = self.0.client.delete_object();
+        let request = request
+            .bucket(&self.0.settings.bucket)
+            .key(self.0.full(key));
+        match self.0.call("delete", key, request.send()) {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn start_upload(&self, key: &str, part_size: u64) -> Result<Box<dyn Upload>, StoreError> {
+        let key = writable(&self.0.name, "upload", key)?;
+        let upload = S3Upload::start(Arc::clone(&self.0), key, part_size)?;
+        Ok(Box::new(upload))
+    }
+
+    fn abort_upload(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
+        writable(&self.0.name, "abort upload of", &ticket.key)?;
+        self.0.abort(ticket)
+    }
+}

@@ -1,0 +1,244 @@
+//! Floor 3: the destination of a rehydrate: built beside its final place, then renamed once.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// A directory that either does not exist or is complete.
+///
+/// Everything is written into a hidden sibling. Dropping the value without
+/// [`StagedTarget::commit`] removes the sibling; what a killed run left of one is removed by the
+/// next.
+#[derive(Debug)]
+pub struct StagedTarget {
+    target: PathBuf,
+    partial: PathBuf,
+    /// Held as long as this process works on the sibling.
+    lock: Option<File>,
+}
+
+/// The destination cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// There is something in it.
+    #[error("target {0} is not empty")]
+    NotEmpty(PathBuf),
+    /// It exists and is no directory.
+    #[error("target {0} is not a directory")]
+    NotADirectory(PathBuf),
+    /// A directory cannot be renamed onto it.
+    #[error("target {0} is a mount point; name a directory below it")]
+    MountPoint(PathBuf),
+    /// It has no name of its own, like `/` or `..`.
+    #[error("target {0} does not name a directory that could be made")]
+    NoName(PathBuf),
+    /// Another rehydrate is at work on it.
+    #[error("another rehydrate into {0} is running")]
+    Busy(PathBuf),
+    /// The filesystem said no.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StagedTarget {
+    /// Checks that `target` can be made, without changing anything.
+    pub fn check(target: &Path) -> Result<(), TargetError> {
+        let (parent, _) = split(target)?;
+        match fs::symlink_metadata(target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let readable = fs::metadata(&parent).map_err(failed("find", &parent))?;
+                if !readable.is_dir() {
+                    return Err(TargetError::NotADirectory(parent));
+                }
+                Ok(())
+            }
+            Err(error) => Err(failed("look at", target)(error)),
+            Ok(meta) if !meta.is_dir() => Err(TargetError::NotADirectory(target.to_owned())),
+            Ok(meta) => {
+                let mut entries = fs::read_dir(target).map_err(failed("list", target))?;
+                if entries.next().is_some() {
+                    return Err(TargetError::NotEmpty(target.to_owned()));
+                }
+                let above = fs::metadata(&parent).map_err(failed("look at", &parent))?;
+                if above.dev() != meta.dev() {
+                    return Err(TargetError::MountPoint(target.to_owned()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins the target: removes what a killed run left, and makes the hidden sibling.
+    pub fn begin(target: &Path) -> Result<Self, TargetError> {
+        Self::check(target)?;
+        let (parent, name) = split(target)?;
+        let target = parent.join(&name);
+        let partial = parent.join(format!(".{name}.databasus-escrow-partial"));
+        loop {
+            match fs::create_dir(&partial) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let _held = lock_directory(&partial, &target)?;
+                    fs::remove_dir_all(&partial).map_err(failed("remove", &partial))?;
+                }
+                Err(error) => return Err(failed("create", &partial)(error)),
+            }
+        }
+        let lock = Some(lock_directory(&partial, &target)?);
+        Ok(Self {
+            target,
+            partial,
+            lock,
+        })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Makes the target appear, complete and durable.
+    pub fn commit(mut self) -> Result<PathBuf, TargetError> {
+        let directory = self.lock.take().ok_or_else(|| TargetError::Busy(self.target.clone()))?;
+        rustix::fs::syncfs(&directory).map_err(|e| failed("sync", &self.partial)(e.into()))?;
+        fs::rename(&self.partial, &self.target).map_err(failed("rename onto", &self.target))?;
+        let (parent, _) = split(&self.target)?;
+        File::open(&parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(failed("sync", &parent))?;
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for StagedTarget {
+    fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.partial) {
+            tracing::warn!(path = %self.partial.display(), %error, "could not remove a half-made target");
+        }
+    }
+}
+
+fn split(target: &Path) -> Result<(PathBuf, String), TargetError> {
+    let no_name = || TargetError::NoName(target.to_owned());
+    let name = target
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(no_name)?;
+    let parent = match target.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(no_name()),
+    };
+    let parent = fs::canonicalize(parent).map_err(failed("find", parent))?;
+    Ok((parent, name.to_owned()))
+}
+
+fn lock_directory(partial: &Path, target: &Path) -> Result<File, TargetError> {
+    let directory = File::open(partial).map_err(failed("open", partial))?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(TargetError::Busy(target.to_owned())),
+        Err(error) => Err(failed("lock", partial)(error.into())),
+    }
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TargetError + 'a {
+    move |source| TargetError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn nothing_appears_before_the_commit() {
+        let dir = sandbox();
+        let target = dir.path().join("data");
+        let staged = StagedTarget::begin(&target).unwrap();
+        fs::write(staged.path().join("secret.key"), "x").unwrap();
+        assert!(!target.exists());
+        staged.commit().unwrap();
+        assert_eq!(fs::read_to_string(target.join("secret.key")).unwrap(), "x");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_target_leaves_nothing() {
+        let dir = sandbox();
+        drop(StagedTarget::begin(&dir.path().join("data")).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_empty_directory_is_taken_and_a_full_one_is_not() {
+        let dir = sandbox();
+        let target = dir.path().join("data");
+        fs::create_dir(&target).unwrap();
+        StagedTarget::begin(&target).unwrap().commit().unwrap();
+        fs::write(target.join("x"), "x").unwrap();
+        assert!(matches!(
+            StagedTarget::begin(&target),
+            Err(TargetError::NotEmpty(_))
+        ));
+    }
+
+    #[test]
+    fn two_at_once_exclude_each_other() {
+        let dir = sandbox();
+        let target = dir.path().join("data");
+        let _first = StagedTarget::begin(&target).unwrap();
+        assert!(matches!(
+            StagedTarget::begin(&target),
+            Err(TargetError::Busy(_))
+        ));
+    }
+
+    #[test]
+    fn leftovers_of_a_killed_run_are_removed() {
+        let dir = sandbox();
+        let left = dir.path().join(".data.databasus-escrow-partial");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("half"), "x").unwrap();
+        let staged = StagedTarget::begin(&dir.path().join("data")).unwrap();
+        assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_links_and_missing_parents_are_refused() {
+        let dir = sandbox();
+        let file = dir.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        for bad in [file, link] {
+            assert!(matches!(
+                StagedTarget::begin(&bad),
+                Err(TargetError::NotADirectory(_))
+            ));
+        }
+        assert!(StagedTarget::begin(&dir.path().join("no/such")).is_err());
+        assert!(StagedTarget::begin(Path::new("/")).is_err());
+    }
+}
