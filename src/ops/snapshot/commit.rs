@@ -62,7 +62,10 @@ impl Run<'_> {
             let digest = pending.digest();
             match self.place(pending) {
                 Placing::Lost => {
-                    tracing::info!(seq = manifest.seq, "another host was faster; chaining again");
+                    tracing::info!(
+                        seq = manifest.seq,
+                        "another host was faster; chaining again"
+                    );
                     self.ports.state.clear_pending(&self.settings.slug)?;
                     history = self.read_history()?;
                 }
@@ -142,10 +145,9 @@ impl Run<'_> {
         let bytes = pending.manifest.as_bytes();
         match store.put_if_absent(&key, bytes) {
             Ok(_) => Slot::Ours,
-            Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-                self.contend(store, &key, pending)
-                    .unwrap_or_else(|error| Slot::Failed(error_chain(&error)))
-            }
+            Err(error) if error.kind == StoreErrorKind::AlreadyExists => self
+                .contend(store, &key, pending)
+                .unwrap_or_else(|error| Slot::Failed(error_chain(&error))),
             Err(error) => Slot::Failed(error_chain(&error)),
         }
     }
@@ -220,10 +222,8 @@ impl Run<'_> {
             for (key, bytes) in &documents {
                 let store = destination.store.as_ref();
                 if let Err(error) = put_exactly(store, key, bytes) {
-                    self.findings.push(Finding::warning(
-                        "document-missing",
-                        error_chain(&error),
-                    ));
+                    self.findings
+                        .push(Finding::warning("document-missing", error_chain(&error)));
                 }
             }
         }

@@ -43,7 +43,10 @@ impl Run<'_> {
         let Some(pending) = self.ports.state.pending(slug)? else {
             return Ok(());
         };
-        tracing::info!(seq = pending.seq, "finishing the manifest of an earlier run");
+        tracing::info!(
+            seq = pending.seq,
+            "finishing the manifest of an earlier run"
+        );
         let placing = self.place(pending);
         self.ports.cancel.check()?;
         match placing {

@@ -23,9 +23,7 @@ use crate::databasus::secret_key::SecretKeyId;
 use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
-use crate::model::manifest::{
-    self, Custody, CustodyMode, Instance, Kind, Manifest, Tool,
-};
+use crate::model::manifest::{self, Custody, CustodyMode, Instance, Kind, Manifest, Tool};
 use crate::model::policy::Policy;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;

@@ -17,9 +17,7 @@ use crate::sealing::identities::age_recipients;
 use crate::sealing::parts::PartWriter;
 use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH, Sealing};
 use crate::source::data_dir;
-use crate::source::{
-    EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry,
-};
+use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
 
 use super::{Run, SealError, SnapshotError};
 
