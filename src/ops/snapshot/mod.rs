@@ -28,7 +28,7 @@ use crate::model::policy::Policy;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::trust::Trust;
-use crate::sealing::identities::RecipientError;
+use crate::sealing::identities::RecipientUseError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
 use crate::source::{Source, SourceError};
@@ -165,7 +165,7 @@ pub enum SnapshotError {
     SecretKey(#[from] crate::source::data_dir::SecretKeyProblem),
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
-    Recipient(#[from] RecipientError),
+    Recipient(#[from] RecipientUseError),
     /// The payload could not be written.
     #[error("cannot seal the payload")]
     Seal(#[from] SealError),
@@ -203,7 +203,7 @@ pub enum SnapshotError {
 }
 
 /// Runs a snapshot to its end.
-pub fn run(settings: &Settings, ports: Ports<'_>) -> Result<Report, SnapshotError> {
+pub fn run<'a>(settings: &'a Settings, ports: Ports<'a>) -> Result<Report, SnapshotError> {
     let _lock = ports.state.lock(&settings.slug)?;
     let mut run = Run::prepare(settings, ports)?;
     let outcome = run.snapshot();

@@ -210,7 +210,7 @@ impl<W: io::Write> EntrySink for PayloadSink<'_, W> {
 pub(super) fn recipient_record(spec: &RecipientSpec) -> Recipient {
     Recipient {
         custodian: spec.custodian.clone(),
-        kind: spec.kind.to_string(),
+        kind: spec.kind.name(),
         recipient: spec.text.clone(),
         fingerprint: spec.fingerprint.to_string(),
     }
