@@ -257,7 +257,9 @@ fn member_path(bytes: &[u8]) -> Result<String, PgError> {
     let Ok(exact) = std::str::from_utf8(bytes) else {
         return Err(refused(&text, "has a name that is not UTF-8"));
     };
-    let path = exact.strip_suffix('/').unwrap_or(exact);
+    // PostgreSQL writes most names bare, but `./pg_wal/archive_status`, and directories with a slash.
+    let path = exact.strip_prefix("./").unwrap_or(exact);
+    let path = path.strip_suffix('/').unwrap_or(path);
     let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if !inside || path.contains('\0') {
         return Err(refused(path, "has a name that leads out of the directory"));
@@ -288,4 +290,96 @@ fn field<T: std::str::FromStr>(rows: &[Row], column: usize, what: &str) -> Resul
     rows.first()
         .and_then(|row| row.get(column)?.as_deref()?.parse().ok())
         .ok_or_else(|| PgError::Protocol(format!("{what} is missing or malformed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(members: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, kind, content) in members {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_mode(0o100_600);
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            builder.append(&header, *content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn visited(stream: &[u8]) -> Result<Vec<String>, PgError> {
+        let mut paths = Vec::new();
+        visit_archive(stream, &mut |member| {
+            let Member { path, mode, file } = member;
+            paths.push(format!("{path} {mode:o} {:?}", file.map(|file| file.size)));
+            Ok::<_, PgError>(())
+        })?;
+        Ok(paths)
+    }
+
+    #[test]
+    fn members_come_in_order_without_what_belongs_to_the_running_server() {
+        let stream = archive(&[
+            ("base/", tar::EntryType::Directory, b""),
+            ("base/1259", tar::EntryType::Regular, b"abc"),
+            ("postmaster.pid", tar::EntryType::Regular, b"1"),
+            ("./pg_wal/archive_status", tar::EntryType::Directory, b""),
+            ("postmaster.opts", tar::EntryType::Regular, b"x"),
+        ]);
+        let expected = [
+            "base 600 None",
+            "base/1259 600 Some(3)",
+            "pg_wal/archive_status 600 None",
+        ];
+        assert_eq!(visited(&stream).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_and_links_are_refused() {
+        for path in [
+            "/etc/passwd",
+            "../x",
+            "a/../x",
+            "a//b",
+            "./",
+            "",
+            "a/./b",
+            "..",
+        ] {
+            let stream = archive(&[(path, tar::EntryType::Regular, b"")]);
+            assert!(visited(&stream).is_err(), "{path:?} was accepted");
+        }
+        for kind in [
+            tar::EntryType::Symlink,
+            tar::EntryType::Link,
+            tar::EntryType::Fifo,
+        ] {
+            let stream = archive(&[("pg_tblspc/16384", kind, b"")]);
+            let error = visited(&stream).unwrap_err().to_string();
+            assert!(error.contains("neither a file nor a directory"), "{error}");
+        }
+        assert!(member_path(b"a\xff").is_err());
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_off_is_not_read_as_a_shorter_one() {
+        let stream = archive(&[("a", tar::EntryType::Regular, &[7; 2000])]);
+        let outcome = visit_archive(&stream[..1000], &mut |member| {
+            let mut file = member.file.unwrap();
+            let copied = io::copy(&mut file.reader, &mut io::sink()).map_err(malformed)?;
+            assert!(copied < file.size);
+            Ok::<_, PgError>(())
+        });
+        assert!(outcome.is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_stream_makes_the_reader_panic(stream: Vec<u8>) {
+            let _ = visited(&stream);
+        }
+    }
 }

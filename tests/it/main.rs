@@ -11,4 +11,5 @@
 )]
 
 mod private_server;
+mod online;
 mod support;

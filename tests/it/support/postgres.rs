@@ -63,6 +63,18 @@ impl TestPg {
         ))
     }
 
+    /// A server that is to be started on a data directory which the test still has to make.
+    pub fn prepare() -> Option<Self> {
+        Some(Self {
+            bin: needed("ESCROW_TEST_PG_BIN")?,
+            launcher: Vec::new(),
+            settings: Vec::new(),
+            home: home_directory(),
+            port: 0,
+            running: None,
+        })
+    }
+
     fn create(bin: PathBuf, launcher: &[&str], settings: &[&str], initdb: &[&str]) -> Self {
         let home = home_directory();
         let mut server = Self {
