@@ -10,4 +10,5 @@
     reason = "tests fail by panicking, say why they skip, and document themselves by name"
 )]
 
+mod restore_md;
 mod support;
