@@ -13,6 +13,7 @@
 mod age_interop;
 mod online;
 mod private_server;
+mod restore_md;
 mod ssh_interop;
 mod store_contract;
 mod store_dir;
