@@ -11,6 +11,7 @@
 )]
 
 mod age_interop;
+mod floors;
 mod ssh_interop;
 mod online;
 mod support;
