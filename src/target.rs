@@ -110,7 +110,10 @@ impl StagedTarget {
 
     /// Makes the target appear, complete and durable.
     pub fn commit(mut self) -> Result<PathBuf, TargetError> {
-        let directory = self.lock.take().ok_or_else(|| TargetError::Busy(self.target.clone()))?;
+        let directory = self
+            .lock
+            .take()
+            .ok_or_else(|| TargetError::Busy(self.target.clone()))?;
         rustix::fs::syncfs(&directory).map_err(|e| failed("sync", &self.partial)(e.into()))?;
         fs::rename(&self.partial, &self.target).map_err(failed("rename onto", &self.target))?;
         let (parent, _) = split(&self.target)?;

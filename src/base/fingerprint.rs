@@ -67,6 +67,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

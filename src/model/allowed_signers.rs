@@ -26,7 +26,7 @@ pub struct AllowedSigners {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
     Remark(String),
-    Entry(Entry),
+    Entry(Box<Entry>),
 }
 
 /// One line: a principal's key, what it may sign, and when.
@@ -191,7 +191,7 @@ impl AllowedSigners {
     /// The lines that name a key, in the file's order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.lines.iter().filter_map(|line| match line {
-            Line::Entry(entry) => Some(entry),
+            Line::Entry(entry) => Some(&**entry),
             Line::Remark(_) => None,
         })
     }
@@ -214,13 +214,14 @@ impl AllowedSigners {
             return self;
         }
         let names = namespaces.iter().map(|name| name.as_str().to_owned());
-        self.lines.push(Line::Entry(Entry {
+        let entry = Entry {
             principal,
             key,
             comment: String::new(),
             namespaces: Some(names.collect()),
             window,
-        }));
+        };
+        self.lines.push(Line::Entry(Box::new(entry)));
         self
     }
 

@@ -3,5 +3,6 @@
 
 pub mod fetch;
 pub mod history;
+pub mod snapshot;
 pub mod state;
 pub mod upload;

@@ -70,9 +70,7 @@ impl FanOut {
             finishing
                 .into_iter()
                 .map(|(store, handle)| StoreOutcome {
-                    result: handle
-                        .join()
-                        .unwrap_or_else(|_| Err(died(store.as_ref()))),
+                    result: handle.join().unwrap_or_else(|_| Err(died(store.as_ref()))),
                     store,
                 })
                 .collect()
@@ -94,7 +92,10 @@ impl PartSink for FanOut {
         if taken {
             return Ok(());
         }
-        let first = self.lanes.iter().find_map(|lane| lock(&lane.failure).take());
+        let first = self
+            .lanes
+            .iter()
+            .find_map(|lane| lock(&lane.failure).take());
         Err(match first {
             Some(error) => io::Error::other(error),
             None => io::Error::other("no store takes the payload"),

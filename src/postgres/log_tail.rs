@@ -52,7 +52,10 @@ impl LogTail {
 fn collect(pipe: PipeReader, kept: &Mutex<VecDeque<String>>) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
-    while matches!(pipe.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line), Ok(1..)) {
+    while matches!(
+        pipe.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line),
+        Ok(1..)
+    ) {
         let text = String::from_utf8_lossy(&line);
         let text = printable(text.trim_end()).into_owned();
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -151,7 +151,10 @@ pub enum PrivateServerError {
 }
 
 fn known(major: Option<u32>) -> String {
-    major.map_or_else(|| "an unknown release".to_owned(), |major| major.to_string())
+    major.map_or_else(
+        || "an unknown release".to_owned(),
+        |major| major.to_string(),
+    )
 }
 
 impl PrivateServer {
@@ -228,9 +231,11 @@ impl PrivateServer {
 
     /// Opens a session as superuser whose settings no role or database can change.
     pub fn connect(&self, database: &str) -> Result<Connection, PgError> {
-        let who = [("user", self.options.superuser.as_str()), ("database", database)];
-        let settings = private_settings::session(self.major);
-        let parameters: Vec<_> = who.into_iter().chain(settings).collect();
+        let mut parameters = vec![
+            ("user", self.options.superuser.as_str()),
+            ("database", database),
+        ];
+        parameters.extend(private_settings::session(self.major));
         Connection::connect(&self.address(), &parameters, &self.cancel)
     }
 
@@ -446,7 +451,9 @@ fn command(
             let name = container_name(run);
             let mut command = docker.command();
             command.args(container_arguments(&name, pgdata, run, owner));
-            command.arg(format!("--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"));
+            command.arg(format!(
+                "--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"
+            ));
             command.arg(image);
             let (pgdata, run) = (Path::new(CONTAINER_PGDATA), Path::new(CONTAINER_RUN));
             command.args(arguments(pgdata, run, settings));
@@ -501,7 +508,11 @@ fn spawn(command: &mut Command) -> Result<(Child, LogTail), PrivateServerError> 
     let (log, writer) = LogTail::new().map_err(failed)?;
     let errors = writer.try_clone().map_err(failed)?;
     // A terminal's interrupt is for this process, which then stops the server in its own time.
-    command.stdin(Stdio::null()).stdout(writer).stderr(errors).process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(errors)
+        .process_group(0);
     let child = command.spawn();
     // The command owns ends of the pipe: while it lives, the log has no end.
     command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -123,14 +123,14 @@ pub(super) fn server(major: u32, recorded: &RecordedSettings) -> Vec<String> {
 }
 
 /// Names and values for the startup message of a session on a server of `major`.
-pub(super) fn session(major: u32) -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn session<'a>(major: u32) -> impl Iterator<Item = (&'a str, &'a str)> {
     known_to(major, SESSION)
 }
 
-fn known_to(
+fn known_to<'a>(
     major: u32,
     settings: &'static [(Since, &str, &str)],
-) -> impl Iterator<Item = (&'static str, &'static str)> {
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     settings
         .iter()
         .filter(move |(since, _, _)| *since <= major)
@@ -143,12 +143,25 @@ fn recorded_settings(recorded: &RecordedSettings) -> [String; 5] {
     let at_least = |value: u32, least: u32| value.max(least);
     [
         format!("max_connections={}", at_least(recorded.max_connections, 20)),
-        format!("max_worker_processes={}", at_least(recorded.max_worker_processes, 8)),
-        format!("max_prepared_transactions={}", recorded.max_prepared_transactions),
-        format!("max_locks_per_transaction={}", at_least(recorded.max_locks_per_transaction, 64)),
+        format!(
+            "max_worker_processes={}",
+            at_least(recorded.max_worker_processes, 8)
+        ),
+        format!(
+            "max_prepared_transactions={}",
+            recorded.max_prepared_transactions
+        ),
+        format!(
+            "max_locks_per_transaction={}",
+            at_least(recorded.max_locks_per_transaction, 64)
+        ),
         format!(
             "track_commit_timestamp={}",
-            if recorded.track_commit_timestamp { "on" } else { "off" }
+            if recorded.track_commit_timestamp {
+                "on"
+            } else {
+                "off"
+            }
         ),
     ]
 }

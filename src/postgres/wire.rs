@@ -41,7 +41,7 @@ pub enum PgError {
     #[error("cannot reach PostgreSQL at {address}")]
     Unreachable {
         /// Where it was sought.
-        address: ServerAddress,
+        address: String,
         /// What the system said.
         #[source]
         source: io::Error,
@@ -50,14 +50,14 @@ pub enum PgError {
     #[error("cannot reach PostgreSQL at {address}")]
     Namespace {
         /// Where it was sought.
-        address: ServerAddress,
+        address: String,
         /// Why not.
         #[source]
-        source: NetnsError,
+        source: Box<NetnsError>,
     },
     /// The server asks for a password or another proof, so it is not configured as Databasus does.
     #[error("PostgreSQL at {0} demands authentication; Databasus' own server trusts its loopback")]
-    AuthenticationDemanded(ServerAddress),
+    AuthenticationDemanded(String),
     /// The server refused or failed.
     #[error("PostgreSQL says {severity} {sqlstate}: {message}")]
     Server {
@@ -106,8 +106,8 @@ impl Connection {
         cancel: &Cancel,
     ) -> Result<Self, PgError> {
         let socket = Socket::open(address).map_err(|source| PgError::Namespace {
-            address: address.clone(),
-            source,
+            address: address.to_string(),
+            source: Box::new(source),
         })?;
         let mut connection = Self {
             socket: socket.map_err(|source| unreachable_at(address, source))?,
@@ -143,7 +143,7 @@ impl Connection {
                 | Message::AuthenticationSasl(_)
                 | Message::AuthenticationScmCredential
                 | Message::AuthenticationSspi => {
-                    return Err(PgError::AuthenticationDemanded(address.clone()));
+                    return Err(PgError::AuthenticationDemanded(address.to_string()));
                 }
                 _ => return Err(unexpected("a message out of turn at the start")),
             }
@@ -301,7 +301,7 @@ fn is_wait(error: &io::Error) -> bool {
 
 fn unreachable_at(address: &ServerAddress, source: io::Error) -> PgError {
     PgError::Unreachable {
-        address: address.clone(),
+        address: address.to_string(),
         source,
     }
 }
@@ -343,4 +343,86 @@ fn server_error(mut fields: ErrorFields<'_>) -> Result<PgError, PgError> {
         sqlstate,
         message,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    /// A session whose server has said `bytes` and then closed the connection.
+    fn after(bytes: &[u8]) -> Connection {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let limit = Some(Duration::from_millis(100));
+        theirs.set_write_timeout(limit).unwrap();
+        theirs.write_all(bytes).unwrap();
+        Connection {
+            socket: Socket::Unix(ours),
+            inbox: BytesMut::new(),
+            cancel: Cancel::new(),
+            deadline: None,
+            reported: BTreeMap::new(),
+        }
+    }
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[tag][..], &length.to_be_bytes(), body].concat()
+    }
+
+    #[test]
+    fn an_error_comes_after_what_follows_it_and_is_printable() {
+        let error = message(b'E', b"SFEHLER\0VERROR\0C42P01\0Mno \x1b[2J table\0\0");
+        let stream = [error, message(b'Z', b"I"), message(b'C', b"SELECT 1\0")].concat();
+        let mut connection = after(&stream);
+        let told = connection.receive().map(|_| ()).unwrap_err().to_string();
+        assert_eq!(told, "PostgreSQL says ERROR 42P01: no \\u{1b}[2J table");
+        assert!(matches!(
+            connection.receive(),
+            Ok(Message::CommandComplete(_))
+        ));
+    }
+
+    #[test]
+    fn a_fatal_error_is_told_although_nothing_follows_it() {
+        let mut connection = after(&message(b'E', b"VFATAL\0C57P01\0Mgone\0\0"));
+        assert!(matches!(connection.receive(), Err(PgError::Server { .. })));
+        assert!(matches!(connection.receive(), Err(PgError::Closed(_))));
+    }
+
+    #[test]
+    fn a_message_longer_than_any_is_refused_before_it_is_awaited() {
+        for length in [u32::MAX, 1 << 31, (64 << 20) + 1] {
+            let mut connection = after(&[&b"d"[..], &length.to_be_bytes()].concat());
+            assert!(matches!(connection.receive(), Err(PgError::Protocol(_))));
+        }
+    }
+
+    #[test]
+    fn a_silent_server_is_left_when_a_signal_arrives() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(10)))
+            .unwrap();
+        let mut connection = after(b"");
+        connection.socket = Socket::Unix(ours);
+        let cancel = connection.cancel.clone();
+        let waiting = std::thread::spawn(move || connection.receive().map(|_| ()));
+        cancel.raise(2);
+        assert!(matches!(waiting.join(), Ok(Err(PgError::Interrupted(_)))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_server_makes_the_client_panic(
+            messages in proptest::collection::vec(
+                (proptest::sample::select(b"RSKZTDCEHdcNAI".as_slice()), proptest::prelude::any::<Vec<u8>>()),
+                0..8,
+            )
+        ) {
+            let stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
+            let _ = after(&stream).simple_query("SELECT 1");
+            let mut connection = after(&stream);
+            while connection.receive().is_ok() {}
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! Floor 2: the sealed payload and its signature, as streams.
 
+pub mod age_header;
 pub mod entry_path;
+pub mod identities;
 pub mod parts;
 pub mod payload;
+pub mod sshsig;
 mod tar_format;
 pub mod unpack;
-pub mod age_header;
-pub mod identities;
-pub mod sshsig;

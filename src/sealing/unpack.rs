@@ -10,7 +10,7 @@ use tar::EntryType;
 
 use crate::base::digest::{Digest, HashingReader};
 use crate::base::names::EscrowId;
-use crate::base::pipe::pipe;
+use crate::base::pipe::{PipeWriter, pipe};
 use crate::model::index::{EntryKind, Index, IndexEntry, IndexError, MAX_BYTES};
 
 use super::entry_path::{EntryPath, UnsafePath};
@@ -99,35 +99,24 @@ pub enum UnpackError {
 /// Opens a payload and passes its entries to `visitor`; returns its index once every layer has
 /// been read to its end and every entry found in the index with its hash.
 ///
-/// Decryption and decompression run on a thread of their own.
+/// The visitor runs on a thread of its own, beside decryption and decompression.
 pub fn open<I>(
     stream: VerifiedStream<I>,
-    identities: &[&(dyn age::Identity + Sync)],
+    identities: &[&dyn age::Identity],
     escrow_id: &EscrowId,
     visitor: &mut dyn EntryVisitor,
 ) -> Result<Index, UnpackError>
 where
-    I: Iterator<Item = io::Result<VerifiedPart>> + Send,
+    I: Iterator<Item = io::Result<VerifiedPart>>,
 {
-    let (mut writer, mut reader) = pipe(CHUNK, CHUNKS_IN_FLIGHT);
+    let (writer, mut reader) = pipe(CHUNK, CHUNKS_IN_FLIGHT);
     std::thread::scope(|scope| {
-        let opener = scope.spawn(move || {
-            match decrypt(stream, identities)
-                .and_then(|mut plain| io::copy(&mut plain, &mut writer).map_err(UnpackError::Read))
-            {
-                Ok(_) => writer.finish().map_err(UnpackError::Read),
-                Err(error) => {
-                    writer.fail(io::Error::other("the layer below failed"));
-                    Err(error)
-                }
-            }
-        });
-        let walked = walk(&mut reader, escrow_id, visitor);
-        drop(reader);
-        let opened = opener
+        let walker = scope.spawn(move || walk(&mut reader, escrow_id, visitor));
+        let opened = decrypt_into(stream, identities, writer);
+        let walked = walker
             .join()
             .unwrap_or_else(|_| Err(UnpackError::Read(io::Error::other("a thread died"))));
-        // The lower layer's failure is the cause; the upper one only saw its stream end.
+        // The lower layer's failure is the cause, unless it is that the upper one went away.
         match (opened, walked) {
             (Err(UnpackError::Read(error)), Err(upper)) if is_broken_pipe(&error) => Err(upper),
             (Err(lower), _) => Err(lower),
@@ -136,13 +125,29 @@ where
     })
 }
 
+fn decrypt_into<R: Read>(
+    stream: R,
+    identities: &[&dyn age::Identity],
+    mut out: PipeWriter,
+) -> Result<(), UnpackError> {
+    let copied = decrypt(stream, identities)
+        .and_then(|mut plain| io::copy(&mut plain, &mut out).map_err(UnpackError::Read));
+    match copied {
+        Ok(_) => out.finish().map_err(UnpackError::Read),
+        Err(error) => {
+            out.fail(io::Error::other("the layer below failed"));
+            Err(error)
+        }
+    }
+}
+
 fn is_broken_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
 fn decrypt<'a, R: Read + 'a>(
     stream: R,
-    identities: &[&(dyn age::Identity + Sync)],
+    identities: &[&dyn age::Identity],
 ) -> Result<impl Read + 'a, UnpackError> {
     let failed = |error| match error {
         age::DecryptError::NoMatchingKeys => UnpackError::NoIdentity,

@@ -1,5 +1,7 @@
 //! Floor 3: where a snapshot comes from. The source is only ever read.
 
+pub mod catalogue;
+pub mod data_dir;
 pub mod online;
 
 use std::io::Read;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::catalogue;
 use super::{
     Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceContent, SourceEntry,
     SourceError,
@@ -40,21 +41,6 @@ const EXAMINE: &str = "SELECT current_setting('server_version_num'), pg_is_in_re
     to_regnamespace('escrow_fence') IS NOT NULL, current_setting('data_checksums'), \
     (SELECT sum(pg_database_size(oid))::bigint FROM pg_database), \
     pg_size_bytes(current_setting('wal_segment_size'))";
-
-/// One `SELECT` per table of schema public, each with rows of three columns: what it is about,
-/// a name, a value. The names that the catalogue wants are taken where the columns exist.
-const CATALOGUE_PARTS: &str = "SELECT format('SELECT ''rows'', %L, count(*)::text FROM public.%I', relname, relname) \
-    || CASE WHEN relname = 'goose_db_version' AND named \
-         THEN ' UNION ALL SELECT ''schema'', NULL, max(version_id)::text FROM public.goose_db_version WHERE is_applied' \
-       WHEN relname IN ('databases', 'storages') AND named \
-         THEN format(' UNION ALL SELECT %L, name::text, NULL FROM public.%I', relname, relname) \
-       ELSE '' END \
-    FROM (SELECT c.relname, EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid \
-            AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = \
-            CASE c.relname WHEN 'goose_db_version' THEN 'version_id' ELSE 'name' END) AS named \
-          FROM pg_class c WHERE c.relnamespace = to_regnamespace('public') \
-            AND c.relkind IN ('r', 'p') AND NOT c.relispartition) AS tables \
-    ORDER BY relname";
 
 /// Where the running server is, and how it is read.
 #[derive(Clone)]
@@ -172,14 +158,7 @@ impl Source for OnlineSource {
     }
 
     fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError> {
-        let connection = &mut self.session()?.connection;
-        let parts = connection.simple_query(CATALOGUE_PARTS)?;
-        let parts: Vec<String> = parts.into_iter().flatten().flatten().collect();
-        if parts.is_empty() {
-            return Ok(Some(Catalogue::default()));
-        }
-        let rows = connection.simple_query(&parts.join(" UNION ALL "))?;
-        Ok(Some(catalogue_of(rows)?))
+        Ok(Some(catalogue::read(&mut self.session()?.connection)?))
     }
 
     fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError> {
@@ -348,28 +327,4 @@ fn short_version(connection: &Connection) -> String {
     let reported = connection.reported("server_version").unwrap_or_default();
     let word = reported.split_whitespace().next().unwrap_or_default();
     crate::base::text::printable(word).into_owned()
-}
-
-fn catalogue_of(rows: Vec<Row>) -> Result<Catalogue, PgError> {
-    let mut catalogue = Catalogue::default();
-    for row in rows {
-        let mut columns = row.into_iter();
-        let mut next = || columns.next().flatten();
-        match (next().as_deref(), next(), next()) {
-            (Some("rows"), Some(table), Some(count)) => {
-                let count = count.parse().map_err(|_| malformed_answer("row counts"))?;
-                catalogue.row_counts.insert(table, count);
-            }
-            (Some("schema"), _, version) => {
-                catalogue.schema_version = version.and_then(|text| text.parse().ok());
-            }
-            (Some("databases"), Some(name), _) => catalogue.databases.push(name),
-            (Some("storages"), Some(name), _) => catalogue.storages.push(name),
-            _ => {}
-        }
-    }
-    catalogue.databases.sort();
-    catalogue.storages.sort();
-    catalogue.legacy_secret_keys = *catalogue.row_counts.get("secret_keys").unwrap_or(&0);
-    Ok(catalogue)
 }

@@ -118,7 +118,7 @@ pub struct ObjectMeta {
     pub key: String,
     /// In bytes.
     pub size: u64,
-    /// The store's entity tag without quotes, where it has one.
+    /// The store's entity tag without quotes, where it keeps one: a way to compare, no proof.
     pub etag: Option<String>,
     /// The store's version id, where it keeps versions.
     pub version_id: Option<String>,
@@ -182,7 +182,10 @@ pub trait Store: Send + Sync {
     fn head(&self, key: &str) -> Result<ObjectMeta, StoreError>;
 
     /// Visits objects under `prefix` in ascending order of their keys, beginning after
-    /// `start_after` (a full key), until the visitor breaks.
+    /// `start_after` (a full key), until the visitor breaks. Each object is visited once.
+    ///
+    /// SeaweedFS orders names and not keys: there `a/…` comes before `a-b/…` in listings that
+    /// are longer than a page and see both.
     fn list(
         &self,
         prefix: &str,

@@ -14,4 +14,10 @@ mod age_interop;
 mod floors;
 mod ssh_interop;
 mod online;
+mod private_server;
+mod ssh_interop;
+mod store_contract;
+mod store_dir;
+#[cfg(feature = "s3")]
+mod store_s3;
 mod support;

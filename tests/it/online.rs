@@ -214,10 +214,29 @@ fn a_snapshot_under_load_verifies_and_starts() {
     let verified = copy.run("pg_verifybackup", &["--exit-on-error", &pgdata]);
     assert!(verified.status.success(), "{verified:?}");
     copy.start_again();
+    assert_ne!(
+        copy.psql("SELECT count(*) FROM pgbench_history"),
+        "0",
+        "there was no load"
+    );
     let sums = "SELECT count(DISTINCT balance) FROM (SELECT sum(abalance) AS balance FROM \
         pgbench_accounts UNION SELECT sum(tbalance) FROM pgbench_tellers UNION SELECT \
         sum(delta) FROM pgbench_history) AS sums";
     assert_eq!(copy.psql(sums), "1", "pgbench's books do not balance");
+}
+
+#[test]
+fn facts_tell_whether_the_cluster_has_data_checksums() {
+    let (Some(server), Some(copy)) = (
+        TestPg::start_initialized(&["--data-checksums"]),
+        TestPg::prepare(),
+    ) else {
+        return;
+    };
+    let mut source = source(&server);
+    source.begin().unwrap();
+    let mut sink = Extract::into(copy.data_dir());
+    assert!(source.copy_pgdata(&mut sink).unwrap().data_checksums);
 }
 
 #[test]
@@ -400,6 +419,29 @@ fn another_protocol_on_the_port_is_told_apart() {
 }
 
 #[test]
+fn a_failed_statement_leaves_the_session_usable() {
+    let Some(server) = TestPg::start() else {
+        return;
+    };
+    let address = ServerAddress::Unix {
+        directory: server.socket_dir(),
+        port: server.port(),
+    };
+    let parameters = [("user", "postgres"), ("database", "databasus")];
+    let mut session = Connection::connect(&address, &parameters, &Cancel::new()).unwrap();
+    let error = session
+        .simple_query("SELECT 1; SELECT * FROM nowhere")
+        .unwrap_err();
+    assert!(error.to_string().contains("ERROR 42P01"), "{error}");
+    let rows = session
+        .simple_query("SELECT 'é', NULL; SELECT ''; ;")
+        .unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(rows, [vec![text("é"), None], vec![text("")]]);
+    assert!(session.simple_query("SELECT '\0'").is_err());
+}
+
+#[test]
 fn a_server_that_demands_a_password_is_refused() {
     let Some(server) = TestPg::start() else {
         return;
@@ -418,7 +460,7 @@ fn a_server_that_demands_a_password_is_refused() {
         });
         wait_until("the refusal", || {
             let outcome = source(&server).begin();
-            let demanded = PgError::AuthenticationDemanded(settings(&server).address);
+            let demanded = PgError::AuthenticationDemanded(settings(&server).address.to_string());
             outcome.is_err_and(|error| error.to_string() == demanded.to_string())
         });
     }

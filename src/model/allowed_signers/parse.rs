@@ -108,13 +108,13 @@ fn parse_line(line: &str) -> Result<Line, LineError> {
     };
     let options = Options::parse(options)?;
     let (key, comment) = parse_key(rest)?;
-    Ok(Line::Entry(Entry {
+    Ok(Line::Entry(Box::new(Entry {
         principal,
         key,
         comment,
         namespaces: options.namespaces,
         window: Window::new(options.valid_after, options.valid_before)?,
-    }))
+    })))
 }
 
 fn split_word(text: &str) -> (&str, &str) {

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
 use super::*;
 use proptest::prelude::*;
 
@@ -178,13 +180,13 @@ prop_compose! {
         window in any_window(),
         comment in "([!-~\u{e9}]{1,8}( [!-~]{1,8})?)?",
     ) -> Line {
-        Line::Entry(Entry {
+        Line::Entry(Box::new(Entry {
             principal: principal.parse().unwrap(),
             key: SignerKey::from_openssh(KEY).unwrap(),
             comment,
             namespaces,
             window,
-        })
+        }))
     }
 }
 

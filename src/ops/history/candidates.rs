@@ -49,7 +49,10 @@ impl Listings {
                 .iter()
                 .map(|store| scope.spawn(|| Listing::read(store.clone(), layout, first)))
                 .collect();
-            running.into_iter().filter_map(|run| run.join().ok()).collect()
+            running
+                .into_iter()
+                .filter_map(|run| run.join().ok())
+                .collect()
         });
         let mut listings = Self {
             answered: Vec::new(),
@@ -74,7 +77,11 @@ impl Listings {
             listing.foreign.iter().map(|key| {
                 Finding::note(
                     "foreign-object",
-                    format!("store {}: {} is not ours", listing.store.name(), printable(key)),
+                    format!(
+                        "store {}: {} is not ours",
+                        listing.store.name(),
+                        printable(key)
+                    ),
                 )
             })
         });
@@ -160,12 +167,15 @@ impl Listing {
             foreign: Vec::new(),
         };
         let before = layout.before_manifest(first);
-        list(&*store, &layout.manifests(), Some(&before), &mut |key| {
-            match layout.parse_manifest(&key) {
+        list(
+            &*store,
+            &layout.manifests(),
+            Some(&before),
+            &mut |key| match layout.parse_manifest(&key) {
                 Some(claim) => listing.manifests.push((key, claim)),
                 None => listing.foreign.push(key),
-            }
-        })?;
+            },
+        )?;
         list(&*store, &layout.signatures(), None, &mut |key| {
             if let Some((digest, signer)) = layout.parse_signature(&key) {
                 listing.signatures.entry(digest).or_default().push(signer);
@@ -225,6 +235,9 @@ mod tests {
     #[test]
     fn results_keep_their_order() {
         let items: Vec<u32> = (0..1000).collect();
-        assert_eq!(concurrently(&items, |i| i * 2), items.iter().map(|i| i * 2).collect::<Vec<_>>());
+        assert_eq!(
+            concurrently(&items, |i| i * 2),
+            items.iter().map(|i| i * 2).collect::<Vec<_>>()
+        );
     }
 }

@@ -240,10 +240,7 @@ impl EscrowSummary {
 }
 
 /// One finding per store that answered and lacks manifests which others hold.
-fn missing_manifests(
-    verified: &BTreeMap<Digest, Entry>,
-    answered: &[Listing],
-) -> Vec<Finding> {
+fn missing_manifests(verified: &BTreeMap<Digest, Entry>, answered: &[Listing]) -> Vec<Finding> {
     let lacking = |store: &StoreName| {
         let mut seqs: Vec<u64> = verified
             .values()

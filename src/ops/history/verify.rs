@@ -140,9 +140,8 @@ impl<'a> Verifier<'a> {
         bytes: &[u8],
     ) -> Result<Entry, Refusal> {
         let signed_by = self.authenticate(listings, &digest, bytes)?;
-        let document = Document::parse(bytes).map_err(|error| {
-            Refusal::Unacceptable("manifest-unreadable", error_chain(&error))
-        })?;
+        let document = Document::parse(bytes)
+            .map_err(|error| Refusal::Unacceptable("manifest-unreadable", error_chain(&error)))?;
         let head = &document.head;
         if head.instance.slug != *self.slug || head.seq != seq {
             return Err(Refusal::Unacceptable(

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use aws_sdk_s3::types::Object as Listed;
+
 use super::{Shared, unquoted};
 use crate::store::key::Key;
 use crate::store::{ObjectMeta, StoreError};
-use aws_sdk_s3::types::Object as Listed;
 
 impl Shared {
     pub(super) fn list(
@@ -25,7 +26,7 @@ impl Shared {
                 .set_start_after(start_after.map(|key| self.full(key)))
                 .set_continuation_token(token);
             let page = self.call("list", prefix, request.send())?;
-            for meta in page.contents().iter().filter_map(|o| meta(o, &base)) {
+            for meta in sorted(page.contents(), &base) {
                 if visit(meta).is_break() {
                     return Ok(());
                 }
@@ -36,6 +37,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// Sorted again, since SeaweedFS lists `a/b` before `a.c`.
+fn sorted(page: &[Listed], base: &str) -> Vec<ObjectMeta> {
+    let mut metas: Vec<_> = page.iter().filter_map(|o| meta(o, base)).collect();
+    metas.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    metas
 }
 
 /// What no key can name is not listed: folder markers of web consoles, above all.

@@ -4,6 +4,11 @@ pub mod postgres;
 
 use std::path::PathBuf;
 
+#[cfg(feature = "s3")]
+pub mod faults;
+#[cfg(feature = "s3")]
+pub mod seaweed;
+
 /// A program or folder that a test needs, named by an environment variable which `scripts/test`
 /// sets. Where it is absent the test says so and is skipped; under `ESCROW_TEST_DEMAND=1`
 /// (CI) it fails instead.

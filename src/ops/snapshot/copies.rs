@@ -1,0 +1,109 @@
+//! The copies of one payload: what became of each upload, read back and compared.
+
+use std::sync::Arc;
+
+use crate::base::error_chain::error_chain;
+use crate::model::manifest::{Payload, StoreRecord, StoreState};
+use crate::ops::upload::StoreOutcome;
+use crate::sealing::parts::VerifiedPart;
+use crate::store::{ObjectMeta, Store, StoreError};
+
+use super::{Destination, SnapshotError};
+
+/// One store's copy of the payload, or the lack of one.
+pub(super) struct Copy {
+    pub(super) destination: Destination,
+    upload: Result<ObjectMeta, StoreError>,
+    differs: Option<String>,
+}
+
+impl Copy {
+    pub(super) fn collect(destinations: &[Destination], outcomes: Vec<StoreOutcome>) -> Vec<Self> {
+        let pairs = destinations.iter().zip(outcomes);
+        pairs
+            .map(|(destination, outcome)| Self {
+                destination: destination.clone(),
+                upload: outcome.result,
+                differs: None,
+            })
+            .collect()
+    }
+
+    /// Why there is no usable copy; none if there is one.
+    pub(super) fn failure(&self) -> Option<String> {
+        match &self.upload {
+            Err(error) => Some(error_chain(error)),
+            Ok(_) => self.differs.clone(),
+        }
+    }
+
+    /// What the manifest says of it.
+    pub(super) fn record(&self, key: &str) -> StoreRecord {
+        let stored = self.upload.as_ref().ok().filter(|_| self.differs.is_none());
+        StoreRecord {
+            name: self.destination.store.name().clone(),
+            provider: self.destination.provider.clone(),
+            bucket: self.destination.bucket.clone(),
+            key: key.to_owned(),
+            version_id: stored.and_then(|meta| meta.version_id.clone()),
+            etag: stored.and_then(|meta| meta.etag.clone()),
+            state: match stored {
+                Some(_) => StoreState::Stored,
+                None => StoreState::Failed,
+            },
+            lock: None,
+        }
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        &self.destination.store
+    }
+}
+
+/// Reads every copy back: size and entity tag, and the bytes wherever the tag cannot vouch for
+/// all of them.
+pub(super) fn verify(copies: &mut [Copy], payload: &Payload) {
+    std::thread::scope(|scope| {
+        for copy in copies {
+            scope.spawn(|| {
+                if let Ok(meta) = &copy.upload {
+                    copy.differs = compare(copy.store().as_ref(), &meta.key, payload).err();
+                }
+            });
+        }
+    });
+    // A copy that was complete but is not what was sealed is useless, and harmless without a
+    // manifest that names it as stored.
+}
+
+fn compare(store: &dyn Store, key: &str, payload: &Payload) -> Result<(), String> {
+    let meta = store.head(key).map_err(|error| error_chain(&error))?;
+    if meta.size != payload.size {
+        return Err(format!(
+            "store {}: the copy has {} bytes instead of {}",
+            store.name(),
+            meta.size,
+            payload.size
+        ));
+    }
+    // The ETag of a multipart object is the MD5 of its parts' MD5s: the store's own word that
+    // all of them arrived. The last part is read all the same, as a proof that reading works.
+    let vouched = meta.etag.as_deref() == Some(payload.md5_etag.as_str());
+    let last = payload.parts.len() - 1;
+    let first = if vouched { last } else { 0 };
+    for index in first..=last {
+        let bytes = store
+            .get_range(key, payload.part_range(index))
+            .map_err(|error| error_chain(&error))?;
+        VerifiedPart::check(payload, index, bytes)
+            .map_err(|error| format!("store {}: {error}", store.name()))?;
+    }
+    Ok(())
+}
+
+/// The error for the case that no store has a usable copy.
+pub(super) fn none_left(copies: Vec<Copy>) -> SnapshotError {
+    let told = copies.iter().filter_map(Copy::failure).collect();
+    let first = copies.into_iter().find_map(|copy| copy.upload.err());
+    SnapshotError::NoStore { told, first }
+}

@@ -1,0 +1,399 @@
+//! The nightly job: one pass from a running instance to committed, read-back escrows.
+//!
+//! # Order
+//! Lock → remove what crashed runs left → finish a pending manifest → read the chain's head →
+//! look at the source → seal into all stores at once → read copies back → policy, instructions
+//! and signature → manifest (the commit point) → read back → remember the mark. A failure
+//! before the manifest leaves nothing that looks committed.
+
+mod commit;
+mod copies;
+mod leftovers;
+mod seal;
+
+use std::sync::Arc;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::digest::Digest;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
+use crate::base::time::{Clock, UtcTime};
+use crate::databasus::restore_md::restore_md;
+use crate::databasus::secret_key::SecretKeyId;
+use crate::model::allowed_signers::AllowedSigners;
+use crate::model::finding::{Finding, Severity};
+use crate::model::layout::Layout;
+use crate::model::manifest::{self, Custody, CustodyMode, Instance, Kind, Manifest, Tool};
+use crate::model::policy::Policy;
+use crate::model::recipients::Recipients;
+use crate::model::strict_json::StrictJsonError;
+use crate::model::trust::Trust;
+use crate::sealing::identities::RecipientUseError;
+use crate::sealing::payload::SealError;
+use crate::sealing::sshsig::{SigningKey, SigningKeyError};
+use crate::source::{Source, SourceError};
+use crate::store::{Store, StoreError, UploadTicket};
+
+use super::history::{self, History, HistoryError};
+use super::state::{OpenUpload, State, StateError};
+use super::upload::FanOut;
+
+use copies::Copy;
+use seal::Sealed;
+
+/// A store as a snapshot uses it.
+#[derive(Clone)]
+pub struct Destination {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// For the manifest: `r2`, `dir`, …
+    pub provider: String,
+    /// For the manifest: the bucket; none for a directory.
+    pub bucket: Option<String>,
+    /// Whether the run is partial without it.
+    pub required: bool,
+}
+
+/// What a snapshot of this instance is made with.
+pub struct Settings {
+    /// Whose snapshot it is.
+    pub slug: Slug,
+    /// The principal that signs.
+    pub signer: SignerName,
+    /// Its key.
+    pub signing_key: SigningKey,
+    /// To whom it is sealed.
+    pub recipients: Recipients,
+    /// The recipients file's text, for the policy object.
+    pub recipients_text: String,
+    /// The `allowed_signers` file's text, for the policy object.
+    pub allowed_signers_text: String,
+    /// Seconds from the snapshot to the moment the next one is overdue.
+    pub due_after: i64,
+    /// zstd level.
+    pub level: i32,
+    /// zstd worker threads.
+    pub workers: u32,
+    /// Container image, recorded for rehydrate.
+    pub image: Option<String>,
+    /// Databasus release, recorded for rehydrate.
+    pub databasus_version: Option<String>,
+}
+
+/// What a snapshot stands on.
+pub struct Ports<'a> {
+    /// Where the data comes from.
+    pub source: &'a mut dyn Source,
+    /// Where it goes, in the order in which manifests are written.
+    pub destinations: &'a [Destination],
+    /// What this host remembers.
+    pub state: &'a State,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// Random bytes for the escrow's id.
+    pub random: [u8; 8],
+}
+
+/// What one store has in the end.
+pub struct StoreReport {
+    /// The store.
+    pub name: StoreName,
+    /// Whether the run is partial without it.
+    pub required: bool,
+    /// None if it holds payload, signature and manifest, all read back; else what is missing.
+    pub failure: Option<String>,
+}
+
+/// A committed escrow.
+pub struct Report {
+    /// What was committed.
+    pub manifest: Manifest,
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// What each store has.
+    pub stores: Vec<StoreReport>,
+    /// What was found on the way.
+    pub findings: Vec<Finding>,
+}
+
+/// How a committed snapshot is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Everywhere it is required, without a finding that needs somebody.
+    Whole,
+    /// Committed, but a required copy is missing or a warning needs somebody.
+    Partial,
+    /// Committed, and something in the stores is not what a signer said it was.
+    Alarm,
+}
+
+impl Report {
+    /// How this snapshot is to be taken.
+    pub fn completeness(&self) -> Completeness {
+        let worst = crate::model::finding::worst(&self.findings);
+        let missing = self
+            .stores
+            .iter()
+            .any(|store| store.required && store.failure.is_some());
+        match worst {
+            Some(Severity::Violation) => Completeness::Alarm,
+            _ if missing => Completeness::Partial,
+            _ => Completeness::Whole,
+        }
+    }
+}
+
+/// No escrow was committed.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The host's own memory is not usable, or another run holds it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The chain could not be read.
+    #[error("cannot read the chain of manifests")]
+    History(#[from] HistoryError),
+    /// The source said no.
+    #[error("cannot take the snapshot")]
+    Source(#[from] SourceError),
+    /// The data directory holds no key that could be escrowed.
+    #[error("cannot escrow secret.key")]
+    SecretKey(#[from] crate::source::data_dir::SecretKeyProblem),
+    /// A recipient cannot be encrypted to.
+    #[error("cannot seal to the recipients")]
+    Recipient(#[from] RecipientUseError),
+    /// The payload could not be written.
+    #[error("cannot seal the payload")]
+    Seal(#[from] SealError),
+    /// Signing failed.
+    #[error("cannot sign the manifest")]
+    Sign(#[from] SigningKeyError),
+    /// The signing key is not one that readers of the policy would accept.
+    #[error("the signing key {fingerprint} of {signer} may not sign manifests at {at}")]
+    SignerNotAllowed {
+        /// The principal in the configuration.
+        signer: SignerName,
+        /// The key's.
+        fingerprint: Fingerprint,
+        /// The present.
+        at: UtcTime,
+    },
+    /// `allowed_signers` is malformed.
+    #[error("cannot use the allowed_signers file")]
+    AllowedSigners(#[from] crate::model::allowed_signers::AllowedSignersError),
+    /// A document could not be written.
+    #[error("cannot write the manifest")]
+    Document(#[from] StrictJsonError),
+    /// Not one store took the payload.
+    #[error("no store took the payload: {}", told.join("; "))]
+    NoStore {
+        /// What each store said.
+        told: Vec<String>,
+        /// The first one's error.
+        #[source]
+        first: Option<StoreError>,
+    },
+    /// Other hosts were faster again and again.
+    #[error("lost the race for the next place in the chain {0} times")]
+    LostRace(u32),
+}
+
+/// Runs a snapshot to its end.
+pub fn run<'a>(settings: &'a Settings, ports: Ports<'a>) -> Result<Report, SnapshotError> {
+    let _lock = ports.state.lock(&settings.slug)?;
+    let mut run = Run::prepare(settings, ports)?;
+    let outcome = run.snapshot();
+    // The source is released whatever happened; its own failure must not hide the first.
+    let released = run.ports.source.finish();
+    let report = outcome?;
+    if let Err(error) = released {
+        tracing::warn!(error = %crate::base::error_chain::error_chain(&error), "the source was not released cleanly");
+    }
+    Ok(report)
+}
+
+struct Run<'a> {
+    settings: &'a Settings,
+    ports: Ports<'a>,
+    layout: Layout,
+    allowed: AllowedSigners,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Run<'a> {
+    fn prepare(settings: &'a Settings, ports: Ports<'a>) -> Result<Self, SnapshotError> {
+        let allowed = AllowedSigners::parse(&settings.allowed_signers_text)?;
+        let run = Self {
+            settings,
+            layout: Layout::new(&settings.slug),
+            ports,
+            allowed,
+            findings: Vec::new(),
+        };
+        run.check_signer()?;
+        Ok(run)
+    }
+
+    /// A manifest that its own policy would not accept must never be written.
+    fn check_signer(&self) -> Result<(), SnapshotError> {
+        let now = self.ports.clock.now();
+        let key = self.settings.signing_key.public();
+        let trusted = Trust::new(self.allowed.clone(), Vec::new())
+            .authenticate(
+                key,
+                crate::model::namespace::Namespace::Manifest,
+                &self.settings.signer,
+            )
+            .and_then(|authentic| authentic.check_window(now));
+        trusted.map_err(|_| SnapshotError::SignerNotAllowed {
+            signer: self.settings.signer.clone(),
+            fingerprint: key.fingerprint(),
+            at: now,
+        })
+    }
+
+    fn snapshot(&mut self) -> Result<Report, SnapshotError> {
+        self.remove_leftovers()?;
+        self.finish_pending()?;
+        let history = self.read_history()?;
+        let sealed = self.seal(&history)?;
+        let copies = self.read_back(sealed)?;
+        self.ports.cancel.check()?;
+        self.commit(history, copies)
+    }
+
+    fn stores(&self) -> Vec<Arc<dyn Store>> {
+        let destinations = self.ports.destinations.iter();
+        destinations.map(|to| to.store.clone()).collect()
+    }
+
+    fn read_history(&mut self) -> Result<History, SnapshotError> {
+        let mark = self.ports.state.mark(&self.settings.slug)?;
+        let mut history = History::read(history::Request {
+            slug: &self.settings.slug,
+            stores: &self.stores(),
+            trust: Trust::new(self.allowed.clone(), Vec::new()),
+            mark,
+            since_mark: true,
+            now: self.ports.clock.now(),
+            cancel: self.ports.cancel,
+        })?;
+        self.findings.append(&mut history.findings);
+        Ok(history)
+    }
+
+    /// Seals the source into every store and completes the uploads.
+    fn seal(&mut self, history: &History) -> Result<(Sealed, Vec<Copy>), SnapshotError> {
+        let snapshot_at = self.ports.clock.now();
+        let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
+        let key = self.layout.payload(&escrow_id);
+        let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
+        self.compare_key(history, draft.key_id());
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut open: Vec<OpenUpload> = Vec::new();
+        let mut record = |store: &dyn Store, ticket: UploadTicket| {
+            open.push(OpenUpload {
+                store: store.name().clone(),
+                ticket,
+            });
+            state
+                .set_open_uploads(slug, &open)
+                .map_err(std::io::Error::other)
+        };
+        let fan_out = FanOut::start(&self.stores(), &key, draft.part_size(), &mut record)
+            .map_err(SealError::Io)?;
+        let (fan_out, sealed) = draft.write(self, fan_out)?;
+        let copies = Copy::collect(self.ports.destinations, fan_out.finish());
+        Ok((sealed, copies))
+    }
+
+    /// A key that is another one than last night makes older backups unreadable.
+    fn compare_key(&mut self, history: &History, key_id: SecretKeyId) {
+        let last = history.escrows().next_back();
+        if let Some((entry, escrow)) = last
+            && escrow.secret_key_id != key_id.to_string()
+        {
+            self.findings.push(Finding::warning(
+                "secret-key-changed",
+                format!(
+                    "secret.key is not the one of manifest {}: backups made under the old key open \
+                     with escrow {} or older only",
+                    entry.link.seq, escrow.id
+                ),
+            ));
+        }
+    }
+
+    /// Compares every copy with what was sealed; a store whose copy differs has failed.
+    fn read_back(
+        &mut self,
+        (sealed, mut copies): (Sealed, Vec<Copy>),
+    ) -> Result<Committable, SnapshotError> {
+        copies::verify(&mut copies, &sealed.payload);
+        self.ports
+            .state
+            .set_open_uploads(&self.settings.slug, &[])?;
+        if copies.iter().all(|copy| copy.failure().is_some()) {
+            self.ports.cancel.check()?;
+            return Err(copies::none_left(copies));
+        }
+        Ok(Committable { sealed, copies })
+    }
+
+    fn manifest(&self, committable: &Committable, policy: Digest) -> Manifest {
+        let sealed = &committable.sealed;
+        let stores = committable.copies.iter();
+        Manifest {
+            format: manifest::FORMAT.to_owned(),
+            kind: Kind::Snapshot,
+            tool: Tool::this(),
+            seq: 1,
+            prev_sha256: None,
+            instance: Instance {
+                slug: self.settings.slug.clone(),
+                id: sealed.instance_id.clone(),
+            },
+            escrow_id: sealed.escrow_id.clone(),
+            snapshot_at: sealed.snapshot_at,
+            created_at: self.ports.clock.now(),
+            next_due: sealed.snapshot_at.plus(self.settings.due_after),
+            payload: sealed.payload.clone(),
+            source: sealed.source.clone(),
+            secret_key_id: sealed.key_id.to_string(),
+            recipients: self
+                .settings
+                .recipients
+                .iter()
+                .map(seal::recipient_record)
+                .collect(),
+            custody: Custody {
+                mode: CustodyMode::Any,
+                k: None,
+            },
+            unlock: Vec::new(),
+            policy_sha256: policy,
+            restore_md_sha256: Digest::of(restore_md().as_bytes()),
+            stores: stores.map(|copy| copy.record(&sealed.key)).collect(),
+            canaries: Vec::new(),
+            proof: None,
+            expires: Vec::new(),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy::new(
+            self.settings.recipients_text.clone(),
+            self.settings.allowed_signers_text.clone(),
+        )
+    }
+}
+
+/// A sealed payload and its copies: everything but the manifest.
+struct Committable {
+    sealed: Sealed,
+    copies: Vec<Copy>,
+}

@@ -1,0 +1,277 @@
+//! From the source to the sealed payload.
+
+use std::io::{self, Read};
+
+use crate::base::cancel::Cancel;
+use crate::base::names::EscrowId;
+use crate::base::time::UtcTime;
+use crate::databasus::restore_md::restore_md;
+use crate::databasus::secret_key::{SecretKey, SecretKeyId};
+use crate::model::finding::Finding;
+use crate::model::index::Catalogue;
+use crate::model::manifest::{Payload, Recipient, Source as SourceRecord};
+use crate::model::method::Method;
+use crate::model::recipients::RecipientSpec;
+use crate::ops::upload::FanOut;
+use crate::sealing::identities::age_recipients;
+use crate::sealing::parts::PartWriter;
+use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH, Sealing};
+use crate::source::data_dir;
+use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
+
+use super::{Run, SealError, SnapshotError};
+
+/// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
+const MAX_PARTS: u64 = 10_000;
+const SMALLEST_PART: u64 = 8 << 20;
+
+/// Everything about a sealed payload that the manifest needs.
+pub(super) struct Sealed {
+    pub(super) escrow_id: EscrowId,
+    pub(super) key: String,
+    pub(super) snapshot_at: UtcTime,
+    pub(super) instance_id: Option<String>,
+    pub(super) key_id: SecretKeyId,
+    pub(super) source: SourceRecord,
+    pub(super) payload: Payload,
+}
+
+/// What is known before the first byte is sealed.
+pub(super) struct Draft {
+    escrow_id: EscrowId,
+    snapshot_at: UtcTime,
+    estimate: u64,
+    key: SecretKey,
+    key_id: SecretKeyId,
+    instance_id: Option<String>,
+    before: Option<Catalogue>,
+}
+
+impl Draft {
+    /// Connects to the source and refuses what must not be escrowed.
+    pub(super) fn examine(
+        run: &mut Run<'_>,
+        escrow_id: EscrowId,
+        snapshot_at: UtcTime,
+    ) -> Result<Self, SnapshotError> {
+        let key = data_dir::read_secret_key(run.ports.source.data_dir())?;
+        let estimate = run.ports.source.begin()?;
+        let before = run.ports.source.catalogue()?;
+        let instance_id = data_dir::instance_id(run.ports.source.data_dir());
+        run.findings.extend(key_findings(&key));
+        run.findings.extend(before.as_ref().and_then(legacy_keys));
+        Ok(Self {
+            key_id: key.key_id(&run.settings.slug),
+            escrow_id,
+            snapshot_at,
+            estimate,
+            key,
+            instance_id,
+            before,
+        })
+    }
+
+    pub(super) fn key_id(&self) -> SecretKeyId {
+        self.key_id
+    }
+
+    /// The smallest of 8, 16, 32 … MiB that fits the estimate into 10,000 parts.
+    pub(super) fn part_size(&self) -> u64 {
+        part_size(self.estimate)
+    }
+
+    /// Seals everything; every layer is closed and every part handed over when this returns.
+    pub(super) fn write(
+        self,
+        run: &mut Run<'_>,
+        fan_out: FanOut,
+    ) -> Result<(FanOut, Sealed), SnapshotError> {
+        let recipients = age_recipients(&run.settings.recipients)?;
+        let sealing = Sealing {
+            recipients: &recipients,
+            level: run.settings.level,
+            workers: run.settings.workers,
+            mtime: self.snapshot_at,
+        };
+        let part_size = usize::try_from(self.part_size()).map_err(io::Error::other);
+        let parts = PartWriter::new(fan_out, part_size.map_err(SealError::Io)?);
+        let mut payload = PayloadWriter::new(parts, &sealing)?;
+        let facts = self.copy(run, &mut payload)?;
+        let after = run.ports.source.catalogue()?;
+        self.copy_logical(run, &mut payload)?;
+        let warnings = run.findings.iter().map(|found| found.message.clone());
+        let parts = payload
+            .finish(
+                self.escrow_id.clone(),
+                self.before.clone(),
+                after,
+                warnings.collect(),
+            )
+            .map_err(SealError::Io)?;
+        let (fan_out, payload) = parts.finish().map_err(SealError::Io)?;
+        let sealed = Sealed {
+            key: run.layout.payload(&self.escrow_id),
+            source: self.source_record(run, &facts),
+            escrow_id: self.escrow_id,
+            snapshot_at: facts.snapshot_at,
+            instance_id: self.instance_id,
+            key_id: self.key_id,
+            payload,
+        };
+        Ok((fan_out, sealed))
+    }
+
+    fn copy<W: io::Write>(
+        &self,
+        run: &mut Run<'_>,
+        payload: &mut PayloadWriter<W>,
+    ) -> Result<PgFacts, SnapshotError> {
+        let text = restore_md().as_bytes();
+        payload
+            .file(RESTORE_MD_PATH, 0o644, text.len() as u64, &mut &*text)
+            .map_err(SealError::Io)?;
+        payload.directory(DATA_DIR, 0o755).map_err(SealError::Io)?;
+        let mut sink = PayloadSink {
+            payload,
+            cancel: run.ports.cancel,
+        };
+        let root = run.ports.source.data_dir().to_owned();
+        let left_out = data_dir::copy_beside_pgdata(&root, &self.key, &mut sink)?;
+        run.findings.extend(local_backups(&left_out));
+        Ok(run.ports.source.copy_pgdata(&mut sink)?)
+    }
+
+    fn copy_logical<W: io::Write>(
+        &self,
+        run: &mut Run<'_>,
+        payload: &mut PayloadWriter<W>,
+    ) -> Result<(), SnapshotError> {
+        let mut consume = |dump: &mut dyn Read| {
+            payload
+                .pieces(DUMP_DIR, dump)
+                .map(|_| ())
+                .map_err(|source| SinkError {
+                    path: DUMP_DIR.to_owned(),
+                    source,
+                })
+        };
+        let copied = run.ports.source.copy_logical(&mut consume)?;
+        if !copied && run.ports.source.method() == Method::Online {
+            run.findings.push(Finding::note(
+                "no-logical-copy",
+                "no pg_dump of the server's major or later was found: the escrow holds no logical \
+                 copy, and can be rehydrated with the same PostgreSQL major only",
+            ));
+        }
+        Ok(())
+    }
+
+    fn source_record(&self, run: &Run<'_>, facts: &PgFacts) -> SourceRecord {
+        SourceRecord {
+            method: run.ports.source.method(),
+            image: run.settings.image.clone(),
+            databasus_version: run.settings.databasus_version.clone(),
+            schema_version: self.before.as_ref().and_then(|seen| seen.schema_version),
+            pg_version: facts.pg_version.clone(),
+            system_identifier: facts.system_identifier.to_string(),
+            timeline: facts.timeline,
+            start_lsn: facts.start_lsn.clone(),
+            stop_lsn: facts.stop_lsn.clone(),
+            data_checksums: facts.data_checksums,
+        }
+    }
+}
+
+/// Hands entries of the data directory to the payload.
+struct PayloadSink<'a, W: io::Write> {
+    payload: &'a mut PayloadWriter<W>,
+    cancel: &'a Cancel,
+}
+
+impl<W: io::Write> EntrySink for PayloadSink<'_, W> {
+    fn entry(&mut self, entry: SourceEntry<'_>) -> Result<EntryReceipt, SinkError> {
+        let path = format!("{DATA_DIR}/{}", entry.path);
+        let taken = self.cancel.check_io().and_then(|()| match entry.content {
+            SourceContent::Directory => {
+                self.payload.directory(&path, entry.mode)?;
+                Ok(crate::base::digest::Digest::of(b""))
+            }
+            SourceContent::File { size, reader } => {
+                self.payload.file(&path, entry.mode, size, reader)
+            }
+        });
+        taken
+            .map(|sha256| EntryReceipt { sha256 })
+            .map_err(|source| SinkError { path, source })
+    }
+}
+
+/// The recipient as the manifest names it.
+pub(super) fn recipient_record(spec: &RecipientSpec) -> Recipient {
+    Recipient {
+        custodian: spec.custodian.clone(),
+        kind: spec.kind.name(),
+        recipient: spec.text.clone(),
+        fingerprint: spec.fingerprint.to_string(),
+    }
+}
+
+fn part_size(estimate: u64) -> u64 {
+    let mut size = SMALLEST_PART;
+    while size.saturating_mul(MAX_PARTS) < estimate {
+        size *= 2;
+    }
+    size
+}
+
+fn key_findings(key: &SecretKey) -> impl Iterator<Item = Finding> {
+    key.check().into_iter().map(|warning| {
+        Finding::warning(
+            "secret-key-unusual",
+            format!("{warning}; it is sealed byte for byte"),
+        )
+    })
+}
+
+fn legacy_keys(catalogue: &Catalogue) -> Option<Finding> {
+    let rows = catalogue.legacy_secret_keys;
+    (rows > 0).then(|| {
+        Finding::warning(
+            "legacy-secret-keys",
+            format!(
+                "table secret_keys holds {rows} rows: Databasus writes one of them over secret.key \
+                 at its next start"
+            ),
+        )
+    })
+}
+
+fn local_backups(left_out: &data_dir::LeftOut) -> Option<Finding> {
+    (left_out.files > 0).then(|| {
+        Finding::warning(
+            "local-backups",
+            format!(
+                "{} files ({}) in backups/ are not in this escrow, nor in any bucket if their \
+                 storage is LOCAL",
+                left_out.files,
+                crate::base::text::bytes(left_out.bytes)
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_fit_the_limit_and_are_not_larger_than_needed(estimate in 0u64..(5 << 40)) {
+            let size = part_size(estimate);
+            prop_assert!(size * MAX_PARTS >= estimate);
+            prop_assert!(size == SMALLEST_PART || (size / 2) * MAX_PARTS < estimate);
+            prop_assert!((size / SMALLEST_PART).is_power_of_two());
+        }
+    }
+}
