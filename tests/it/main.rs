@@ -11,6 +11,8 @@
 )]
 
 mod age_interop;
+mod floors;
+mod ssh_interop;
 mod online;
 mod private_server;
 mod restore_md;
