@@ -10,6 +10,7 @@
     reason = "tests fail by panicking, say why they skip, and document themselves by name"
 )]
 
-mod private_server;
+mod cold_source;
 mod online;
+mod private_server;
 mod support;
