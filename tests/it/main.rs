@@ -21,4 +21,7 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
+mod cold_source;
+mod online;
+mod private_server;
 mod support;
