@@ -2,7 +2,6 @@
 
 pub mod auto;
 pub mod catalogue;
-pub mod data_dir;
 pub mod cold;
 pub mod data_dir;
 pub mod frozen;

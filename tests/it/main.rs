@@ -11,8 +11,11 @@
 )]
 
 mod age_interop;
+mod cold_source;
 mod floors;
 mod online;
+mod online;
+mod private_server;
 mod private_server;
 mod restore_md;
 mod ssh_interop;
@@ -20,7 +23,4 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
-mod cold_source;
-mod online;
-mod private_server;
 mod support;
