@@ -9,6 +9,7 @@ pub mod dump;
 mod log_tail;
 pub mod lsn;
 pub mod netns;
+mod private_launch;
 pub mod private_server;
 mod private_settings;
 pub mod socket;
