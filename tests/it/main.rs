@@ -11,6 +11,7 @@
 )]
 
 mod age_interop;
+mod format_vectors;
 mod online;
 mod private_server;
 mod ssh_interop;
