@@ -25,9 +25,9 @@ use super::{golden, golden_text, signing_key, slug};
 /// Two UUIDs, as Databasus writes them; of no instance.
 const SECRET_KEY: &str = "11111111-1111-4111-8111-11111111111122222222-2222-4222-8222-222222222222";
 
-/// More than the hundred bytes that a ustar header has room for.
-const LONG_NAME: &str = "pg_replslot/a_name_that_is_longer_than_a_ustar_header_has_room_for/and_has_no_slash_where_\
-     the_prefix_of_a_ustar_header_would_have_to_be_split_so_that_a_pax_record_must_carry_it";
+/// More than the hundred bytes that a ustar header has for a last name: it needs a pax record.
+const LONG_NAME: &str = "a_name_that_is_longer_than_the_hundred_bytes_which_a_ustar_header_has_\
+     for_the_last_name_of_a_path_so_that_a_pax_record_must_carry_it";
 
 /// Writes `tests/golden/v1/store` and the listings, where they do not exist yet. See
 /// `CONTRIBUTING.md`, "Golden archives".
