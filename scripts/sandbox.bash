@@ -15,6 +15,7 @@ open_sandbox() {
     umask 022 # the server's user must get through
     sandbox=$(mktemp -d "${TMPDIR:-/tmp}/databasus-escrow-${0##*/}.XXXXXX")
     chmod 755 "$sandbox"
+    trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap close_sandbox EXIT
@@ -22,9 +23,8 @@ open_sandbox() {
 
 close_sandbox() {
     local status=$? child
-    trap '' INT TERM
+    trap '' HUP INT PIPE TERM
     set +e
-    at_exit "$status"
     stop_s3
     for child in "${children[@]}"; do end "$child" QUIT; done # PostgreSQL: at once, and all of it
     if [ "$status" -ne 0 ]; then tail -n 15 "$sandbox"/*.log >&2; fi
@@ -33,6 +33,7 @@ close_sandbox() {
     else
         rm -rf "$sandbox"
     fi
+    at_exit "$status"
     exit "$status"
 }
 

@@ -144,6 +144,10 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
     fn now(&self) -> UtcTime {
         UtcTime::from_unix(Timestamp::now().as_second())
     }

@@ -3,6 +3,9 @@
 
 pub mod fetch;
 pub mod history;
+pub mod open;
+pub mod rehydrate;
+pub mod select;
 pub mod snapshot;
 pub mod state;
 pub mod upload;

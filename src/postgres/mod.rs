@@ -1,5 +1,6 @@
 //! Floor 2: what this tool knows of PostgreSQL: its replication protocol, its files, its server.
 
+pub mod amcheck;
 pub mod backup_manifest;
 pub mod base_backup;
 pub mod binaries;

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,8 +32,8 @@ const NOT_IN_A_SNAPSHOT: [&str; 3] = ["standby.signal", "recovery.signal", "tabl
 /// How often the server's state is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
-/// How long the last lines of the log may take to arrive, and killed processes to go.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last lines of the log of an ended server may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where the directories lie inside a container.
 const CONTAINER_PGDATA: &str = "/escrow/pgdata";
@@ -49,17 +49,20 @@ pub struct Options {
     pub recovery_limit: Duration,
     /// How long the checkpoint of a clean shutdown may take.
     pub stop_limit: Duration,
+    /// How long an immediate shutdown may take before the server is killed.
+    pub kill_after: Duration,
     /// The superuser that sessions log in as.
     pub superuser: String,
 }
 
 impl Default for Options {
-    /// `/tmp`, half an hour, ten minutes, `postgres`.
+    /// `/tmp`, half an hour, ten minutes, ten seconds, `postgres`.
     fn default() -> Self {
         Self {
             scratch: "/tmp".into(),
             recovery_limit: Duration::from_secs(30 * 60),
             stop_limit: Duration::from_secs(10 * 60),
+            kill_after: Duration::from_secs(10),
             superuser: "postgres".to_owned(),
         }
     }
@@ -278,7 +281,7 @@ impl PrivateServer {
     }
 
     fn ended_with(&self, status: ExitStatus) -> PrivateServerError {
-        let log = self.log.all_lines(PATIENCE);
+        let log = self.log.all_lines(LAST_WORDS);
         PrivateServerError::Ended { status, log }
     }
 
@@ -288,7 +291,7 @@ impl PrivateServer {
     }
 
     fn wait_for_end(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.options.kill_after;
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return true;
@@ -314,7 +317,7 @@ impl PrivateServer {
 
     /// The children of a killed postmaster notice and end by themselves.
     fn wait_for_orphans(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.options.kill_after;
         while Instant::now() < deadline && !matches!(stopped::process_in(&self.pgdata), Ok(None)) {
             std::thread::sleep(POLL);
         }
@@ -402,6 +405,7 @@ fn free_of_servers(pgdata: &Path) -> Result<(), PrivateServerError> {
 fn runtime_folder(scratch: &Path, owner: Owner) -> Result<tempfile::TempDir, PrivateServerError> {
     let folder = tempfile::Builder::new()
         .prefix("escrow-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(scratch)
         .map_err(|e| prepare("make a folder in", scratch, e))?;
     let files = [

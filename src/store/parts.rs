@@ -67,9 +67,8 @@ impl<T: Clone> PartTable<T> {
     /// The object's size and what was kept of its parts in order, if they leave no holes.
     pub(super) fn whole(&self) -> Result<(u64, Vec<T>), PartsError> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut expected = 1;
         let mut short = None;
-        for (number, (len, _)) in parts.iter() {
+        for (expected, (number, (len, _))) in (1..).zip(parts.iter()) {
             if *number != expected {
                 return Err(PartsError::Missing(expected));
             }
@@ -77,7 +76,6 @@ impl<T: Clone> PartTable<T> {
                 return Err(PartsError::Short(short));
             }
             short = (*len < self.part_size).then_some(*number);
-            expected += 1;
         }
         if parts.is_empty() {
             return Err(PartsError::Empty);

@@ -12,8 +12,11 @@
 
 mod age_interop;
 mod format_vectors;
+mod floors;
 mod online;
 mod private_server;
+mod restore_md;
+mod ssh_interop;
 mod ssh_interop;
 mod store_contract;
 mod store_dir;

@@ -3,6 +3,7 @@
 
 mod error;
 mod sections;
+mod source;
 mod template;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::sections::{
-    Compression, Frozen, Open, Reach, Recipients, Schedule, Signing, Source, SourceMethod, State,
-    Trust,
-};
+pub use self::sections::{Compression, Open, Recipients, Schedule, Signing, State, Trust};
+pub use self::source::{Frozen, Reach, Source, SourceMethod};
 pub use self::template::Answers;
 use super::store_spec::{StoreFields, StoreSpec, variable_prefix};
 use crate::base::names::Slug;

@@ -1,15 +1,11 @@
 //! The `escrow.toml` that `init` writes: every option with one line about it, those that keep
-//! their default commented out.
+//! their default commented out. The page itself is `template.toml`; answers are put into it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use toml::Value;
+use toml::{Table, Value};
 
-use super::{
-    Compression, Config, Frozen, Open, Reach, Recipients, Schedule, Signing, Source, SourceMethod,
-    State, Trust,
-};
+use super::{Config, Frozen, Open, Reach, Schedule, Signing, Source};
 use crate::base::names::Slug;
 use crate::model::store_spec::{Place, StoreSpec};
 
@@ -30,368 +26,108 @@ pub struct Answers {
     pub stores: Vec<StoreSpec>,
 }
 
+/// Blocks separated by empty lines: an introduction, the instance, then one section each.
+const PAGE: &str = include_str!("template.toml");
+
 impl Config {
     /// A commented configuration that [`Config::parse`] reads back to these answers.
     pub fn template(answers: &Answers) -> String {
-        let mut page = Page::new();
-        page.line(
-            true,
-            "instance",
-            text(answers.instance.as_str()),
-            "names this Databasus in every store; never changes",
-        );
-        page.source(answers.source.as_ref());
-        page.signing(answers.signing.as_ref());
-        page.paths();
-        page.schedule(answers.schedule);
-        page.open(answers.open.as_ref());
+        let mut blocks = Vec::new();
+        for block in PAGE
+            .trim_end()
+            .split("\n\n")
+            .filter(|block| !is_store(block))
+        {
+            blocks.push(filled(block, answers.table(heading(block)).as_ref()));
+        }
         for store in &answers.stores {
-            page.store(store);
+            blocks.push(filled(store_block(store), Some(&store.to_toml_table())));
         }
         if answers.stores.is_empty() {
-            page.example_store();
-        }
-        page.0
-    }
-}
-
-const INTRODUCTION: &str = "\
-# Configuration of databasus-escrow. Relative paths start at this file's folder.
-# Secrets do not belong here: they come from files (*_file) or from the environment.
-# Lines that are commented out show the default, or an example.
-
-";
-
-struct Page(String);
-
-impl Page {
-    fn new() -> Self {
-        Self(INTRODUCTION.to_owned())
-    }
-
-    fn section(&mut self, given: bool, heading: &str, about: &str) {
-        let mark = if given { "" } else { "# " };
-        let _ = writeln!(self.0, "\n# {about}\n{mark}{heading}");
-    }
-
-    fn line(&mut self, given: bool, key: &str, value: Value, about: &str) {
-        let mark = if given { "" } else { "# " };
-        let setting = format!("{mark}{key} = {value}");
-        let _ = writeln!(self.0, "{setting:<44} # {about}");
-    }
-
-    fn source(&mut self, source: Option<&Source>) {
-        let given = source.is_some();
-        let default = Source::default();
-        let source = source.unwrap_or(&default);
-        self.section(
-            given,
-            "[source]",
-            "The Databasus to make snapshots of. Absent on boxes that only read.",
-        );
-        self.line(
-            given && source.method != default.method,
-            "method",
-            text(source.method.as_str()),
-            "auto | online | cold | frozen",
-        );
-        self.line(
-            given,
-            "data_dir",
-            path(&source.data_dir),
-            "what the container mounts as /databasus-data",
-        );
-        self.line(
-            given && source.host != default.host,
-            "host",
-            text(&source.host),
-            "where its PostgreSQL listens",
-        );
-        self.line(
-            given && source.port != default.port,
-            "port",
-            Value::from(i64::from(source.port.get())),
-            "fixed in the Databasus image",
-        );
-        self.line(
-            given && source.user != default.user,
-            "user",
-            text(&source.user),
-            "a role that may replicate",
-        );
-        self.line(
-            given && source.database != default.database,
-            "database",
-            text(&source.database),
-            "the metadata database",
-        );
-        self.reach(source.reach.as_ref());
-        let pg_dump = source.pg_dump.as_deref();
-        let example = Path::new("/usr/lib/postgresql/17/bin/pg_dump");
-        self.line(
-            pg_dump.is_some(),
-            "pg_dump",
-            path(pg_dump.unwrap_or(example)),
-            "for the logical copy; looked for where not given",
-        );
-        self.optional(
-            &source.image,
-            "image",
-            "databasus/databasus:v3.42.0",
-            "recorded, for whoever rehydrates",
-        );
-        self.optional(
-            &source.version,
-            "version",
-            "3.42.0",
-            "the release, likewise",
-        );
-        self.frozen(source);
-    }
-
-    fn reach(&mut self, reach: Option<&Reach>) {
-        let (container, netns) = match reach {
-            Some(Reach::Container(name)) => (Some(name.clone()), None),
-            Some(Reach::Netns(file)) => (None, Some(file.as_path())),
-            None => (None, None),
-        };
-        self.optional(
-            &container,
-            "container",
-            "databasus",
-            "as root on the host: go in through this container's network",
-        );
-        let example = Path::new("/proc/4711/ns/net");
-        self.line(
-            netns.is_some(),
-            "netns",
-            path(netns.unwrap_or(example)),
-            "or through this network namespace",
-        );
-    }
-
-    fn frozen(&mut self, source: &Source) {
-        let given = source.frozen.is_some();
-        let frozen = source.frozen.clone().unwrap_or_default();
-        self.section(
-            given,
-            "[source.frozen]",
-            "Commands around a frozen copy, run without a shell. Only with method = \"frozen\".",
-        );
-        let example = |verb: &str| {
-            vec![
-                "zfs".to_owned(),
-                verb.to_owned(),
-                "tank/databasus@escrow".to_owned(),
-            ]
-        };
-        let Frozen { prepare, release } = frozen;
-        self.line(
-            prepare.is_some(),
-            "prepare",
-            prepare.unwrap_or_else(|| example("snapshot")).into(),
-            "makes it",
-        );
-        self.line(
-            release.is_some(),
-            "release",
-            release.unwrap_or_else(|| example("destroy")).into(),
-            "lets it go, in every case",
-        );
-    }
-
-    fn signing(&mut self, signing: Option<&Signing>) {
-        self.section(
-            signing.is_some(),
-            "[signing]",
-            "What this box signs with. Required beside [source].",
-        );
-        let file = signing.map_or(Path::new("signing.key"), |signing| &signing.key_file);
-        let signer = signing.map_or("escrow-host", |signing| signing.signer.as_str());
-        self.line(
-            signing.is_some(),
-            "key_file",
-            path(file),
-            "an OpenSSH private key (Ed25519)",
-        );
-        self.line(
-            signing.is_some(),
-            "signer",
-            text(signer),
-            "its name in allowed_signers",
-        );
-    }
-
-    fn paths(&mut self) {
-        self.section(true, "[trust]", "Whose signatures count.");
-        self.line(
-            true,
-            "allowed_signers",
-            path(&Trust::default().allowed_signers),
-            "OpenSSH's format",
-        );
-        self.section(true, "[recipients]", "Who can open what is sealed here.");
-        self.line(
-            true,
-            "file",
-            path(&Recipients::default().file),
-            "custodians and their age recipients",
-        );
-        self.section(
-            true,
-            "[state]",
-            "Marks and pending manifests. Keep it on a persistent volume.",
-        );
-        self.line(
-            true,
-            "dir",
-            path(&State::default().dir),
-            "one folder per box",
-        );
-    }
-
-    fn schedule(&mut self, schedule: Schedule) {
-        self.section(
-            true,
-            "[schedule]",
-            "When the next escrow is due: every manifest states it, audits hold it to that.",
-        );
-        self.line(
-            true,
-            "every_hours",
-            i64::from(schedule.every_hours).into(),
-            "hours between snapshots",
-        );
-        self.line(
-            true,
-            "grace_hours",
-            i64::from(schedule.grace_hours).into(),
-            "hours a snapshot may be late",
-        );
-        self.section(true, "[compression]", "How hard payloads are compressed.");
-        self.line(
-            false,
-            "level",
-            i64::from(Compression::default().level).into(),
-            "of zstd, 1 to 19",
-        );
-    }
-
-    fn open(&mut self, open: Option<&Open>) {
-        self.section(
-            open.is_some(),
-            "[open]",
-            "How escrows are opened. On drill boxes only: refused beside [source].",
-        );
-        let file = open.map_or(Path::new("identity.txt"), |open| &open.identity_file);
-        self.line(
-            open.is_some(),
-            "identity_file",
-            path(file),
-            "an age identity",
-        );
-    }
-
-    fn store(&mut self, store: &StoreSpec) {
-        self.section(
-            true,
-            "[[store]]",
-            "A place that holds escrows. One table for each, written in this order.",
-        );
-        let mut table = store.to_toml_table();
-        let own = match store.place {
-            Place::Dir { .. } => DIR_KEYS,
-            Place::S3(_) => S3_KEYS,
-        };
-        for (key, example, about) in COMMON_KEYS.iter().chain(own) {
-            let value = table.remove(*key);
-            self.line(
-                value.is_some(),
-                key,
-                value.unwrap_or_else(|| example_value(example)),
-                about,
+            blocks.extend(
+                PAGE.trim_end()
+                    .split("\n\n")
+                    .filter(|b| is_store(b))
+                    .map(str::to_owned),
             );
         }
-    }
-
-    fn example_store(&mut self) {
-        self.section(
-            false,
-            "[[store]]",
-            "A place that holds escrows. One table for each, at least one, written in this order.",
-        );
-        self.line(false, "name", text("usb"), "what people call it");
-        self.line(false, "type", text("dir"), "s3 | dir");
-        self.line(false, "path", text("/mnt/usb/escrow"), "an existing folder");
-    }
-
-    fn optional(&mut self, value: &Option<String>, key: &str, example: &str, about: &str) {
-        self.line(
-            value.is_some(),
-            key,
-            text(value.as_deref().unwrap_or(example)),
-            about,
-        );
+        blocks.join("\n\n") + "\n"
     }
 }
 
-/// Key, default or example, and explanation.
-type Keys = &'static [(&'static str, &'static str, &'static str)];
+impl Answers {
+    /// What the answers say about a section; none where it stays as it is on the page.
+    fn table(&self, heading: &str) -> Option<Table> {
+        match heading {
+            "" => Some(table([("instance", Some(text(self.instance.as_str())))])),
+            "[source]" => self.source.as_ref().map(source_table),
+            "[source.frozen]" => Some(frozen_table(self.source.as_ref()?.frozen.as_ref()?)),
+            "[signing]" => self.signing.as_ref().map(|signing| {
+                let signer = text(signing.signer.as_str());
+                table([
+                    ("key_file", Some(path(&signing.key_file))),
+                    ("signer", Some(signer)),
+                ])
+            }),
+            "[open]" => {
+                let file = self.open.as_ref().map(|open| path(&open.identity_file))?;
+                Some(table([("identity_file", Some(file))]))
+            }
+            "[schedule]" => Some(table([
+                (
+                    "every_hours",
+                    Some(i64::from(self.schedule.every_hours).into()),
+                ),
+                (
+                    "grace_hours",
+                    Some(i64::from(self.schedule.grace_hours).into()),
+                ),
+            ])),
+            _ => None,
+        }
+    }
+}
 
-const COMMON_KEYS: Keys = &[
-    ("name", "", "what people call it"),
-    ("type", "", "s3 | dir"),
-    ("provider", "r2", "a label for the manifest"),
-    ("required", "true", "whether a run that missed it exits 3"),
-];
+/// Everything that differs from the default.
+fn source_table(source: &Source) -> Table {
+    let usual = Source::default();
+    let unusual = |is: &str, usually: &str| (is != usually).then(|| text(is));
+    let (container, netns) = match &source.reach {
+        Some(Reach::Container(name)) => (Some(text(name)), None),
+        Some(Reach::Netns(file)) => (None, Some(path(file))),
+        None => (None, None),
+    };
+    let port = (source.port != usual.port).then(|| i64::from(source.port.get()).into());
+    table([
+        (
+            "method",
+            unusual(source.method.as_str(), usual.method.as_str()),
+        ),
+        ("data_dir", Some(path(&source.data_dir))),
+        ("host", unusual(&source.host, &usual.host)),
+        ("port", port),
+        ("user", unusual(&source.user, &usual.user)),
+        ("database", unusual(&source.database, &usual.database)),
+        ("container", container),
+        ("netns", netns),
+        ("pg_dump", source.pg_dump.as_deref().map(path)),
+        ("image", source.image.as_deref().map(text)),
+        ("version", source.version.as_deref().map(text)),
+    ])
+}
 
-const DIR_KEYS: Keys = &[("path", "", "an existing folder")];
+fn frozen_table(frozen: &Frozen) -> Table {
+    table([
+        ("prepare", frozen.prepare.clone().map(Value::from)),
+        ("release", frozen.release.clone().map(Value::from)),
+    ])
+}
 
-const S3_KEYS: Keys = &[
-    ("bucket", "", "an existing bucket"),
-    ("prefix", "escrow", "everything goes below it"),
-    (
-        "endpoint",
-        "https://host:port",
-        "none: R2 with a token, else AWS",
-    ),
-    ("region", "auto", "what requests are signed for"),
-    (
-        "path_style",
-        "true",
-        "the bucket's name in the path, not in the host name",
-    ),
-    (
-        "access_key_id",
-        "key-id",
-        "else ESCROW_<NAME>_ACCESS_KEY_ID",
-    ),
-    (
-        "secret_access_key_file",
-        "secrets/s3.key",
-        "else ESCROW_<NAME>_SECRET_ACCESS_KEY",
-    ),
-    (
-        "account_id",
-        "0123456789abcdef0123456789abcdef",
-        "Cloudflare R2, instead of an access key",
-    ),
-    (
-        "token_id",
-        "0123456789abcdef0123456789abcdef",
-        "of the R2 API token",
-    ),
-    (
-        "token_value_file",
-        "secrets/r2.token",
-        "else ESCROW_<NAME>_TOKEN_VALUE",
-    ),
-];
-
-fn example_value(example: &str) -> Value {
-    example
-        .parse::<bool>()
-        .map_or_else(|_| text(example), Value::from)
+fn table<const N: usize>(entries: [(&str, Option<Value>); N]) -> Table {
+    let given = entries
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    given.collect()
 }
 
 fn text(text: &str) -> Value {
@@ -402,10 +138,60 @@ fn path(path: &Path) -> Value {
     Value::from(path.to_string_lossy().into_owned())
 }
 
+/// A line of the page without the mark that comments it out.
+fn bare(line: &str) -> &str {
+    line.strip_prefix("# ").unwrap_or(line)
+}
+
+fn heading(block: &str) -> &str {
+    let mut lines = block.lines().map(bare);
+    lines.find(|line| line.starts_with('[')).unwrap_or_default()
+}
+
+fn is_store(block: &str) -> bool {
+    heading(block) == "[[store]]"
+}
+
+/// The block of the page for a store's kind.
+fn store_block(store: &StoreSpec) -> &'static str {
+    let own_key = match store.place {
+        Place::Dir { .. } => "# path = ",
+        Place::S3(_) => "# bucket = ",
+    };
+    let mut blocks = PAGE.trim_end().split("\n\n");
+    blocks
+        .find(|block| block.contains(own_key))
+        .unwrap_or_default()
+}
+
+/// A block with its heading and the given values in force; without values as it is.
+fn filled(block: &str, values: Option<&Table>) -> String {
+    let Some(values) = values else {
+        return block.to_owned();
+    };
+    let lines: Vec<String> = block
+        .lines()
+        .map(|line| filled_line(line, values))
+        .collect();
+    lines.join("\n")
+}
+
+fn filled_line(line: &str, values: &Table) -> String {
+    let setting = bare(line);
+    if setting.starts_with('[') {
+        return setting.to_owned();
+    }
+    let key = setting.split(" = ").next().unwrap_or_default();
+    match (values.get(key), setting.rsplit_once(" # ")) {
+        (Some(value), Some((_, about))) => format!("{:<44} # {about}", format!("{key} = {value}")),
+        _ => line.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::config::ConfigProblem;
+    use crate::model::config::{ConfigProblem, SourceMethod, Trust};
 
     fn answers() -> Answers {
         let store =
@@ -482,6 +268,43 @@ mod tests {
             };
             assert_eq!(read, answers);
             assert_eq!(config.trust, Trust::default());
+        }
+    }
+
+    /// The keys that parsing knows in a section, asked for by a key that it does not know.
+    fn known(heading: &str) -> Vec<String> {
+        let text = format!("{heading}\nno_such_key = 1\n");
+        match Config::parse(&text, Path::new("")).unwrap_err().problem {
+            ConfigProblem::UnknownKey(unknown) => unknown.known,
+            problem => panic!("{heading}: {problem}"),
+        }
+    }
+
+    #[test]
+    fn every_option_is_on_the_page() {
+        let headings: Vec<&str> = PAGE
+            .lines()
+            .map(bare)
+            .filter(|line| line.starts_with('['))
+            .collect();
+        for name in known("").iter().filter(|name| *name != "instance") {
+            let found = headings
+                .iter()
+                .any(|heading| heading.trim_matches(['[', ']']) == name);
+            assert!(found, "there is no section {name}");
+        }
+        for heading in headings {
+            let blocks = PAGE
+                .split("\n\n")
+                .filter(|block| super::heading(block) == heading);
+            let lines: Vec<&str> = blocks.flat_map(str::lines).map(bare).collect();
+            for key in known(heading).iter().filter(|key| *key != "frozen") {
+                let setting = format!("{key} = ");
+                assert!(
+                    lines.iter().any(|line| line.starts_with(&setting)),
+                    "{heading} {key}"
+                );
+            }
         }
     }
 

@@ -26,7 +26,7 @@ impl StoreSpec {
     /// repeats the argument, which may hold a secret where none belongs.
     pub fn parse_argument(text: &str, default_name: &StoreName) -> Result<Self, StoreSpecError> {
         let mut store = default_name.clone();
-        let spec = table(text, &mut store).and_then(|table| fields_of(table));
+        let spec = table(text, &mut store).and_then(fields_of);
         match spec {
             Ok(fields) => fields.check(),
             Err(problem) => Err(StoreSpecError { store, problem }),

@@ -211,3 +211,26 @@ impl Store for DirStore {
         absent_is_fine(discarded.map_err(self.failed(ACTION, &ticket.key)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_tells_what_to_do() {
+        for (errno, kind) in [
+            (Errno::EXIST, StoreErrorKind::AlreadyExists),
+            (Errno::NOENT, StoreErrorKind::NotFound),
+            (Errno::ACCESS, StoreErrorKind::Denied),
+            (Errno::PERM, StoreErrorKind::Denied),
+            (Errno::ROFS, StoreErrorKind::Denied),
+            (Errno::NOSPC, StoreErrorKind::OutOfSpace),
+            (Errno::DQUOT, StoreErrorKind::OutOfSpace),
+            (Errno::STALE, StoreErrorKind::Transient),
+            (Errno::IO, StoreErrorKind::Unexpected),
+            (Errno::LOOP, StoreErrorKind::Unexpected),
+        ] {
+            assert_eq!(kind_of(&errno.into()), kind, "{errno}");
+        }
+    }
+}

@@ -178,17 +178,19 @@ fn in_the_way(name: &str, error: io::Error) -> io::Error {
     }
 }
 
-/// Renames and fails with EEXIST where the name is taken. File systems without
-/// RENAME_NOREPLACE (NFS, some FUSE ones) get a second link instead, which refuses as well.
+/// Renames and fails with EEXIST where the name is taken.
 fn rename_new(from: impl AsFd, name: &str, to: impl AsFd, leaf: &str) -> io::Result<()> {
     match fs::renameat_with(&from, name, &to, leaf, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::linkat(&from, name, &to, leaf, AtFlags::empty())?;
-            fs::unlinkat(&from, name, AtFlags::empty())?;
-            Ok(())
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_new(from, name, to, leaf),
         other => Ok(other?),
     }
+}
+
+/// The same on file systems without RENAME_NOREPLACE (NFS, some FUSE ones): a second link
+/// refuses a taken name as well.
+fn link_new(from: impl AsFd, name: &str, to: impl AsFd, leaf: &str) -> io::Result<()> {
+    fs::linkat(&from, name, &to, leaf, AtFlags::empty())?;
+    Ok(fs::unlinkat(&from, name, AtFlags::empty())?)
 }
 
 /// Makes the names in a directory survive a crash, where the file system can say so at all.
@@ -196,5 +198,37 @@ fn sync_directory(directory: impl AsFd) -> io::Result<()> {
     match fs::fsync(directory) {
         Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_moves_a_file_and_refuses_a_taken_name() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        let path = |name| folder.path().join(name);
+        for name in ["one", "two"] {
+            std::fs::write(path(name), name).unwrap();
+        }
+        link_new(&tree.root, "one", &tree.root, "taken").unwrap();
+        let refused = link_new(&tree.root, "two", &tree.root, "taken").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(path("taken")).unwrap(), b"one");
+        assert!(!path("one").exists() && path("two").exists());
+    }
+
+    #[test]
+    fn staged_file_that_is_dropped_is_gone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        let staged = tree.stage().unwrap();
+        let path = folder.path().join(UPLOADS).join(&staged.name);
+        assert!(path.exists());
+        drop(staged);
+        assert!(!path.exists());
     }
 }

@@ -1,6 +1,7 @@
 //! A real S3 server for the tests of one run: SeaweedFS on this machine's loopback.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 /// Keeps the server until its standard input closes, which is when the test process ends, in
 /// whatever way; then nothing of it is left. `$0` is the program, `$DIR` holds its files.
 const WATCHDOG: &str = r#"
+trap '' HUP INT TERM
 "$0" "$@" </dev/null >"$DIR/log" 2>&1 &
 server=$!
 cat >/dev/null
@@ -74,6 +76,8 @@ impl Seaweed {
             .arg(program)
             .args(arguments(&folder, &config, ports))
             .env("DIR", &folder)
+            // Signals to the tests' group must not end the watchdog before its work is done.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

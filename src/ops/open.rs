@@ -1,0 +1,72 @@
+//! Opening one escrow: fetch, verify, decrypt, unpack; the part that `verify` and `rehydrate`
+//! share.
+
+use std::sync::Arc;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::EscrowId;
+use crate::model::finding::Finding;
+use crate::model::index::Index;
+use crate::model::layout::Layout;
+use crate::model::manifest::{Manifest, StoreState};
+use crate::sealing::identities::Identities;
+use crate::sealing::parts::VerifiedStream;
+use crate::sealing::unpack::{self, EntryVisitor, UnpackError};
+use crate::store::Store;
+
+use super::fetch::Fetcher;
+
+/// Told the size of each part that arrived, in bytes.
+pub type OnBytes = Box<dyn Fn(u64) + Send + Sync>;
+
+/// What opening an escrow gave.
+pub struct Opened {
+    /// The payload's index; every entry was found as it says.
+    pub index: Index,
+    /// What was wrong with stores on the way.
+    pub findings: Vec<Finding>,
+}
+
+/// Opens the escrow of a verified manifest from whichever stores have it whole.
+pub fn open(
+    manifest: &Manifest,
+    stores: &[Arc<dyn Store>],
+    identities: &Identities,
+    visitor: &mut dyn EntryVisitor,
+    cancel: &Cancel,
+    on_bytes: OnBytes,
+) -> Result<Opened, UnpackError> {
+    let fetcher = fetcher(manifest, stores, cancel, on_bytes);
+    let parts = fetcher.parts().map_err(UnpackError::Read)?;
+    let stream = VerifiedStream::new(&manifest.payload, parts);
+    let identities: Vec<&dyn age::Identity> = identities.iter().collect();
+    let escrow_id: &EscrowId = &manifest.escrow_id;
+    let index = unpack::open(stream, &identities, escrow_id, visitor)?;
+    Ok(Opened {
+        index,
+        findings: fetcher.findings(),
+    })
+}
+
+/// Reads the parts of a manifest's payload, from the stores that recorded a copy first.
+pub fn fetcher(
+    manifest: &Manifest,
+    stores: &[Arc<dyn Store>],
+    cancel: &Cancel,
+    on_bytes: OnBytes,
+) -> Fetcher {
+    let recorded = |store: &Arc<dyn Store>| {
+        let mut records = manifest.stores.iter();
+        records.any(|record| record.name == *store.name() && record.state == StoreState::Stored)
+    };
+    let mut ordered = stores.to_vec();
+    // The sort is stable: within each group the configuration's order stands.
+    ordered.sort_by_key(|store| !recorded(store));
+    Fetcher::new(
+        ordered,
+        Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id),
+        manifest.payload.clone(),
+        cancel.clone(),
+        on_bytes,
+    )
+}

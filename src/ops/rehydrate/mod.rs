@@ -1,0 +1,271 @@
+//! From an escrow to a data directory that Databasus can be started on.
+//!
+//! # Order
+//! Refuse a non-empty target → verified parts → age → zstd → strict tar into a hidden sibling →
+//! every hash of the index → modes and owners → PostgreSQL of the same major on a private socket
+//! → recovery → row counts and amcheck → (fence) → (catalogue import) → clean shutdown, proven
+//! in `pg_control` → sync → one rename.
+//!
+//! The fence and the catalogue import are not part of this release: what it makes is UNFENCED,
+//! and everything it prints starts Databasus without a network.
+
+mod logical;
+mod recover;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::names::Slug;
+use crate::databasus::secret_key::SecretKey;
+use crate::model::finding::Finding;
+use crate::model::index::Index;
+use crate::model::manifest::Manifest;
+use crate::postgres::binaries::Launcher;
+use crate::sealing::identities::Identities;
+use crate::sealing::unpack::UnpackError;
+use crate::store::Store;
+use crate::target::{StagedTarget, TargetError};
+
+use super::open::{self, OnBytes};
+
+pub use recover::RecoverError;
+use write::DataDirWriter;
+
+/// How far to go.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// Recover with this PostgreSQL, prove a clean shutdown.
+    Full(Launcher),
+    /// Files only: what the escrow holds, checked, nothing started.
+    FilesOnly,
+    /// A new cluster of this PostgreSQL from the logical copy.
+    FromLogical(Launcher),
+}
+
+/// One check or step, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Proof {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The figures, or the reason.
+    pub detail: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It holds.
+    Proven,
+    /// It does not.
+    Failed,
+    /// It could not be told.
+    Unknown,
+    /// It was not asked for.
+    NotDone,
+}
+
+/// A finished rehydrate.
+pub struct Report {
+    /// Where the data directory is.
+    pub target: PathBuf,
+    /// What was proven, in order.
+    pub proofs: Vec<Proof>,
+    /// What was wrong with stores on the way.
+    pub findings: Vec<Finding>,
+    /// The index of the payload.
+    pub index: Index,
+}
+
+/// What a rehydrate stands on.
+pub struct Ports<'a> {
+    /// Where the payload may be read from.
+    pub stores: &'a [Arc<dyn Store>],
+    /// What opens it.
+    pub identities: &'a Identities,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// Told of every part that arrived.
+    pub on_bytes: OnBytes,
+}
+
+/// Nothing was made of the target.
+#[derive(Debug, thiserror::Error)]
+pub enum RehydrateError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The target cannot be used.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The escrow could not be opened.
+    #[error("cannot open the escrow")]
+    Unpack(#[from] UnpackError),
+    /// The key in the payload is not the one the manifest names.
+    #[error("the payload's secret.key has the id {found}, the manifest names {named}")]
+    WrongKey {
+        /// Of the payload's key.
+        found: String,
+        /// In the manifest.
+        named: String,
+    },
+    /// There is no key in the payload, or it is empty.
+    #[error("the payload holds no secret.key; Databasus would silently make a new one")]
+    NoKey,
+    /// PostgreSQL could not bring the cluster up, or not down again.
+    #[error("PostgreSQL could not recover the cluster")]
+    Recover(#[from] RecoverError),
+    /// The escrow holds no logical copy.
+    #[error("the escrow holds no logical copy (escrow/metadata.dump)")]
+    NoLogicalCopy,
+    /// The filesystem said no.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Makes the target from a verified manifest.
+pub fn run(
+    manifest: &Manifest,
+    target: &Path,
+    mode: &Mode,
+    ports: Ports<'_>,
+) -> Result<Report, RehydrateError> {
+    let staged = StagedTarget::begin(target)?;
+    let mut writer = DataDirWriter::new(staged.path(), mode);
+    let opened = open::open(
+        manifest,
+        ports.stores,
+        ports.identities,
+        &mut writer,
+        ports.cancel,
+        ports.on_bytes,
+    );
+    // An error in the middle of the stream may only be how an interruption shows.
+    ports.cancel.check()?;
+    let opened = opened?;
+    let mut proofs = vec![Proof::proven(
+        "payload",
+        format!(
+            "{} parts and {} entries are what was signed and indexed",
+            manifest.payload.parts.len(),
+            opened.index.entries.len()
+        ),
+    )];
+    proofs.push(check_key(staged.path(), manifest)?);
+    writer.finish()?;
+    let pgdata = staged.path().join("pgdata");
+    match mode {
+        Mode::Full(launcher) => {
+            proofs.extend(recover::recover(
+                launcher,
+                &pgdata,
+                &opened.index,
+                ports.cancel,
+            )?);
+        }
+        Mode::FilesOnly => proofs.push(Proof::not_done(
+            "recovery",
+            "files only: PostgreSQL has not been started; do that before Databasus does",
+        )),
+        Mode::FromLogical(launcher) => {
+            proofs.extend(logical::rebuild(
+                launcher,
+                staged.path(),
+                &opened.index,
+                ports.cancel,
+            )?);
+        }
+    }
+    proofs.push(Proof::not_done(
+        "fence",
+        "UNFENCED: this release cannot fence; start it without a network only",
+    ));
+    proofs.push(Proof::not_done(
+        "catalogue import",
+        "the catalogue is as old as the snapshot",
+    ));
+    ports.cancel.check()?;
+    let target = staged.commit()?;
+    Ok(Report {
+        target,
+        proofs,
+        findings: opened.findings,
+        index: opened.index,
+    })
+}
+
+/// Compares the key's fingerprint with the manifest's: proof level 0.
+fn check_key(data_dir: &Path, manifest: &Manifest) -> Result<Proof, RehydrateError> {
+    let path = data_dir.join("secret.key");
+    let bytes = std::fs::read(&path).map_err(|_| RehydrateError::NoKey)?;
+    let key = SecretKey::new(bytes).map_err(|_| RehydrateError::NoKey)?;
+    let slug: &Slug = &manifest.instance.slug;
+    let found = key.key_id(slug).to_string();
+    if found != manifest.secret_key_id {
+        return Err(RehydrateError::WrongKey {
+            found,
+            named: manifest.secret_key_id.clone(),
+        });
+    }
+    Ok(Proof::proven(
+        "secret.key",
+        format!("{} bytes, key id {found}", key.expose().len()),
+    ))
+}
+
+impl Report {
+    /// Whether everything that was asked for could be proven.
+    pub fn is_whole(&self) -> bool {
+        let fine = |proof: &Proof| proof.outcome != Outcome::Failed;
+        self.findings.is_empty() && self.proofs.iter().all(fine)
+    }
+}
+
+impl Proof {
+    fn proven(what: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(what, Outcome::Proven, detail.into())
+    }
+
+    fn failed(what: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(what, Outcome::Failed, detail.into())
+    }
+
+    fn unknown(what: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(what, Outcome::Unknown, detail.into())
+    }
+
+    fn not_done(what: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(what, Outcome::NotDone, detail.into())
+    }
+
+    fn new(what: &'static str, outcome: Outcome, detail: String) -> Self {
+        Self {
+            what,
+            outcome,
+            detail,
+        }
+    }
+}
+
+fn failed<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> RehydrateError + 'a {
+    move |source| RehydrateError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
