@@ -13,12 +13,11 @@ use databasus_escrow::model::index::{Index, expected_rows};
 use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::trust::Trust;
-use databasus_escrow::ops::fetch::Fetcher;
 use databasus_escrow::ops::history::{History, Request};
+use databasus_escrow::ops::open;
 use databasus_escrow::sealing::entry_path::EntryPath;
 use databasus_escrow::sealing::identities::Identities;
-use databasus_escrow::sealing::parts::VerifiedStream;
-use databasus_escrow::sealing::unpack::{self, EntryVisitor, UnpackError};
+use databasus_escrow::sealing::unpack::{EntryVisitor, UnpackError};
 use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
 use zeroize::Zeroizing;
@@ -65,7 +64,7 @@ pub(super) struct Opened {
 }
 
 /// Opens an escrow with one identity.
-pub(super) fn open(root: &Path, manifest: &Manifest, identity: &str) -> Opened {
+pub(super) fn unpack(root: &Path, manifest: &Manifest, identity: &str) -> Opened {
     let text = Zeroizing::new(golden_text(identity));
     let identities = Identities::parse(identity, text).unwrap();
     unpack_with(root, manifest, &identities).unwrap()
@@ -76,16 +75,15 @@ fn unpack_with(
     manifest: &Manifest,
     identities: &Identities,
 ) -> Result<Opened, UnpackError> {
-    let identities: Vec<_> = identities.iter().collect();
-    let key = layout().payload(&manifest.escrow_id);
-    let payload = manifest.payload.clone();
-    let stores = vec![store_at(root)];
-    let fetcher = Fetcher::new(stores, key, payload, Cancel::new(), Box::new(|_| {}));
-    let stream = VerifiedStream::new(&manifest.payload, fetcher.parts().unwrap());
-    let mut hashes = Hashes::default();
-    let index = unpack::open(stream, &identities, &manifest.escrow_id, &mut hashes)?;
-    let files = hashes.0;
-    Ok(Opened { index, files })
+    let (stores, cancel) = ([store_at(root)], Cancel::new());
+    let mut files = Hashes::default();
+    let ignore = Box::new(|_| {});
+    let opened = open::open(manifest, &stores, identities, &mut files, &cancel, ignore)?;
+    assert_eq!(opened.findings, []);
+    Ok(Opened {
+        index: opened.index,
+        files: files.0,
+    })
 }
 
 /// The files as `sha256sum` lists them.
@@ -181,7 +179,7 @@ fn a_stranger_finds_nothing_it_could_use() {
 fn every_file_has_its_listed_content() {
     for (seq, identity) in OPENERS {
         let manifest = manifest(seq);
-        let opened = open(&golden("store"), &manifest, identity);
+        let opened = unpack(&golden("store"), &manifest, identity);
         let listing = golden_text(&listing_of(&manifest));
         assert_eq!(contents(&opened), listing, "escrow {seq} with {identity}");
     }
@@ -198,7 +196,7 @@ fn who_joined_later_opens_nothing_older() {
 #[test]
 fn what_was_written_to_meanwhile_has_no_expected_count() {
     use databasus_escrow::model::index::ExpectedRows::{Exactly, Unknown};
-    let index = open(&golden("store"), &manifest(2), "keys/alice.age").index;
+    let index = unpack(&golden("store"), &manifest(2), "keys/alice.age").index;
     let (before, after) = (index.catalogue_before, index.catalogue_after);
     let rows = expected_rows(&before.unwrap(), &after.unwrap());
     assert_eq!(rows["users"], Exactly(2));

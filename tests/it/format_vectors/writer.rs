@@ -19,7 +19,7 @@ use databasus_escrow::source::{
 };
 use databasus_escrow::store::dir::DirStore;
 
-use super::archive::{contents, listing_of, open, read_history, trust_in_the_file};
+use super::archive::{contents, listing_of, read_history, trust_in_the_file, unpack};
 use super::{golden, golden_text, signing_key, slug};
 
 /// Two UUIDs, as Databasus writes them; of no instance.
@@ -51,7 +51,7 @@ fn write_the_golden_archive() {
     fs::create_dir_all(golden("listing")).unwrap();
     for entry in &history.entries {
         let manifest = history.load(entry).unwrap();
-        let listing = contents(&open(&store, &manifest, "keys/alice.age"));
+        let listing = contents(&unpack(&store, &manifest, "keys/alice.age"));
         fs::write(golden(&listing_of(&manifest)), listing).unwrap();
     }
 }
