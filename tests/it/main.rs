@@ -17,9 +17,11 @@ mod online;
 mod private_server;
 mod restore_md;
 mod ssh_interop;
-mod ssh_interop;
 mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
+mod cold_source;
+mod online;
+mod private_server;
 mod support;
