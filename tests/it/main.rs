@@ -11,8 +11,9 @@
 )]
 
 mod age_interop;
-mod format_vectors;
+mod cold_source;
 mod floors;
+mod format_vectors;
 mod online;
 mod private_server;
 mod restore_md;
@@ -21,7 +22,4 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
-mod cold_source;
-mod online;
-mod private_server;
 mod support;
