@@ -2,8 +2,8 @@
 
 pub mod auto;
 pub mod catalogue;
-pub mod data_dir;
 pub mod cold;
+pub mod data_dir;
 pub mod data_dir;
 pub mod frozen;
 pub mod online;

@@ -86,6 +86,11 @@ fn unpack_with(
     })
 }
 
+/// The index of the archive's escrow `seq`.
+pub(super) fn index_of(seq: u64) -> Index {
+    unpack(&golden("store"), &manifest(seq), "keys/alice.age").index
+}
+
 /// The files as `sha256sum` lists them.
 pub(super) fn contents(opened: &Opened) -> String {
     let lines = opened.files.iter();
@@ -196,7 +201,7 @@ fn who_joined_later_opens_nothing_older() {
 #[test]
 fn what_was_written_to_meanwhile_has_no_expected_count() {
     use databasus_escrow::model::index::ExpectedRows::{Exactly, Unknown};
-    let index = unpack(&golden("store"), &manifest(2), "keys/alice.age").index;
+    let index = index_of(2);
     let (before, after) = (index.catalogue_before, index.catalogue_after);
     let rows = expected_rows(&before.unwrap(), &after.unwrap());
     assert_eq!(rows["users"], Exactly(2));
