@@ -215,7 +215,11 @@ Exit codes: 0 all is as signed · 3 a copy is missing, or something else in the 
 · 12 no identity opens it · 13 a copy or the chain is not what was signed.")]
 pub struct Verify {
     /// Which escrow: an id, or `latest`
-    #[arg(value_name = "ESCROW", default_value = "latest", conflicts_with = "all")]
+    #[arg(
+        value_name = "ESCROW",
+        default_value = "latest",
+        conflicts_with = "all"
+    )]
     pub escrow: EscrowChoice,
     /// Verify every escrow
     #[arg(long)]

@@ -3,13 +3,12 @@
 use crate::ops::history::HistoryError;
 use crate::ops::rehydrate::{RecoverError, RehydrateError};
 use crate::ops::select::SelectError;
-use crate::ops::snapshot::SnapshotError;
+use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
 use crate::ops::state::StateError;
 use crate::postgres::wire::PgError;
 use crate::sealing::parts::PartError;
 use crate::sealing::unpack::UnpackError;
 use crate::source::SourceError;
-use crate::source::data_dir::SecretKeyProblem;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::target::TargetError;
 
@@ -83,15 +82,13 @@ pub(super) fn snapshot(error: SnapshotError) -> CliError {
         SnapshotError::Source(error) => source(error),
         SnapshotError::SignerNotAllowed { .. } => (
             Exit::Usage,
-            Some("signing.key and policies/allowed_signers do not belong together; if the key was lost, `databasus-escrow init --join` continues the chain"),
+            Some(
+                "signing.key and policies/allowed_signers do not belong together; if the key was lost, `databasus-escrow init --join` continues the chain",
+            ),
         ),
         SnapshotError::AllowedSigners(_) | SnapshotError::Recipient(_) => (Exit::Usage, None),
-        SnapshotError::NoStore { first, .. } => {
-            (Exit::Failed, first.as_ref().and_then(store_hint))
-        }
-        SnapshotError::History(HistoryError::NoStore(error)) => {
-            (Exit::Failed, store_hint(error))
-        }
+        SnapshotError::NoStore { first, .. } => (Exit::Failed, first.as_ref().and_then(store_hint)),
+        SnapshotError::History(HistoryError::NoStore(error)) => (Exit::Failed, store_hint(error)),
         _ => (Exit::Failed, None),
     };
     CliError::new(exit, error).maybe_hint(hint)
@@ -156,7 +153,9 @@ pub(super) fn rehydrate(error: RehydrateError) -> CliError {
         ),
         RehydrateError::Recover(RecoverError::Server(_)) => (
             Exit::Failed,
-            Some("--files-only restores the files without starting PostgreSQL; --from-logical builds a new cluster from the logical copy"),
+            Some(
+                "--files-only restores the files without starting PostgreSQL; --from-logical builds a new cluster from the logical copy",
+            ),
         ),
         _ => (Exit::Failed, None),
     };

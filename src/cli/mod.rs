@@ -7,6 +7,7 @@ mod hints;
 mod output;
 mod progress;
 mod signals;
+mod source;
 mod wire;
 
 use std::process::ExitCode;

@@ -122,8 +122,7 @@ fn open_s3(
         secret_access_key: credentials.secret_access_key,
         session_token: credentials.session_token,
     };
-    let store =
-        S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
+    let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
     Ok(Arc::new(store))
 }
 
@@ -142,10 +141,7 @@ fn open_s3(
 }
 
 /// The stores of a configuration, for writing.
-pub(super) fn destinations(
-    config: &Config,
-    cancel: &Cancel,
-) -> Result<Vec<Destination>, CliError> {
+pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Destination>, CliError> {
     let base = |path: &Path| config.resolve(path);
     config
         .stores
@@ -186,8 +182,10 @@ pub(super) fn parse_stores(arguments: &[String]) -> Result<Vec<StoreSpec>, CliEr
         let spec = StoreSpec::parse_argument(argument, &default_name)
             .map_err(|error| CliError::new(Exit::Usage, error))?;
         if specs.iter().any(|other| other.name == spec.name) {
-            return Err(CliError::usage(format!("two stores are named {}", spec.name))
-                .hint("give each a name of its own: --store NAME=s3://…"));
+            return Err(
+                CliError::usage(format!("two stores are named {}", spec.name))
+                    .hint("give each a name of its own: --store NAME=s3://…"),
+            );
         }
         specs.push(spec);
     }

@@ -15,6 +15,8 @@ mod cold_source;
 mod floors;
 mod format_vectors;
 mod online;
+mod online;
+mod private_server;
 mod private_server;
 mod restore_md;
 mod ssh_interop;

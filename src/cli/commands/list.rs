@@ -107,7 +107,15 @@ fn text(history: &History, document: &Document<'_>, now: UtcTime) -> String {
 
 fn rows_text(rows: &[Row<'_>], now: UtcTime) -> String {
     let heading = [
-        "SEQ", "ESCROW", "TAKEN", "AGE", "SIZE", "METHOD", "DATABASUS", "SIGNER", "STORED IN",
+        "SEQ",
+        "ESCROW",
+        "TAKEN",
+        "AGE",
+        "SIZE",
+        "METHOD",
+        "DATABASUS",
+        "SIGNER",
+        "STORED IN",
     ];
     let mut lines = vec![heading.map(str::to_owned).to_vec()];
     for row in rows {

@@ -86,7 +86,9 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
         ("image", or_dash(&source.image)),
         (
             "schema",
-            source.schema_version.map_or("-".to_owned(), |v| v.to_string()),
+            source
+                .schema_version
+                .map_or("-".to_owned(), |v| v.to_string()),
         ),
         (
             "postgresql",
@@ -99,9 +101,16 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
         ),
         (
             "log",
-            format!("{} to {}", or_dash(&source.start_lsn), or_dash(&source.stop_lsn)),
+            format!(
+                "{} to {}",
+                or_dash(&source.start_lsn),
+                or_dash(&source.stop_lsn)
+            ),
         ),
-        ("secret key id", printable(&manifest.secret_key_id).into_owned()),
+        (
+            "secret key id",
+            printable(&manifest.secret_key_id).into_owned(),
+        ),
         (
             "signed by",
             format!("{} {}", entry.signer, entry.fingerprint),
