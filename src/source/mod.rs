@@ -4,7 +4,6 @@ pub mod auto;
 pub mod catalogue;
 pub mod cold;
 pub mod data_dir;
-pub mod data_dir;
 pub mod frozen;
 pub mod online;
 pub mod pgdata;

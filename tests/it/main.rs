@@ -15,8 +15,6 @@ mod cold_source;
 mod floors;
 mod format_vectors;
 mod online;
-mod online;
-mod private_server;
 mod private_server;
 mod restore_md;
 mod ssh_interop;
