@@ -140,6 +140,9 @@ pub struct Init {
     /// Image that Databasus runs from, recorded for rehydrate
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// Release of Databasus that runs there, recorded for rehydrate
+    #[arg(long, value_name = "VERSION")]
+    pub databasus_version: Option<String>,
     /// Continue the chain that the stores hold, on a host that lost its signing key
     #[arg(long)]
     pub join: bool,
@@ -149,6 +152,12 @@ pub struct Init {
     /// With --join: a file of signers to trust
     #[arg(long, value_name = "FILE", requires = "join")]
     pub allowed_signers: Option<PathBuf>,
+    /// With --join: the newest manifest that the trust card knows of
+    #[arg(long, value_name = "SEQ:SHA256", requires = "join")]
+    pub mark: Option<Mark>,
+    /// With --join: go on although there are newer manifests that no trusted key signed
+    #[arg(long, requires = "join")]
+    pub ignore_newer: bool,
     /// Write the files although a store could not be probed
     #[arg(long)]
     pub skip_probe: bool,

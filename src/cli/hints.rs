@@ -1,6 +1,8 @@
 //! Which exit code an error has, and what a person should do next.
 
 use crate::ops::history::HistoryError;
+use crate::ops::init::InitError;
+use crate::ops::join::JoinError;
 use crate::ops::rehydrate::{RecoverError, RehydrateError};
 use crate::ops::select::SelectError;
 use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
@@ -65,6 +67,53 @@ pub(super) fn select(error: SelectError) -> CliError {
         ),
     };
     CliError::new(exit, error).hint(hint)
+}
+
+/// Nothing was initialised.
+pub(super) fn init(error: InitError) -> CliError {
+    let (exit, hint) = match &error {
+        InitError::Exists(_) => (
+            Exit::Refused,
+            Some("name another --dir; an instance that exists is changed by editing its files"),
+        ),
+        InitError::ChainExists { .. } => (
+            Exit::Refused,
+            Some(
+                "to continue it on a host that lost its signing key: `databasus-escrow init \
+                 --join --trust SHA256:…`; for another instance choose another --instance",
+            ),
+        ),
+        InitError::Unusable(_) => (
+            Exit::Failed,
+            Some("mend the store, or write the files all the same with --skip-probe"),
+        ),
+        _ => (Exit::Failed, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// No chain was joined.
+pub(super) fn join(error: JoinError) -> CliError {
+    let (exit, hint) = match error {
+        JoinError::Init(error) => return init(error),
+        JoinError::History(error) => return history(error),
+        JoinError::State(StateError::Busy(_)) => (Exit::Busy, None),
+        JoinError::NoTrust => (
+            Exit::Usage,
+            Some("give --trust SHA256:… from the trust card, or --allowed-signers FILE"),
+        ),
+        JoinError::NoChain(_) => (
+            Exit::NotFound,
+            Some("without --join a new chain is begun; check --instance and --store"),
+        ),
+        JoinError::Untrusted(_) | JoinError::NotTheSame(_) => (Exit::Integrity, None),
+        JoinError::NewerManifests { .. } => (
+            Exit::Integrity,
+            Some("look for a newer trust card; --ignore-newer goes on if they were planted"),
+        ),
+        _ => (Exit::Failed, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
 }
 
 /// No snapshot was committed.

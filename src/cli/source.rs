@@ -86,6 +86,7 @@ fn online(
         user: source.user.clone(),
         database: source.database.clone(),
         pg_dump: source.pg_dump.as_ref().map(|path| config.resolve(path)),
+        search_path: environment("PATH").unwrap_or_default().into(),
         progress,
     };
     Box::new(OnlineSource::new(

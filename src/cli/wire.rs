@@ -7,6 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::base::cancel::Cancel;
+use crate::base::digest::{Digest, HashingWriter};
 use crate::base::names::Slug;
 use crate::base::time::{Clock, SystemClock};
 use crate::model::allowed_signers::AllowedSigners;
@@ -363,4 +364,12 @@ fn read_identity(file: &Path) -> Result<Identities, CliError> {
         ..CliError::new(Exit::Usage, error)
     })?;
     Identities::parse(&name, text).map_err(|error| CliError::new(Exit::Usage, error))
+}
+
+/// Digest of the running program, for the trust card; none where it cannot be read.
+pub(super) fn own_digest() -> Option<Digest> {
+    let mut program = std::fs::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut hashing = HashingWriter::new(std::io::sink());
+    std::io::copy(&mut program, &mut hashing).ok()?;
+    Some(hashing.finish().1)
 }
