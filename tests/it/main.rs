@@ -13,9 +13,8 @@
 mod age_interop;
 mod cold_source;
 mod floors;
+mod format_vectors;
 mod online;
-mod online;
-mod private_server;
 mod private_server;
 mod restore_md;
 mod ssh_interop;
