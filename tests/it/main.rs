@@ -12,10 +12,10 @@
 
 mod age_interop;
 mod floors;
+mod init;
 mod online;
 mod private_server;
 mod restore_md;
-mod ssh_interop;
 mod ssh_interop;
 mod store_contract;
 mod store_dir;

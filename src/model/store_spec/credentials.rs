@@ -375,8 +375,7 @@ mod tests {
         ];
         for source in sources {
             let named = source.variables(&"usb-2".parse().unwrap());
-            let set: Vec<(&str, &str)> =
-                named.iter().map(|(name, _)| (&**name, "value")).collect();
+            let set: Vec<(&str, &str)> = named.iter().map(|(name, _)| (&**name, "value")).collect();
             assert!(resolve(&source, &set, &[]).is_ok(), "{source:?}");
             assert!(resolve(&source, &set[1..], &[]).is_err(), "{source:?}");
         }

@@ -40,7 +40,10 @@ impl Page {
     pub(super) fn prose(&mut self, indent: usize, text: &str) {
         let margin = " ".repeat(indent);
         let mut line = margin.clone();
-        for word in text.split(' ').flat_map(|word| pieces(word, WIDTH - indent)) {
+        for word in text
+            .split(' ')
+            .flat_map(|word| pieces(word, WIDTH - indent))
+        {
             let begun = line.len() > indent;
             let length = line.chars().count() + usize::from(begun) + word.chars().count();
             if begun && length > WIDTH {
@@ -127,7 +130,10 @@ mod tests {
 
     fn command_of(value: &str) -> String {
         let mut page = Page::default();
-        let arguments = [Argument::new("--store", value), Argument::new("--target", "DIR")];
+        let arguments = [
+            Argument::new("--store", value),
+            Argument::new("--target", "DIR"),
+        ];
         page.command("show", &arguments);
         page.text()
     }

@@ -4,11 +4,11 @@ use super::*;
 
 const SIGNERS: &str = "\
 old@host namespaces=\"escrow-manifest@databasus\",valid-before=\"20260601000000Z\" \
-ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0/sr+S/1MY5D39bsWEWc+gRM0XMfLUBaXGkKpoA0B2
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g
 escrow-host namespaces=\"escrow-manifest@databasus\",valid-after=\"20260601000000Z\" \
 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti
 alice namespaces=\"escrow-checkin@databasus\" \
-ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKhNQ8AQqmDCfLP8tCQvZ5PRTpaT0lsbOy1ylFTP9VkP
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAh
 ";
 
 const RECIPIENTS: &str = "\
@@ -77,4 +77,108 @@ fn a_card_reads_like_this() {
     card.tool.version = "1.2.3".to_owned();
     card.restore_md_sha256 = Digest::of(b"instructions");
     insta::assert_snapshot!(card.text(), @"");
+}
+
+#[test]
+fn every_line_fits_whatever_things_are_called() {
+    let long = "n".repeat(63);
+    let text = CONFIG
+        .replace("heatwave-prod", &long)
+        .replace("\"databasus\"", &format!("\"{}\"", "p".repeat(400)))
+        .replace("mnt/o'neil", &"d".repeat(400))
+        .replace("\"r2\"\ntype", &format!("\"{long}\"\ntype"));
+    let mut card = card(&config(&text), head(host()));
+    card.custodians[0].kind = format!("plugin-{}", "k".repeat(200));
+    card.head = card.head.map(|head| CardHead {
+        seq: 9_999_999_999,
+        ..head
+    });
+    for line in card.text().lines() {
+        assert!(line.chars().count() <= page::WIDTH, "{line}");
+    }
+}
+
+#[test]
+fn a_card_names_no_file_of_the_host_and_no_path_that_is_relative() {
+    let card = card(&config(CONFIG), None);
+    assert!(!card.text().contains("secrets/"));
+    assert_eq!(card.stores[1].argument, "usb=dir:/etc/escrow/mnt/o%27neil");
+}
+
+#[test]
+fn what_a_card_says_of_a_store_reads_back_as_that_store() {
+    let config = config(CONFIG);
+    let card = card(&config, None);
+    let name = "x".parse().unwrap();
+    for (store, spec) in card.stores.iter().zip(&config.stores) {
+        let read = StoreSpec::parse_argument(&store.argument, &name).unwrap();
+        assert_eq!(read, elsewhere(spec, &config));
+    }
+}
+
+#[test]
+fn a_card_begins_with_the_key_of_the_newest_manifest() {
+    let signers = SIGNERS.replace(",valid-before=\"20260601000000Z\"", "");
+    let config = config(CONFIG);
+    let with = |head| {
+        from_config(CardRequest {
+            config: &config,
+            recipients: RECIPIENTS,
+            allowed_signers: &signers,
+            head,
+            tool_sha256: None,
+            now: time("2026-06-12T02:10:00Z"),
+        })
+        .unwrap()
+    };
+    assert_ne!(with(None).pinned(), Some(host()));
+    assert_eq!(with(head(host())).pinned(), Some(host()));
+}
+
+#[test]
+fn a_card_that_reaches_nothing_says_so() {
+    let config = config(CONFIG);
+    let retired = card(&config, None).signers[0].fingerprint;
+    let words = "with this one nothing verifies";
+    assert!(card(&config, head(retired)).text().contains(words));
+    assert!(!card(&config, head(host())).text().contains(words));
+}
+
+#[test]
+fn without_a_valid_key_there_is_no_card() {
+    let outcome = from_config(CardRequest {
+        config: &config(CONFIG),
+        recipients: RECIPIENTS,
+        allowed_signers: SIGNERS,
+        head: None,
+        tool_sha256: None,
+        now: time("2026-05-31T00:00:00Z"),
+    });
+    // At that time the old key was valid, and the new one not yet.
+    assert!(outcome.is_ok_and(|card| card.signers[0].valid && !card.signers[1].valid));
+    let outcome = from_config(CardRequest {
+        config: &config(CONFIG),
+        recipients: RECIPIENTS,
+        allowed_signers: "",
+        head: None,
+        tool_sha256: None,
+        now: time("2026-06-12T02:10:00Z"),
+    });
+    assert!(matches!(outcome, Err(CardError::NoSigner(_))));
+}
+
+#[test]
+fn the_json_form_names_what_the_text_names() {
+    let card = card(&config(CONFIG), head(host()));
+    let json = serde_json::to_value(&card).unwrap();
+    assert_eq!(json["head"]["seq"], 7);
+    assert_eq!(json["signers"][1]["fingerprint"], host().to_string());
+    assert_eq!(
+        json["stores"][0]["place"]["s3"]["bucket"],
+        "heatwave-escrow"
+    );
+    assert_eq!(
+        json["stores"][0]["variables"][0]["name"],
+        "ESCROW_R2_TOKEN_VALUE"
+    );
 }

@@ -108,7 +108,10 @@ impl TrustCard {
         }
         let name = &self.tool.name;
         page.line(&format!("    install -m 0755 {name} /usr/local/bin/{name}"));
-        page.prose(0, "2. Set the variables named above, and see what there is:");
+        page.prose(
+            0,
+            "2. Set the variables named above, and see what there is:",
+        );
         page.command(&format!("{name} list"), &self.arguments());
         page.prose(
             0,

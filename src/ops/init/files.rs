@@ -174,7 +174,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let taken = dir.path().join("taken");
         fs::write(&taken, "mine").unwrap();
-        let files = [planned(dir.path().join("a/b/first")), planned(taken.clone())];
+        let files = [
+            planned(dir.path().join("a/b/first")),
+            planned(taken.clone()),
+        ];
         let outcome = write_all(&files, print());
         assert!(matches!(outcome, Err(InitError::Exists(paths)) if paths == [taken.clone()]));
         assert!(!dir.path().join("a").exists());

@@ -228,7 +228,10 @@ pub(super) fn dated(recipients: &Recipients, now: UtcTime) -> Result<Recipients,
 }
 
 fn listed(paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     names.join(", ")
 }
 
