@@ -16,7 +16,6 @@ mod online;
 mod private_server;
 mod restore_md;
 mod ssh_interop;
-mod ssh_interop;
 mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
