@@ -238,6 +238,7 @@ impl PrivateServer {
         let limit = self.options.stop_limit;
         let deadline = Instant::now() + limit;
         let status = loop {
+            self.cancel.check()?;
             match self.ended()? {
                 Some(status) => break status,
                 None if Instant::now() > deadline => return Err(self.late("stop", limit)),
