@@ -594,6 +594,7 @@ fn either(pg: &TestPg, port: u16) -> Box<dyn Source> {
         user: "postgres".to_owned(),
         database: "databasus".to_owned(),
         pg_dump: None,
+        search_path: std::ffi::OsString::new(),
         progress: Arc::new(|_| ()),
     };
     let online = OnlineSource::new(settings, Arc::new(SystemClock), Cancel::new());
