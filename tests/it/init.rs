@@ -57,7 +57,8 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
-        fs::write(dir.path().join("data/secret.key"), "5".repeat(72)).unwrap();
+        let uuid = "5f0c7a3e-1d2b-4c5d-8e9f-0a1b2c3d4e5f";
+        fs::write(dir.path().join("data/secret.key"), uuid.repeat(2)).unwrap();
         Self { dir }
     }
 
@@ -215,6 +216,15 @@ impl Bench {
 impl Host {
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap()
+    }
+
+    /// Makes another host just like this one, state included.
+    fn copy_to(&self, other: &Host) {
+        for path in files_below(&self.dir) {
+            let copy = other.dir.join(path.strip_prefix(&self.dir).unwrap());
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(path, copy).unwrap();
+        }
     }
 
     fn config(&self) -> Config {
@@ -516,15 +526,21 @@ fn a_head_dated_ahead_of_the_new_hosts_clock_stays_valid() {
 #[test]
 fn the_lost_key_signs_nothing_after_the_join() {
     let bench = Bench::new();
-    let (lost, new) = (bench.host("lost"), bench.host("new"));
+    let (lost, new, thief) = (bench.host("lost"), bench.host("new"), bench.host("thief"));
     let print = bench.init(&lost).fingerprint;
     bench.snapshot(&lost, 60);
     let written = join::apply(&bench.join(&new, 7_200, print).unwrap(), &new.state).unwrap();
     bench.snapshot(&new, 7_260);
-    bench.snapshot(&lost, 7_300);
+    // Whoever has the lost key, and for whom it has not ended.
+    new.copy_to(&thief);
+    let both = lost.read("policies/allowed_signers") + &new.read("policies/allowed_signers");
+    fs::write(thief.dir.join("policies/allowed_signers"), both).unwrap();
+    fs::write(thief.dir.join("signing.key"), lost.read("signing.key")).unwrap();
+    bench.snapshot(&thief, 7_320);
     let history = bench.history(9_000, pinned(written.fingerprint));
     let seqs: Vec<u64> = history.entries.iter().map(|entry| entry.link.seq).collect();
     assert_eq!(seqs, [1, 2]);
+    assert_eq!(ids(&history.findings), ["signer-window"]);
 }
 
 #[test]
@@ -533,11 +549,7 @@ fn a_stolen_keys_manifests_stop_to_alarm_once_they_are_joined() {
     let (host, thief, new) = (bench.host("host"), bench.host("thief"), bench.host("new"));
     let print = bench.init(&host).fingerprint;
     bench.snapshot(&host, 60);
-    for path in files_below(&host.dir) {
-        let copy = thief.dir.join(path.strip_prefix(&host.dir).unwrap());
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(path, copy).unwrap();
-    }
+    host.copy_to(&thief);
     bench.snapshot(&thief, 120);
     let alarmed = bench.snapshot(&host, 180);
     assert_eq!(ids(&alarmed.findings), ["unknown-manifest-of-ours"]);
