@@ -12,3 +12,4 @@ pub mod select;
 pub mod snapshot;
 pub mod state;
 pub mod upload;
+pub mod verify;
