@@ -11,11 +11,14 @@
 )]
 
 mod age_interop;
+mod attacks;
+mod crash_sweep;
+mod fetching;
 mod floors;
 mod online;
 mod private_server;
+mod races;
 mod restore_md;
-mod ssh_interop;
 mod ssh_interop;
 mod store_contract;
 mod store_dir;
