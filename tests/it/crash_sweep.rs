@@ -68,7 +68,12 @@ impl Scene {
     fn assert_nothing_is_broken(&self) {
         let history = self.bed.read(None);
         let worst = history.findings.iter().map(|finding| finding.severity);
-        assert_ne!(worst.max(), Some(Severity::Violation), "{:?}", history.findings);
+        assert_ne!(
+            worst.max(),
+            Some(Severity::Violation),
+            "{:?}",
+            history.findings
+        );
         for (entry, _) in history.escrows() {
             let manifest = history.load(entry).unwrap();
             self.bed.open(&manifest, &self.bed.stores).unwrap();
@@ -132,7 +137,11 @@ fn shared(stores: &[FaultStore]) -> Vec<Arc<dyn Store>> {
 
 /// Runs a case for every call of `store` until the plan lies beyond the last one. Returns what
 /// went wrong, case by case.
-fn sweep(store: usize, name: &str, case: &dyn Fn(usize) -> (Scene, Result<(), String>)) -> Vec<String> {
+fn sweep(
+    store: usize,
+    name: &str,
+    case: &dyn Fn(usize) -> (Scene, Result<(), String>),
+) -> Vec<String> {
     let mut failures = Vec::new();
     for call in 0.. {
         let (scene, outcome) = case(call);
@@ -143,7 +152,9 @@ fn sweep(store: usize, name: &str, case: &dyn Fn(usize) -> (Scene, Result<(), St
         if let Err(why) = outcome {
             let log = scene.stores[store].log();
             let at = &log[call];
-            failures.push(format!("{name} at call {call} of store {store} ({at}): {why}"));
+            failures.push(format!(
+                "{name} at call {call} of store {store} ({at}): {why}"
+            ));
         }
     }
     failures

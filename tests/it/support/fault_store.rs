@@ -153,14 +153,24 @@ impl Shared {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         log.push(format!("{action} {key}"));
         drop(log);
-        let lost = || Err(StoreError::new(&self.name, StoreErrorKind::Transient, action, key));
+        let lost = || {
+            Err(StoreError::new(
+                &self.name,
+                StoreErrorKind::Transient,
+                action,
+                key,
+            ))
+        };
         if self.down.load(Ordering::SeqCst) || self.process.is_dead() {
             return lost();
         }
         let Some(plan) = self.plan.as_ref().filter(|plan| plan.call == number) else {
             return act();
         };
-        if matches!(plan.fault, Fault::After | Fault::AfterForever | Fault::CrashAfter) {
+        if matches!(
+            plan.fault,
+            Fault::After | Fault::AfterForever | Fault::CrashAfter
+        ) {
             drop(act());
         } else if plan.fault == Fault::Hook {
             (plan.hook)();

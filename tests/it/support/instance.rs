@@ -34,8 +34,7 @@ use databasus_escrow::store::memory::MemoryStore;
 use tempfile::TempDir;
 
 /// Two UUIDs, as Databasus makes it.
-const SECRET_KEY: &str =
-    "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69-8c25-1d9e3a7b5c40";
+const SECRET_KEY: &str = "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69-8c25-1d9e3a7b5c40";
 
 /// A clock that is a second later whenever somebody looks at it.
 pub struct TickingClock(AtomicI64);
@@ -73,9 +72,8 @@ impl Bed {
     }
 
     pub fn with_stores(names: &[&str]) -> Self {
-        let memory = |name: &&str| -> Arc<dyn Store> {
-            Arc::new(MemoryStore::new(name.parse().unwrap()))
-        };
+        let memory =
+            |name: &&str| -> Arc<dyn Store> { Arc::new(MemoryStore::new(name.parse().unwrap())) };
         let folder = scratch();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/secret.key"), SECRET_KEY).unwrap();
@@ -285,7 +283,11 @@ pub fn noise(bytes: usize) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     });
-    words.take(bytes.div_ceil(8)).flatten().take(bytes).collect()
+    words
+        .take(bytes.div_ceil(8))
+        .flatten()
+        .take(bytes)
+        .collect()
 }
 
 struct FakeSource<'a> {
