@@ -20,6 +20,7 @@ use crate::model::layout::Layout;
 use crate::model::manifest::{self, Document, Manifest, ManifestError, StoreState};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
+use crate::model::policy::{self, Policy};
 use crate::model::trust::Trust;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -114,6 +115,9 @@ pub enum HistoryError {
     /// The manifest commits no escrow.
     #[error("manifest {0} commits no escrow")]
     NoEscrow(u64),
+    /// The policy that a manifest names is nowhere, or not whole.
+    #[error("the policy that manifest {0} names is in no store that can be read")]
+    NoPolicy(u64),
 }
 
 /// What to read, and how far to trust it.
@@ -226,6 +230,18 @@ impl History {
             seq: link.seq,
             source: last,
         })
+    }
+
+    /// Reads the policy that the manifest of an escrow names, from any store that has it whole:
+    /// recipients and signers in force when that manifest was signed.
+    pub fn policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
+        let named = self.load(entry)?.policy_sha256;
+        let key = self.layout.policy(&named);
+        self.stores
+            .iter()
+            .filter_map(|store| store.get(&key, policy::MAX_BYTES).ok())
+            .find_map(|object| Policy::parse(&object.bytes, &named).ok())
+            .ok_or(HistoryError::NoPolicy(entry.link.seq))
     }
 
     /// The layout of this instance's keys.
