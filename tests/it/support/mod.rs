@@ -1,5 +1,7 @@
 //! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
 
+pub mod fault_store;
+pub mod instance;
 pub mod postgres;
 
 use std::io::Write;
