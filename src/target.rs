@@ -17,7 +17,8 @@ pub struct StagedTarget {
     target: PathBuf,
     partial: PathBuf,
     /// Held as long as this process works on the sibling.
-    lock: Option<File>,
+    lock: File,
+    committed: bool,
 }
 
 /// The destination cannot be used. Nothing was changed.
@@ -95,12 +96,18 @@ impl StagedTarget {
                 Err(error) => return Err(failed("create", &partial)(error)),
             }
         }
-        let lock = Some(lock_directory(&partial, &target)?);
+        let lock = lock_directory(&partial, &target)?;
         Ok(Self {
             target,
             partial,
             lock,
+            committed: false,
         })
+    }
+
+    /// The directory that the target is to appear in.
+    pub fn place(&self) -> &Path {
+        self.partial.parent().unwrap_or(Path::new("/"))
     }
 
     /// Where to write.
@@ -108,25 +115,22 @@ impl StagedTarget {
         &self.partial
     }
 
-    /// Makes the target appear, complete and durable.
+    /// Makes the target appear, complete and durable. On failure nothing appears, unless it is
+    /// the very last sync that fails.
     pub fn commit(mut self) -> Result<PathBuf, TargetError> {
-        let directory = self
-            .lock
-            .take()
-            .ok_or_else(|| TargetError::Busy(self.target.clone()))?;
-        rustix::fs::syncfs(&directory).map_err(|e| failed("sync", &self.partial)(e.into()))?;
+        rustix::fs::syncfs(&self.lock).map_err(|e| failed("sync", &self.partial)(e.into()))?;
         fs::rename(&self.partial, &self.target).map_err(failed("rename onto", &self.target))?;
-        let (parent, _) = split(&self.target)?;
-        File::open(&parent)
-            .and_then(|parent| parent.sync_all())
-            .map_err(failed("sync", &parent))?;
+        self.committed = true;
+        File::open(self.place())
+            .and_then(|place| place.sync_all())
+            .map_err(failed("sync", self.place()))?;
         Ok(self.target.clone())
     }
 }
 
 impl Drop for StagedTarget {
     fn drop(&mut self) {
-        if self.lock.is_none() {
+        if self.committed {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.partial) {
@@ -185,6 +189,18 @@ mod tests {
         staged.commit().unwrap();
         assert_eq!(fs::read_to_string(target.join("secret.key")).unwrap(), "x");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_target_that_was_taken_meanwhile_is_left_alone() {
+        let dir = sandbox();
+        let target = dir.path().join("data");
+        let staged = StagedTarget::begin(&target).unwrap();
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("x"), "theirs").unwrap();
+        assert!(staged.commit().is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "theirs");
     }
 
     #[test]

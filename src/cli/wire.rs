@@ -32,10 +32,6 @@ use super::output::Output;
 const CONFIG_PLACES: [&str; 2] = ["escrow.toml", "/etc/databasus-escrow/escrow.toml"];
 
 /// The environment, which nothing below this floor looks at.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the command line is where the environment comes in"
-)]
 pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

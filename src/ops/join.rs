@@ -125,38 +125,24 @@ pub enum JoinError {
 
 /// Reads the chain and plans how to continue it, with a new signing key. Writes nothing.
 pub fn plan(request: JoinRequest<'_>) -> Result<JoinPlan, JoinError> {
-    let signer = init::signing(&request.answers)?.signer.clone();
     let mark = newest_mark(&request)?;
-    let mut history = read_history(&request, mark)?;
+    let history = read_history(&request, mark)?;
     let slug = request.answers.instance.clone();
-    let head = find_head(&history, &slug)?.clone();
+    let head = find_head(&history, &slug)?;
     refuse_another_past(&history)?;
     if request.newer == NewerManifests::Refuse {
         refuse_newer(&request, head.link.seq)?;
     }
-    let policy = policy_in_force(&history, &head)?;
-    let key = SigningKey::generate()?;
-    let mut signers = AllowedSigners::parse(&policy.allowed_signers)?;
+    let policy = policy_in_force(&history, head)?;
     let last = request.now.max(head.link.created_at);
-    let retired = retire(&mut signers, &signer, last)?;
-    let window = init::valid_from(request.now)?;
-    let signers = signers.with_signer(signer, key.public().clone(), &[Namespace::Manifest], window);
-    let recipients = match &request.recipients {
-        Some(recipients) => init::dated(recipients, request.now)?
-            .to_toml()
-            .map_err(InitError::from)?,
-        None => policy.recipients.clone(),
-    };
-    let text = signers.to_text();
-    let files = InitPlan::new(&request.dir, &request.answers, &key, text, recipients)?;
-    let mut findings = std::mem::take(&mut history.findings);
-    findings.extend(mark.and_then(|mark| changed_policy(&history, &mark, &policy)));
+    let (files, retired) = succeed(&request, &policy, last)?;
+    let changed = mark.and_then(|mark| changed_policy(&history, &mark, &policy));
     Ok(JoinPlan {
         slug,
         files,
-        head: mark_of(&head),
+        head: mark_of(head),
         retired,
-        findings,
+        findings: history.findings.into_iter().chain(changed).collect(),
     })
 }
 
@@ -267,6 +253,38 @@ fn policy_in_force(history: &History, head: &Entry) -> Result<Policy, JoinError>
         None => newest_escrow().ok_or(JoinError::NoPolicy)?,
     };
     Ok(history.policy(entry)?)
+}
+
+/// A new key in the place of those that end at `last`, with the policy that goes with it.
+fn succeed(
+    request: &JoinRequest<'_>,
+    policy: &Policy,
+    last: UtcTime,
+) -> Result<(InitPlan, Vec<Fingerprint>), JoinError> {
+    let signer = &init::signing(&request.answers)?.signer;
+    let mut signers = AllowedSigners::parse(&policy.allowed_signers)?;
+    let retired = retire(&mut signers, signer, last)?;
+    let key = SigningKey::generate()?;
+    let signers = signers.with_signer(
+        signer.clone(),
+        key.public().clone(),
+        &[Namespace::Manifest],
+        init::valid_from(request.now)?,
+    );
+    let recipients = match &request.recipients {
+        Some(anew) => init::dated(anew, request.now)?
+            .to_toml()
+            .map_err(InitError::from)?,
+        None => policy.recipients.clone(),
+    };
+    let files = InitPlan::new(
+        &request.dir,
+        &request.answers,
+        &key,
+        signers.to_text(),
+        recipients,
+    )?;
+    Ok((files, retired))
 }
 
 /// Ends the validity of every key with which `signer` could sign manifests after `last`. That

@@ -180,6 +180,8 @@ impl fmt::Display for Launcher {
 impl PgBinaries {
     /// Looks which release a folder holds.
     pub fn inspect(dir: &Path) -> Result<Self, Unfit> {
+        // The server is started from elsewhere.
+        let dir = std::path::absolute(dir).map_err(|error| Unfit::Broken(error.to_string()))?;
         let program = dir.join("postgres");
         if !program.is_file() {
             return Err(Unfit::Absent);
@@ -193,7 +195,7 @@ impl PgBinaries {
         let text = String::from_utf8_lossy(&output.stdout);
         let version = version_in(&text).filter(|_| output.status.success());
         Ok(Self {
-            dir: dir.to_owned(),
+            dir,
             version: version.ok_or_else(|| Unfit::Broken(output.status.to_string()))?,
         })
     }

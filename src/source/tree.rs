@@ -180,12 +180,19 @@ pub(super) fn read_error(path: &Path, source: io::Error) -> TreeError {
 
 /// The first entry in which two listings of one tree differ.
 pub(super) fn difference<'a>(before: &'a [Node], after: &'a [Node]) -> Option<&'a str> {
-    let longest = before.len().max(after.len());
-    (0..longest).find_map(|at| {
-        let pair = (before.get(at), after.get(at));
-        let differs = pair.0 != pair.1;
-        differs.then(|| pair.0.or(pair.1).map_or("", |node| node.path.as_str()))
-    })
+    let same = before
+        .iter()
+        .zip(after)
+        .take_while(|(old, new)| old == new)
+        .count();
+    match (before.get(same), after.get(same)) {
+        (None, None) => None,
+        (Some(old), Some(new)) if before.iter().any(|node| node.path == new.path) => {
+            Some(&old.path)
+        }
+        (_, Some(added)) => Some(&added.path),
+        (Some(gone), None) => Some(&gone.path),
+    }
 }
 
 /// Sends the entries of a tree on, each under `prefix`, and makes sure that every file is the
@@ -394,6 +401,12 @@ mod tests {
         fs::write(root.path().join("c"), "one").unwrap();
         let added = list(root.path(), &everything).unwrap();
         assert_eq!(difference(&before, &added), Some("c"));
+        assert_eq!(difference(&added, &before), Some("c"));
+        fs::write(root.path().join("a"), "").unwrap();
+        let earlier = list(root.path(), &everything).unwrap();
+        assert_eq!(difference(&added, &earlier), Some("a"));
+        assert_eq!(difference(&earlier, &added), Some("a"));
+        fs::remove_file(root.path().join("a")).unwrap();
         fs::rename(root.path().join("c"), &file).unwrap();
         let replaced = list(root.path(), &everything).unwrap();
         assert_eq!(difference(&before, &replaced), Some("b"));

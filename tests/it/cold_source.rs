@@ -56,8 +56,14 @@ fn kill(pg: &mut TestPg) {
     }
 }
 
+/// A source that relies on the word of a container engine, as it can be had on any machine.
 fn cold(pg: &TestPg) -> ColdSource {
-    cold_with(pg, None, Cancel::new())
+    cold_with(pg, Some(exited(pg)), Cancel::new())
+}
+
+fn exited(pg: &TestPg) -> Container {
+    let mount = std::fs::canonicalize(pg.data_dir()).unwrap();
+    container(pg, &format!("exited\n{}", mount.display()), 0)
 }
 
 fn cold_with(pg: &TestPg, container: Option<Container>, cancel: Cancel) -> ColdSource {
@@ -204,8 +210,10 @@ fn the_estimate_is_what_is_copied() {
 #[test]
 fn the_files_of_a_running_server_are_refused() {
     let Some(pg) = cluster() else { return };
-    let text = refusal(&mut cold(&pg));
-    assert!(text.contains("is working in"), "{text}");
+    for container in [None, Some(exited(&pg))] {
+        let text = refusal(&mut cold_with(&pg, container, Cancel::new()));
+        assert!(text.contains("is working in"), "{text}");
+    }
 }
 
 #[test]
@@ -345,7 +353,7 @@ fn what_is_no_cluster_is_refused() {
 fn an_interruption_ends_the_copy_as_such() {
     let Some(pg) = stopped_cluster() else { return };
     let cancel = Cancel::new();
-    let mut source = cold_with(&pg, None, cancel.clone());
+    let mut source = cold_with(&pg, Some(exited(&pg)), cancel.clone());
     let mut sink = Extract::looking(&pg, |path| {
         if path == "pgdata/base/1/1259" {
             cancel.raise(15);
@@ -415,13 +423,26 @@ fn a_container_that_has_exited_and_mounts_the_directory_is_proof() {
     }
 }
 
+/// Whether this process sees every process of the machine and may examine it.
+fn sees_everything() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    rustix::process::geteuid().is_root() && namespace == Path::new("pid:[4026531836]")
+}
+
 #[test]
-fn a_container_that_is_said_to_have_exited_does_not_outweigh_a_process() {
-    let Some(pg) = cluster() else { return };
-    let mount = std::fs::canonicalize(pg.data_dir()).unwrap();
-    let container = container(&pg, &format!("exited\n{}", mount.display()), 0);
-    let text = refusal(&mut cold_with(&pg, Some(container), Cancel::new()));
-    assert!(text.contains("is working in"), "{text}");
+fn without_a_container_the_processes_of_the_whole_machine_are_proof() {
+    let Some(pg) = stopped_cluster() else { return };
+    match cold_with(&pg, None, Cancel::new()).begin() {
+        Ok(_) => assert!(sees_everything()),
+        Err(error) => {
+            let text = told(&error);
+            assert!(!sees_everything(), "{text}");
+            assert!(
+                text.contains("cannot prove that no server works on "),
+                "{text}"
+            );
+        }
+    }
 }
 
 /// Copies a tree while every process that works in its `pgdata` is halted, as an atomic
@@ -573,6 +594,7 @@ fn either(pg: &TestPg, port: u16) -> Box<dyn Source> {
         user: "postgres".to_owned(),
         database: "databasus".to_owned(),
         pg_dump: None,
+        search_path: std::ffi::OsString::new(),
         progress: Arc::new(|_| ()),
     };
     let online = OnlineSource::new(settings, Arc::new(SystemClock), Cancel::new());

@@ -14,6 +14,7 @@ mod age_interop;
 mod cold_source;
 mod floors;
 mod format_vectors;
+mod init;
 mod online;
 mod private_server;
 mod restore_md;

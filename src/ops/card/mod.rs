@@ -272,13 +272,13 @@ impl From<&RecipientSpec> for CardCustodian {
 
 impl CardStore {
     fn of(spec: &StoreSpec, config: &Config) -> Self {
-        let spec = elsewhere(spec, config);
+        let reader = elsewhere(spec, config);
         Self {
-            argument: spec.to_argument(),
-            variables: variables(&spec),
-            place: CardPlace::of(&spec.place),
-            name: spec.name,
-            provider: spec.provider,
+            name: spec.name.clone(),
+            provider: spec.provider.clone(),
+            argument: reader.to_argument(),
+            variables: variables(&reader),
+            place: CardPlace::of(&reader.place),
         }
     }
 }
@@ -310,8 +310,8 @@ fn signers(allowed: &str, now: UtcTime) -> Result<Vec<CardSigner>, CardError> {
     Ok(signers)
 }
 
-/// The store as another box reaches it, where relative paths mean nothing and the files with
-/// this host's secrets do not exist.
+/// The store as another box reads it, where relative paths mean nothing and the files with this
+/// host's secrets do not exist. What only a writer needs is left out: people will type it.
 fn elsewhere(spec: &StoreSpec, config: &Config) -> StoreSpec {
     let place = match &spec.place {
         Place::Dir { path } => Place::Dir {
@@ -323,8 +323,10 @@ fn elsewhere(spec: &StoreSpec, config: &Config) -> StoreSpec {
         }),
     };
     StoreSpec {
+        name: spec.name.clone(),
+        required: true,
+        provider: None,
         place,
-        ..spec.clone()
     }
 }
 

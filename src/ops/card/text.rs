@@ -89,7 +89,7 @@ impl TrustCard {
         for store in &self.stores {
             place(page, store);
         }
-        if self.stores.iter().any(|store| !store.variables.is_empty()) {
+        if self.needs_variables() {
             page.prose(
                 0,
                 "Other credentials that may list and read do as well; ids in --store are those \
@@ -107,7 +107,7 @@ impl TrustCard {
             None => page.line("    (whoever printed this card did not know its digest)"),
         }
         let name = &self.tool.name;
-        page.line(&format!("    install -m 0755 {name} /usr/local/bin/{name}"));
+        page.line(&format!("    install -m 0755 {name} /usr/local/bin/"));
         page.prose(
             0,
             "2. Set the variables named above, and see what there is:",
@@ -126,6 +126,10 @@ impl TrustCard {
             0,
             "Do what it prints, in that order. Start nothing before it says so.",
         );
+    }
+
+    fn needs_variables(&self) -> bool {
+        self.stores.iter().any(|store| !store.variables.is_empty())
     }
 
     fn arguments(&self) -> Vec<Argument> {
@@ -185,7 +189,8 @@ fn place(page: &mut Page, store: &CardStore) {
             };
             let endpoint = endpoint.as_deref().unwrap_or("AWS");
             page.prose(4, &format!("bucket {bucket}, {prefix}"));
-            page.prose(4, &format!("at {endpoint}, region {region}"));
+            page.prose(4, &format!("at {endpoint}"));
+            page.prose(4, &format!("region {region}"));
         }
     }
     for variable in &store.variables {

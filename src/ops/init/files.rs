@@ -191,7 +191,7 @@ mod tests {
         drop(write_all(&[planned(path.clone())], print()).unwrap());
         assert!(!dir.path().join("new").exists());
         let kept = write_all(&[planned(path.clone())], print()).unwrap().keep();
-        assert_eq!(kept.paths, [path.clone()]);
+        assert_eq!(kept.paths, std::slice::from_ref(&path));
         assert!(path.exists());
     }
 

@@ -1,19 +1,68 @@
 //! A new cluster from the logical copy, for another PostgreSQL major or a damaged `pgdata`.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use crate::base::cancel::Cancel;
 use crate::model::index::Index;
-use crate::postgres::binaries::Launcher;
+use crate::postgres::binaries::{Launcher, PgBinaries};
+use crate::postgres::initdb::initdb;
+use crate::postgres::private_server::PrivateServer;
+use crate::postgres::restore::pg_restore;
 
-use super::{Proof, RehydrateError};
+use super::preflight::Unable;
+use super::recover::{DATABASE, RecoverError, examine, shut_down};
+use super::write::{DUMP_FILE, POSTGRES, gives_away};
+use super::{Proof, RehydrateError, failed};
 
-/// Builds `pgdata` below `data_dir` from the logical copy.
+/// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards.
 pub(super) fn rebuild(
-    _launcher: &Launcher,
-    _data_dir: &Path,
-    _index: &Index,
-    _cancel: &Cancel,
+    launcher: &Launcher,
+    data_dir: &Path,
+    index: &Index,
+    cancel: &Cancel,
 ) -> Result<Vec<Proof>, RehydrateError> {
-    Err(RehydrateError::NoLogicalCopy)
+    let dump_path = data_dir.join(DUMP_FILE);
+    let dump = open_dump(&dump_path)?;
+    let binaries = programs(launcher)?;
+    let pgdata = data_dir.join("pgdata");
+    let owner = gives_away().then_some(POSTGRES);
+    initdb(binaries, &pgdata, owner, cancel).map_err(RecoverError::from)?;
+    let server = PrivateServer::start(launcher, &pgdata, cancel).map_err(RecoverError::from)?;
+    create_database(&server)?;
+    pg_restore(binaries, owner, &server.address(), DATABASE, dump, cancel)
+        .map_err(RecoverError::from)?;
+    fs::remove_file(&dump_path).map_err(failed("remove", &dump_path))?;
+    let mut proofs = vec![Proof::proven(
+        "logical copy",
+        format!(
+            "restored into a new cluster of PostgreSQL {}",
+            binaries.version
+        ),
+    )];
+    proofs.extend(examine(&server, index)?);
+    proofs.push(shut_down(server)?);
+    Ok(proofs)
+}
+
+/// The programs on this host.
+pub(super) fn programs(launcher: &Launcher) -> Result<&PgBinaries, Unable> {
+    match launcher {
+        Launcher::Local(binaries) => Ok(binaries),
+        Launcher::Docker { .. } => Err(Unable::Image),
+    }
+}
+
+fn open_dump(path: &Path) -> Result<File, RehydrateError> {
+    File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => RehydrateError::NoLogicalCopy,
+        _ => failed("open", path)(error),
+    })
+}
+
+fn create_database(server: &PrivateServer) -> Result<(), RecoverError> {
+    let mut session = server.connect("postgres")?;
+    session.simple_query(&format!("CREATE DATABASE {DATABASE}"))?;
+    Ok(())
 }

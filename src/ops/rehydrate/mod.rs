@@ -1,7 +1,8 @@
 //! From an escrow to a data directory that Databasus can be started on.
 //!
 //! # Order
-//! Refuse a non-empty target → verified parts → age → zstd → strict tar into a hidden sibling →
+//! Refuse a non-empty target, a release that cannot run it and a place that it cannot be run in
+//! → verified parts → age → zstd → strict tar into a hidden sibling →
 //! every hash of the index → modes and owners → PostgreSQL of the same major on a private socket
 //! → recovery → row counts and amcheck → (fence) → (catalogue import) → clean shutdown, proven
 //! in `pg_control` → sync → one rename.
@@ -10,6 +11,7 @@
 //! and everything it prints starts Databasus without a network.
 
 mod logical;
+mod preflight;
 mod recover;
 mod write;
 
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::names::Slug;
+use crate::base::text::printable;
 use crate::databasus::secret_key::SecretKey;
 use crate::model::finding::Finding;
 use crate::model::index::Index;
@@ -30,6 +33,7 @@ use crate::target::{StagedTarget, TargetError};
 
 use super::open::{self, OnBytes};
 
+pub use preflight::Unable;
 pub use recover::RecoverError;
 use write::DataDirWriter;
 
@@ -102,6 +106,9 @@ pub enum RehydrateError {
     /// The target cannot be used.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// It cannot work here; nothing was fetched.
+    #[error(transparent)]
+    Unable(#[from] Unable),
     /// The escrow could not be opened.
     #[error("cannot open the escrow")]
     Unpack(#[from] UnpackError),
@@ -135,14 +142,29 @@ pub enum RehydrateError {
     },
 }
 
-/// Makes the target from a verified manifest.
+/// Makes the target from a verified manifest. On failure and interruption nothing of it is left.
 pub fn run(
     manifest: &Manifest,
     target: &Path,
     mode: &Mode,
     ports: Ports<'_>,
 ) -> Result<Report, RehydrateError> {
+    let cancel = ports.cancel;
+    // An error on the way may only be how an interruption shows.
+    build(manifest, target, mode, ports).map_err(|error| match cancel.check() {
+        Err(interrupted) => interrupted.into(),
+        Ok(()) => error,
+    })
+}
+
+fn build(
+    manifest: &Manifest,
+    target: &Path,
+    mode: &Mode,
+    ports: Ports<'_>,
+) -> Result<Report, RehydrateError> {
     let staged = StagedTarget::begin(target)?;
+    preflight::check(manifest, staged.place(), mode)?;
     let mut writer = DataDirWriter::new(staged.path(), mode);
     let opened = open::open(
         manifest,
@@ -151,10 +173,7 @@ pub fn run(
         &mut writer,
         ports.cancel,
         ports.on_bytes,
-    );
-    // An error in the middle of the stream may only be how an interruption shows.
-    ports.cancel.check()?;
-    let opened = opened?;
+    )?;
     let mut proofs = vec![Proof::proven(
         "payload",
         format!(
@@ -165,29 +184,7 @@ pub fn run(
     )];
     proofs.push(check_key(staged.path(), manifest)?);
     writer.finish()?;
-    let pgdata = staged.path().join("pgdata");
-    match mode {
-        Mode::Full(launcher) => {
-            proofs.extend(recover::recover(
-                launcher,
-                &pgdata,
-                &opened.index,
-                ports.cancel,
-            )?);
-        }
-        Mode::FilesOnly => proofs.push(Proof::not_done(
-            "recovery",
-            "files only: PostgreSQL has not been started; do that before Databasus does",
-        )),
-        Mode::FromLogical(launcher) => {
-            proofs.extend(logical::rebuild(
-                launcher,
-                staged.path(),
-                &opened.index,
-                ports.cancel,
-            )?);
-        }
-    }
+    proofs.extend(bring_up(mode, staged.path(), &opened.index, ports.cancel)?);
     proofs.push(Proof::not_done(
         "fence",
         "UNFENCED: this release cannot fence; start it without a network only",
@@ -204,6 +201,26 @@ pub fn run(
         findings: opened.findings,
         index: opened.index,
     })
+}
+
+/// From files to a cluster that was once up and is cleanly shut down, as far as was asked.
+fn bring_up(
+    mode: &Mode,
+    data_dir: &Path,
+    index: &Index,
+    cancel: &Cancel,
+) -> Result<Vec<Proof>, RehydrateError> {
+    match mode {
+        Mode::Full(launcher) => {
+            let pgdata = data_dir.join("pgdata");
+            Ok(recover::recover(launcher, &pgdata, index, cancel)?)
+        }
+        Mode::FilesOnly => Ok(vec![Proof::not_done(
+            "recovery",
+            "files only: PostgreSQL has not been started; do that before Databasus does",
+        )]),
+        Mode::FromLogical(launcher) => logical::rebuild(launcher, data_dir, index, cancel),
+    }
 }
 
 /// Compares the key's fingerprint with the manifest's: proof level 0.
@@ -254,7 +271,7 @@ impl Proof {
         Self {
             what,
             outcome,
-            detail,
+            detail: printable(&detail).into_owned(),
         }
     }
 }

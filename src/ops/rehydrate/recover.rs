@@ -1,5 +1,6 @@
 //! Bringing the cluster to a clean shutdown, and looking at it on the way.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::cancel::{Cancel, Interrupted};
@@ -7,8 +8,10 @@ use crate::base::error_chain::error_chain;
 use crate::model::index::{Catalogue, ExpectedRows, Index, expected_rows};
 use crate::postgres::amcheck;
 use crate::postgres::binaries::Launcher;
-use crate::postgres::control_file::{ClusterState, ControlFile};
+use crate::postgres::control_file::ControlFile;
+use crate::postgres::initdb::InitdbError;
 use crate::postgres::private_server::{PrivateServer, PrivateServerError};
+use crate::postgres::program::ProgramError;
 use crate::postgres::wire::{Connection, PgError};
 use crate::source::catalogue;
 
@@ -29,17 +32,12 @@ pub enum RecoverError {
     /// A session failed.
     #[error("a session of the recovered server failed")]
     Session(#[from] PgError),
-    /// The server ended, but not cleanly.
-    #[error("pg_control says {0:?} after the shutdown")]
-    NotShutDown(ClusterState),
-    /// A tool that builds a cluster from the logical copy failed.
-    #[error("{tool} failed: {said}")]
-    Tool {
-        /// `initdb` or `pg_restore`.
-        tool: &'static str,
-        /// The end of what it said.
-        said: String,
-    },
+    /// No new cluster could be made for the logical copy.
+    #[error("cannot make a new cluster")]
+    Initdb(#[from] InitdbError),
+    /// The logical copy could not be restored.
+    #[error("cannot restore the logical copy")]
+    Restore(#[from] ProgramError),
 }
 
 /// Recovers `pgdata`, checks it and shuts it down.
@@ -59,40 +57,47 @@ pub(super) fn recover(
     Ok(proofs)
 }
 
-/// Row counts and structure, as the running server shows them.
+/// Row counts and structure, as the running server shows them. Damage is told and stops nothing:
+/// in a disaster most of a catalogue is better than none.
 pub(super) fn examine(server: &PrivateServer, index: &Index) -> Result<Vec<Proof>, RecoverError> {
     let mut session = server.connect(DATABASE)?;
-    let found = catalogue::read(&mut session)?;
     Ok(vec![
-        compare_rows(index, &found),
-        check_structure(&mut session),
+        check_rows(&mut session, index)?,
+        check_structure(&mut session)?,
     ])
 }
 
 /// Stops the server and proves in `pg_control` that nothing is left to replay.
 pub(super) fn shut_down(server: PrivateServer) -> Result<Proof, RecoverError> {
     let control: ControlFile = server.stop()?;
-    if control.state != ClusterState::ShutDown {
-        return Err(RecoverError::NotShutDown(control.state));
-    }
     Ok(Proof::proven(
         "clean shutdown",
         format!("pg_control says shut down, at {}", control.checkpoint),
     ))
 }
 
-fn compare_rows(index: &Index, found: &Catalogue) -> Proof {
+fn check_rows(session: &mut Connection, index: &Index) -> Result<Proof, RecoverError> {
     const WHAT: &str = "row counts";
     let (Some(before), Some(after)) = (&index.catalogue_before, &index.catalogue_after) else {
-        return Proof::unknown(WHAT, "the escrow records none: no server was asked");
+        let why = "the escrow records none: no server was asked";
+        return Ok(Proof::unknown(WHAT, why));
     };
+    Ok(match catalogue::read(session) {
+        Ok(found) => compare_rows(&expected_rows(before, after), &found),
+        Err(PgError::Interrupted(signal)) => return Err(signal.into()),
+        Err(error) => Proof::failed(WHAT, error_chain(&error)),
+    })
+}
+
+fn compare_rows(expected: &BTreeMap<String, ExpectedRows>, found: &Catalogue) -> Proof {
+    const WHAT: &str = "row counts";
     let mut equal = 0;
     let mut unknown = Vec::new();
     let mut wrong = Vec::new();
-    for (table, expected) in expected_rows(before, after) {
-        match (expected, found.row_counts.get(&table)) {
-            (ExpectedRows::Unknown, _) => unknown.push(table),
-            (ExpectedRows::Exactly(rows), Some(found)) if rows == *found => equal += 1,
+    for (table, expected) in expected {
+        match (expected, found.row_counts.get(table)) {
+            (ExpectedRows::Unknown, _) => unknown.push(table.as_str()),
+            (ExpectedRows::Exactly(rows), Some(found)) if rows == found => equal += 1,
             (ExpectedRows::Exactly(rows), found) => {
                 let found = found.map_or("none".to_owned(), u64::to_string);
                 wrong.push(format!("{table} has {found} instead of {rows}"));
@@ -115,9 +120,10 @@ fn compare_rows(index: &Index, found: &Catalogue) -> Proof {
     Proof::proven(WHAT, detail)
 }
 
-fn check_structure(session: &mut Connection) -> Proof {
+fn check_structure(session: &mut Connection) -> Result<Proof, RecoverError> {
     const WHAT: &str = "amcheck";
-    match amcheck::check(session) {
+    Ok(match amcheck::check(session) {
+        Err(PgError::Interrupted(signal)) => return Err(signal.into()),
         Err(error) => Proof::unknown(WHAT, error_chain(&error)),
         Ok(report) if !report.available => {
             Proof::unknown(WHAT, "this PostgreSQL has no amcheck extension")
@@ -126,5 +132,5 @@ fn check_structure(session: &mut Connection) -> Proof {
             Proof::proven(WHAT, format!("{} relations are sound", report.relations))
         }
         Ok(report) => Proof::failed(WHAT, report.corruptions.join("; ")),
-    }
+    })
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::postgres::program::User;
 use crate::sealing::entry_path::EntryPath;
 use crate::sealing::payload::{DATA_DIR, DATABASUS_OWNER, DUMP_DIR, POSTGRES_OWNER};
 use crate::sealing::unpack::EntryVisitor;
@@ -16,13 +17,30 @@ const COPY_BUFFER: usize = 256 << 10;
 /// Where the logical copy is put together while a cluster is built from it.
 pub(super) const DUMP_FILE: &str = ".metadata.dump";
 
+/// Whom Databasus' image runs PostgreSQL as.
+pub(super) const POSTGRES: User = user(POSTGRES_OWNER);
+
+const DATABASUS: User = user(DATABASUS_OWNER);
+
+const fn user((uid, gid): (u64, u64)) -> User {
+    User {
+        uid: uid as u32,
+        gid: gid as u32,
+    }
+}
+
+/// Only root can give files away; anybody else keeps them, and Databasus' start script repairs
+/// owners.
+pub(super) fn gives_away() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Writes files with the modes and owners that Databasus' image expects.
 pub(super) struct DataDirWriter {
     root: PathBuf,
-    /// Only root can give files away; anybody else keeps them, and Databasus' start script
-    /// repairs owners.
     gives_away: bool,
-    logical: bool,
+    /// The logical copy, where a cluster is to be built from it.
+    dump: Option<Dump>,
     buffer: Vec<u8>,
 }
 
@@ -30,8 +48,8 @@ impl DataDirWriter {
     pub(super) fn new(root: &Path, mode: &Mode) -> Self {
         Self {
             root: root.to_owned(),
-            gives_away: rustix::process::geteuid().is_root(),
-            logical: matches!(mode, Mode::FromLogical(_)),
+            gives_away: gives_away(),
+            dump: matches!(mode, Mode::FromLogical(_)).then(|| Dump::beside(root)),
             buffer: vec![0; COPY_BUFFER],
         }
     }
@@ -47,61 +65,37 @@ impl DataDirWriter {
             }
         }
         let root = File::open(&self.root).map_err(failed("open", &self.root))?;
-        self.give(&root, DATABASUS_OWNER)
+        self.give(&root, DATABASUS)
             .map_err(failed("set the owner of", &self.root))
     }
 
-    fn give(&self, file: &File, (uid, gid): (u64, u64)) -> io::Result<()> {
+    fn give(&self, file: &File, to: User) -> io::Result<()> {
         if !self.gives_away {
             return Ok(());
         }
-        let id = |id| u32::try_from(id).map_err(io::Error::other);
-        fchown(file, Some(id(uid)?), Some(id(gid)?))
+        fchown(file, Some(to.uid), Some(to.gid))
     }
 
-    /// Where an entry goes; none for what is checked and then dropped.
-    fn place(&self, path: &EntryPath) -> Option<Place> {
-        if let Some(name) = path.below(DATA_DIR) {
-            let in_pgdata = name == "pgdata" || name.starts_with("pgdata/");
-            if in_pgdata && self.logical {
-                return None;
-            }
-            let owner = if in_pgdata {
-                POSTGRES_OWNER
-            } else {
-                DATABASUS_OWNER
-            };
-            return Some(Place::Entry(self.root.join(name), owner));
-        }
-        if self.logical && path.below(DUMP_DIR).is_some() {
-            return Some(Place::Dump(self.root.join(DUMP_FILE)));
-        }
-        None
-    }
-
-    fn copy(&mut self, content: &mut dyn Read, file: &mut File) -> io::Result<()> {
-        loop {
-            match content.read(&mut self.buffer)? {
-                0 => return Ok(()),
-                read => file.write_all(&self.buffer[..read])?,
-            }
+    /// Where an entry goes, and whose it is; none for what is checked and then dropped.
+    fn place(&self, path: &EntryPath) -> Option<(PathBuf, User)> {
+        let name = path.below(DATA_DIR)?;
+        let in_pgdata = name == "pgdata" || name.starts_with("pgdata/");
+        match in_pgdata {
+            true if self.dump.is_some() => None,
+            true => Some((self.root.join(name), POSTGRES)),
+            false => Some((self.root.join(name), DATABASUS)),
         }
     }
-}
-
-enum Place {
-    Entry(PathBuf, (u64, u64)),
-    Dump(PathBuf),
 }
 
 impl EntryVisitor for DataDirWriter {
     fn directory(&mut self, path: &EntryPath, mode: u32) -> io::Result<()> {
-        let Some(Place::Entry(place, owner)) = self.place(path) else {
+        let Some((place, owner)) = self.place(path) else {
             return Ok(());
         };
         DirBuilder::new().mode(0o700).create(&place)?;
         let directory = File::open(&place)?;
-        // Never without access for ourselves: entries follow.
+        // Never without access for its owner: entries follow.
         directory.set_permissions(Permissions::from_mode(mode & 0o777 | 0o700))?;
         self.give(&directory, owner)
     }
@@ -113,26 +107,64 @@ impl EntryVisitor for DataDirWriter {
         _size: u64,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        match self.place(path) {
-            None => io::copy(content, &mut io::sink()).map(|_| ()),
-            Some(Place::Entry(place, owner)) => {
-                let mut file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&place)?;
-                self.copy(content, &mut file)?;
-                file.set_permissions(Permissions::from_mode(mode & 0o777))?;
-                self.give(&file, owner)
-            }
-            Some(Place::Dump(place)) => {
-                let mut file = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .mode(0o600)
-                    .open(&place)?;
-                self.copy(content, &mut file)
-            }
+        if let (Some(dump), Some(piece)) = (&mut self.dump, path.below(DUMP_DIR)) {
+            return dump.append(piece, content, &mut self.buffer);
+        }
+        let Some((place, owner)) = self.place(path) else {
+            return io::copy(content, &mut io::sink()).map(|_| ());
+        };
+        let file = new_file(&place)?;
+        copy(content, &file, &mut self.buffer)?;
+        // Nor here: PostgreSQL has to read what it once wrote.
+        file.set_permissions(Permissions::from_mode(mode & 0o777 | 0o600))?;
+        self.give(&file, owner)
+    }
+}
+
+/// The pieces of the logical copy, put together again.
+struct Dump {
+    place: PathBuf,
+    file: Option<File>,
+    pieces: u32,
+}
+
+impl Dump {
+    fn beside(root: &Path) -> Self {
+        Self {
+            place: root.join(DUMP_FILE),
+            file: None,
+            pieces: 0,
+        }
+    }
+
+    /// Appends a piece; they come in order, numbered from 1.
+    fn append(&mut self, name: &str, content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<()> {
+        self.pieces += 1;
+        let expected = format!("{:06}", self.pieces);
+        if name != expected {
+            let what = format!("piece {expected} of the logical copy is missing");
+            return Err(io::Error::other(what));
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => new_file(&self.place)?,
+        };
+        copy(content, &file, buffer)?;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn copy(content: &mut dyn Read, mut file: &File, buffer: &mut [u8]) -> io::Result<()> {
+    loop {
+        match content.read(buffer)? {
+            0 => return Ok(()),
+            read => file.write_all(&buffer[..read])?,
         }
     }
 }
