@@ -264,7 +264,7 @@ impl Reader {
         }
         let clean = worst(&history.findings) < Some(Severity::Violation);
         if let (true, Some(state), Some(mark)) = (clean, &self.state, history.mark())
-            && let Err(error) = state.raise_mark(&self.slug, mark)
+            && let Err(error) = state.raise_seen(&self.slug, mark)
         {
             output.remark(&format!("the mark could not be kept: {error}"));
         }
@@ -272,11 +272,14 @@ impl Reader {
     }
 
     fn mark(&self) -> Result<Option<Mark>, CliError> {
-        let kept = match &self.state {
-            Some(state) => state.mark(&self.slug).map_err(CliError::failed)?,
-            None => None,
+        let (committed, seen) = match &self.state {
+            None => (None, None),
+            Some(state) => (
+                state.mark(&self.slug).map_err(CliError::failed)?,
+                state.seen(&self.slug).map_err(CliError::failed)?,
+            ),
         };
-        let marks = [self.given_mark, kept].into_iter().flatten();
+        let marks = [self.given_mark, committed, seen].into_iter().flatten();
         Ok(marks.max_by_key(|mark| mark.seq))
     }
 }
