@@ -24,8 +24,8 @@ FROM (SELECT c.relname, EXISTS (
       FROM pg_class c
       WHERE c.relnamespace = to_regnamespace('public')
         AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-        AND (SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid))
-          <= 134217728) AS tables
+        AND pg_relation_size(c.oid) + (SELECT coalesce(sum(pg_relation_size(relid)), 0)
+          FROM pg_partition_tree(c.oid)) <= 134217728) AS tables
 ORDER BY relname";
 
 /// Reads exact row counts of all but huge tables, and names, in one statement, hence as of one moment. What a release
