@@ -37,6 +37,11 @@ impl Scene {
         }
         let uploads: Vec<OpenUploads> = STORES.map(|_| OpenUploads::default()).into();
         let process = Process::default();
+        let memory = host.state_dir.clone();
+        let plan = match plan.fault {
+            Fault::Crash | Fault::CrashAfter => plan.with(move || keep(&memory)),
+            _ => plan,
+        };
         let stores = faulty(&bed, &uploads, &process, Some((store, plan)));
         Self {
             bed,
@@ -52,7 +57,11 @@ impl Scene {
         let result = self
             .bed
             .snapshot_into(&self.host, &shared(&self.stores), &Cancel::new());
-        (!self.process.is_dead()).then_some(result)
+        if self.process.is_dead() {
+            bring_back(&self.host.state_dir);
+            return None;
+        }
+        Some(result)
     }
 
     /// The next night: a new process over the same state and the same stores.
@@ -114,6 +123,21 @@ impl Scene {
     }
 }
 
+/// Copies a state directory as it is at the moment of a crash.
+fn keep(state_dir: &Path) {
+    let kept = state_dir.with_extension("kept");
+    std::fs::create_dir(&kept).unwrap();
+    for file in std::fs::read_dir(state_dir).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, kept.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+fn bring_back(state_dir: &Path) {
+    std::fs::remove_dir_all(state_dir).unwrap();
+    std::fs::rename(state_dir.with_extension("kept"), state_dir).unwrap();
+}
+
 fn faulty(
     bed: &Bed,
     uploads: &[OpenUploads],
@@ -146,7 +170,7 @@ fn sweep(
     for call in 0.. {
         let (scene, outcome) = case(call);
         if !scene.stores[store].was_hit() {
-            assert!(call > 15, "a snapshot makes more than {call} calls");
+            assert!(call > 10, "a snapshot makes more than {call} calls");
             break;
         }
         if let Err(why) = outcome {
@@ -212,6 +236,11 @@ fn a_call_that_fails_once_leaves_nothing_broken() {
 #[test]
 fn a_store_that_is_lost_half_way_leaves_nothing_broken() {
     assert_every_case_holds(&[Fault::Forever, Fault::AfterForever], 0);
+}
+
+#[test]
+fn a_network_that_goes_away_leaves_nothing_broken() {
+    assert_every_case_holds(&[Fault::Outage], 0);
 }
 
 #[test]
