@@ -12,9 +12,9 @@
 
 mod age_interop;
 mod attacks;
+mod cold_source;
 mod crash_sweep;
 mod fetching;
-mod cold_source;
 mod floors;
 mod format_vectors;
 mod init;
