@@ -14,6 +14,7 @@ mod age_interop;
 mod floors;
 mod online;
 mod private_server;
+mod rehydrate;
 mod restore_md;
 mod ssh_interop;
 mod store_contract;

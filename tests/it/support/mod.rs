@@ -1,5 +1,6 @@
 //! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
 
+pub mod escrowing;
 pub mod postgres;
 
 use std::path::PathBuf;
