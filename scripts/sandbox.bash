@@ -1,4 +1,4 @@
-# Sourced by scripts/demo and scripts/bench: a throwaway directory with a PostgreSQL that looks
+# Sourced by scripts/demo and scripts/bench, which set $root: a throwaway directory with a PostgreSQL that looks
 # like Databasus' own and an S3 server, all gone when the script ends, however it ends.
 # shellcheck shell=bash
 
@@ -90,6 +90,31 @@ for port in random.sample(range(11000, 21000), 10000):
         found.append(port)
 print(*found)
 PYTHON
+}
+
+# Builds the tool as <debug|release> and leaves its path in $binary.
+build_tool() {
+    say "cargo build ($1)"
+    (cd "$root" && cargo build --locked --bin databasus-escrow --profile "${1/debug/dev}")
+    binary=$(target_directory)/$1/databasus-escrow
+}
+target_directory() {
+    (cd "$root" && cargo metadata --locked --no-deps --format-version 1) |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+# From what `init` printed.
+signer_fingerprint() {
+    sed -n 's/.*signer fingerprint *\(SHA256:[A-Za-z0-9+/]*\).*/\1/p' "$1" | grep -m 1 . ||
+        fail "the trust card names no signer fingerprint"
+}
+
+# The directory Databasus keeps beside its cluster.
+make_databasus_data() {
+    mkdir "$1" "$1/temp" "$1/backups"
+    # 72 bytes, no newline: as Databasus writes it.
+    (umask 077 && printf '%s%s' "$(</proc/sys/kernel/random/uuid)" "$(</proc/sys/kernel/random/uuid)" >"$1/secret.key")
+    printf '{"instanceID":"%s","installedAt":"2026-01-28"}' "$(</proc/sys/kernel/random/uuid)" >"$1/instance.json"
 }
 
 # PostgreSQL refuses root, and demands that its user owns its directory.

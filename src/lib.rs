@@ -5,6 +5,7 @@
 //! < `store`, `source`, `target` < `ops` < `cli`.
 
 pub mod base;
+pub mod cli;
 pub mod databasus;
 pub mod model;
 pub mod ops;

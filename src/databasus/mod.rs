@@ -1,5 +1,6 @@
 //! Floor 2: what this tool knows of Databasus: its key, its tables, how it is started.
 
 pub mod compose;
+pub mod instance;
 pub mod restore_md;
 pub mod secret_key;

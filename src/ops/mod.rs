@@ -1,11 +1,15 @@
 //! Floor 4: one file per job. Ports come in as arguments; nothing here opens a configuration,
 //! reads the environment or prints.
 
+pub mod card;
 pub mod fetch;
 pub mod history;
+pub mod init;
+pub mod join;
 pub mod open;
 pub mod rehydrate;
 pub mod select;
 pub mod snapshot;
 pub mod state;
 pub mod upload;
+pub mod verify;

@@ -39,7 +39,7 @@ pub fn open(
     let fetcher = fetcher(manifest, stores, cancel, on_bytes);
     let parts = fetcher.parts().map_err(UnpackError::Read)?;
     let stream = VerifiedStream::new(&manifest.payload, parts);
-    let identities: Vec<&dyn age::Identity> = identities.iter().collect();
+    let identities: Vec<_> = identities.iter().collect();
     let escrow_id: &EscrowId = &manifest.escrow_id;
     let index = unpack::open(stream, &identities, escrow_id, visitor)?;
     Ok(Opened {

@@ -120,7 +120,8 @@ impl Relation {
             );
         }
         format!(
-            "SELECT blkno, offnum, msg FROM escrow_amcheck.verify_heapam({oid}::regclass) \
+            "SELECT blkno, offnum, msg \
+             FROM escrow_amcheck.verify_heapam({oid}::regclass, check_toast => true) \
              LIMIT {PER_RELATION}"
         )
     }

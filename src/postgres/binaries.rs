@@ -10,6 +10,9 @@ use crate::base::text::printable;
 /// Debian's and Ubuntu's packages, and the Databasus image, keep each major in a folder of its own.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
+/// How many releases above the recorded one are tried for a logical copy.
+const LATER_RELEASES: u32 = 4;
+
 /// A folder with the programs of one release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgBinaries {
@@ -111,6 +114,22 @@ fn list(looked_at: &[(PathBuf, Unfit)]) -> String {
 }
 
 impl Launcher {
+    /// Finds PostgreSQL of `major` or one of the next few releases, the oldest first: what a
+    /// logical copy can be restored into.
+    pub fn find_at_least(major: u32, places: &Places<'_>) -> Result<Self, NoPostgres> {
+        if let Some(dir) = places.given {
+            let found = PgBinaries::inspect(dir);
+            return match found {
+                Ok(found) if found.major() >= Some(major) => Ok(Self::Local(found)),
+                _ => Self::find(major, places),
+            };
+        }
+        let exact = Self::find(major, places);
+        let later =
+            || (major + 1..=major + LATER_RELEASES).find_map(|m| Self::find(m, places).ok());
+        exact.or_else(|none| later().ok_or(none))
+    }
+
     /// Finds PostgreSQL of `major`: in the folder that was given, else in `PG_BIN`, in Debian's
     /// folder, on `PATH`, in the recorded image. The control file of another major is another
     /// format, so nothing but the same major will do.
@@ -142,9 +161,27 @@ impl Launcher {
     }
 }
 
+impl fmt::Display for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(binaries) => write!(
+                f,
+                "PostgreSQL {} in {}",
+                printable(&binaries.version),
+                binaries.dir.display()
+            ),
+            Self::Docker { image, major, .. } => {
+                write!(f, "PostgreSQL {major} in the image {}", printable(image))
+            }
+        }
+    }
+}
+
 impl PgBinaries {
     /// Looks which release a folder holds.
     pub fn inspect(dir: &Path) -> Result<Self, Unfit> {
+        // The server is started from elsewhere.
+        let dir = std::path::absolute(dir).map_err(|error| Unfit::Broken(error.to_string()))?;
         let program = dir.join("postgres");
         if !program.is_file() {
             return Err(Unfit::Absent);
@@ -158,7 +195,7 @@ impl PgBinaries {
         let text = String::from_utf8_lossy(&output.stdout);
         let version = version_in(&text).filter(|_| output.status.success());
         Ok(Self {
-            dir: dir.to_owned(),
+            dir,
             version: version.ok_or_else(|| Unfit::Broken(output.status.to_string()))?,
         })
     }

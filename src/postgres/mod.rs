@@ -10,6 +10,7 @@ pub mod initdb;
 mod log_tail;
 pub mod lsn;
 pub mod netns;
+mod private_launch;
 pub mod private_server;
 mod private_settings;
 pub mod program;

@@ -8,10 +8,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::binaries::{Docker, Launcher};
 use super::control_file::{ClusterState, ControlFile, ControlFileError};
 use super::log_tail::{LogTail, verdict};
+pub use super::private_launch::LaunchError;
+use super::private_launch::{self, Owner, runtime_folder};
 use super::private_settings;
 use super::socket::ServerAddress;
 use super::stopped::{self, NotStopped};
@@ -34,10 +34,6 @@ const POLL: Duration = Duration::from_millis(25);
 
 /// How long the last lines of the log of an ended server may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// Where the directories lie inside a container.
-const CONTAINER_PGDATA: &str = "/escrow/pgdata";
-const CONTAINER_RUN: &str = "/escrow/run";
 
 /// What may be chosen about a private server.
 #[derive(Clone, Debug)]
@@ -96,14 +92,6 @@ pub enum PrivateServerError {
     /// The directory asks for another kind of recovery.
     #[error("{0} must not be there: a snapshot has none")]
     Signal(PathBuf),
-    /// PostgreSQL refuses to run as root, and on a directory that its user does not own.
-    #[error("{pgdata} belongs to user {uid}, so PostgreSQL cannot run on it")]
-    Owner {
-        /// The directory.
-        pgdata: PathBuf,
-        /// Its owner.
-        uid: u32,
-    },
     /// Another server works on the directory.
     #[error("the data directory is not free")]
     Busy(#[from] NotStopped),
@@ -116,17 +104,9 @@ pub enum PrivateServerError {
         #[source]
         source: ControlFileError,
     },
-    /// Something around the server could not be prepared.
-    #[error("cannot {action} {path}")]
-    Prepare {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// The server could not be launched.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// The server ended when it should have run.
     #[error("PostgreSQL ended ({status}): {}", verdict(log))]
     Ended {
@@ -178,15 +158,24 @@ impl PrivateServer {
         cancel: &Cancel,
     ) -> Result<Self, PrivateServerError> {
         cancel.check()?;
-        let pgdata = &fs::canonicalize(pgdata).map_err(|e| prepare("open", pgdata, e))?;
+        let pgdata =
+            &fs::canonicalize(pgdata).map_err(|e| LaunchError::prepare("open", pgdata, e))?;
         let major = same_major(launcher, pgdata)?;
         let control = control_file(pgdata)?;
         let owner = Owner::of(pgdata)?;
         free_of_servers(pgdata)?;
         let run = runtime_folder(&options.scratch, owner)?;
         let settings = private_settings::server(major, &control.settings);
-        let (mut command, container) = command(launcher, pgdata, run.path(), owner, &settings);
-        let (child, log) = spawn(&mut command)?;
+        let place = private_launch::Place {
+            pgdata,
+            run: run.path(),
+            owner,
+        };
+        let private_launch::Launched {
+            child,
+            log,
+            container,
+        } = place.launch(launcher, &settings)?;
         let mut server = Self {
             major,
             child,
@@ -278,7 +267,7 @@ impl PrivateServer {
 
     fn ended(&mut self) -> Result<Option<ExitStatus>, PrivateServerError> {
         let status = self.child.try_wait();
-        status.map_err(|source| prepare("wait for the server on", &self.pgdata, source))
+        Ok(status.map_err(|e| LaunchError::prepare("wait for the server on", &self.pgdata, e))?)
     }
 
     fn ended_with(&self, status: ExitStatus) -> PrivateServerError {
@@ -338,29 +327,9 @@ impl Drop for PrivateServer {
     }
 }
 
-/// Whom the server runs as.
-#[derive(Clone, Copy)]
-struct Owner {
-    uid: u32,
-    gid: u32,
-}
-
-impl Owner {
-    fn of(pgdata: &Path) -> Result<Self, PrivateServerError> {
-        let metadata = fs::metadata(pgdata).map_err(|e| prepare("open", pgdata, e))?;
-        let (uid, gid) = (metadata.uid(), metadata.gid());
-        let me = rustix::process::geteuid();
-        if uid == 0 || (!me.is_root() && me.as_raw() != uid) {
-            let pgdata = pgdata.to_owned();
-            return Err(PrivateServerError::Owner { pgdata, uid });
-        }
-        Ok(Self { uid, gid })
-    }
-}
-
 fn same_major(launcher: &Launcher, pgdata: &Path) -> Result<u32, PrivateServerError> {
     let path = pgdata.join("PG_VERSION");
-    let text = fs::read_to_string(&path).map_err(|e| prepare("read", &path, e))?;
+    let text = fs::read_to_string(&path).map_err(|e| LaunchError::prepare("read", &path, e))?;
     let wanted = launcher.major();
     match text.trim().parse().ok() {
         Some(major) if wanted == Some(major) => Ok(major),
@@ -395,139 +364,8 @@ fn free_of_servers(pgdata: &Path) -> Result<(), PrivateServerError> {
     let lock = pgdata.join("postmaster.pid");
     match fs::remove_file(&lock) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(prepare("remove", &lock, error))
+            Err(LaunchError::prepare("remove", &lock, error).into())
         }
         _ => Ok(()),
-    }
-}
-
-/// A folder that only the server's user may enter, with the three files of settings that the
-/// server reads instead of the directory's own.
-fn runtime_folder(scratch: &Path, owner: Owner) -> Result<tempfile::TempDir, PrivateServerError> {
-    let folder = tempfile::Builder::new()
-        .prefix("escrow-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(scratch)
-        .map_err(|e| prepare("make a folder in", scratch, e))?;
-    let files = [
-        ("postgresql.conf", ""),
-        ("pg_hba.conf", "local all all trust\n"),
-        ("pg_ident.conf", ""),
-    ];
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        fs::write(&path, text).map_err(|e| prepare("write", &path, e))?;
-        give(&path, owner)?;
-    }
-    give(folder.path(), owner)?;
-    Ok(folder)
-}
-
-fn give(path: &Path, owner: Owner) -> Result<(), PrivateServerError> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
-        .map_err(|e| prepare("give away", path, e))
-}
-
-fn command(
-    launcher: &Launcher,
-    pgdata: &Path,
-    run: &Path,
-    owner: Owner,
-    settings: &[String],
-) -> (Command, Option<(Docker, String)>) {
-    match launcher {
-        Launcher::Local(binaries) => {
-            let mut command = Command::new(binaries.program("postgres"));
-            command.env_clear().env("LC_ALL", "C").current_dir(run);
-            if rustix::process::geteuid().is_root() {
-                command.uid(owner.uid).gid(owner.gid);
-            }
-            command.args(arguments(pgdata, run, settings));
-            (command, None)
-        }
-        Launcher::Docker {
-            docker,
-            image,
-            major,
-        } => {
-            let name = container_name(run);
-            let mut command = docker.command();
-            command.args(container_arguments(&name, pgdata, run, owner));
-            command.arg(format!(
-                "--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"
-            ));
-            command.arg(image);
-            let (pgdata, run) = (Path::new(CONTAINER_PGDATA), Path::new(CONTAINER_RUN));
-            command.args(arguments(pgdata, run, settings));
-            (command, Some((docker.clone(), name)))
-        }
-    }
-}
-
-/// Unique on the host, as the folder is.
-fn container_name(run: &Path) -> String {
-    let folder = run.file_name().unwrap_or_default().to_string_lossy();
-    format!("databasus-{folder}")
-}
-
-/// No network, no capability, nothing writable but the two directories.
-fn container_arguments(name: &str, pgdata: &Path, run: &Path, owner: Owner) -> Vec<String> {
-    let mount = |from: &Path, to: &str| format!("--volume={}:{to}", from.display());
-    vec![
-        "run".to_owned(),
-        "--rm".to_owned(),
-        format!("--name={name}"),
-        "--network=none".to_owned(),
-        "--read-only".to_owned(),
-        "--cap-drop=ALL".to_owned(),
-        "--security-opt=no-new-privileges".to_owned(),
-        format!("--user={}:{}", owner.uid, owner.gid),
-        mount(pgdata, CONTAINER_PGDATA),
-        mount(run, CONTAINER_RUN),
-    ]
-}
-
-fn arguments(pgdata: &Path, run: &Path, settings: &[String]) -> Vec<String> {
-    let (pgdata, run) = (pgdata.display(), run.display());
-    let mut arguments = vec!["-D".to_owned(), pgdata.to_string()];
-    let places = [
-        format!("data_directory={pgdata}"),
-        format!("config_file={run}/postgresql.conf"),
-        format!("hba_file={run}/pg_hba.conf"),
-        format!("ident_file={run}/pg_ident.conf"),
-        // A list, in which quotes keep a comma or a blank.
-        format!("unix_socket_directories=\"{run}\""),
-    ];
-    for setting in places.iter().chain(settings) {
-        arguments.extend(["-c".to_owned(), setting.clone()]);
-    }
-    arguments
-}
-
-fn spawn(command: &mut Command) -> Result<(Child, LogTail), PrivateServerError> {
-    let program = PathBuf::from(command.get_program());
-    let failed = |source| prepare("run", &program, source);
-    let (log, writer) = LogTail::new().map_err(failed)?;
-    let errors = writer.try_clone().map_err(failed)?;
-    // A terminal's interrupt is for this process, which then stops the server in its own time.
-    command
-        .stdin(Stdio::null())
-        .stdout(writer)
-        .stderr(errors)
-        .process_group(0);
-    let child = command.spawn();
-    // The command owns ends of the pipe: while it lives, the log has no end.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    Ok((child.map_err(failed)?, log))
-}
-
-fn prepare(action: &'static str, path: &Path, source: io::Error) -> PrivateServerError {
-    PrivateServerError::Prepare {
-        action,
-        path: path.to_owned(),
-        source,
     }
 }

@@ -165,3 +165,51 @@ fn recorded_settings(recorded: &RecordedSettings) -> [String; 5] {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: RecordedSettings = RecordedSettings {
+        max_connections: 1,
+        max_worker_processes: 0,
+        max_wal_senders: 10,
+        max_prepared_transactions: 7,
+        max_locks_per_transaction: 1000,
+        track_commit_timestamp: true,
+    };
+
+    #[test]
+    fn a_release_is_told_nothing_that_it_does_not_know() {
+        let has = |major, name: &str| server(major, &SMALL).iter().any(|s| s.starts_with(name));
+        assert!(has(17, "event_triggers=") && !has(16, "event_triggers="));
+        assert!(has(15, "archive_library=") && !has(14, "archive_library="));
+        assert!(!session(16).any(|(name, _)| name == "transaction_timeout"));
+    }
+
+    #[test]
+    fn recorded_sizes_are_raised_to_what_a_server_needs_and_never_lowered() {
+        let settings = server(17, &SMALL);
+        for expected in [
+            "max_connections=20",
+            "max_worker_processes=8",
+            "max_prepared_transactions=7",
+            "max_locks_per_transaction=1000",
+            "track_commit_timestamp=on",
+        ] {
+            assert!(
+                settings.iter().any(|setting| setting == expected),
+                "{expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_setting_is_given_twice() {
+        for settings in [SERVER, SESSION] {
+            let mut names: Vec<_> = settings.iter().map(|(_, name, _)| name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        }
+    }
+}

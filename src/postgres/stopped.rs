@@ -136,7 +136,7 @@ impl Processes {
                     found.pids.push(pid);
                 }
                 Ok(_) => {}
-                Err(error) if is_gone(&error) => {}
+                Err(error) if is_gone(&error) || runs_as_root(&entry.path()) => {}
                 Err(_) => {
                     found
                         .hidden
@@ -160,6 +160,14 @@ fn what_hides_processes() -> Option<&'static str> {
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// Whether the effective user of a process is root, whom PostgreSQL refuses to run as. Some
+/// machines let nobody examine their first process.
+fn runs_as_root(process: &Path) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.and_then(|users| users.split_whitespace().nth(1)) == Some("0")
 }
 
 fn unreadable(path: &Path, source: io::Error) -> NotStopped {

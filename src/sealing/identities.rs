@@ -123,6 +123,12 @@ pub enum IdentityProblem {
 }
 
 impl Identities {
+    /// Adds the identities of another file.
+    pub fn extend(&mut self, other: Self) {
+        self.name = format!("{}, {}", self.name, other.name);
+        self.identities.extend(other.identities);
+    }
+
     /// Reads the text of an age identity file or of an OpenSSH private key. `name` is for
     /// messages. Plugins that ask for a PIN or a touch get no answer: see
     /// [`Identities::parse_with`].

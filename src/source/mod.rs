@@ -1,8 +1,13 @@
 //! Floor 3: where a snapshot comes from. The source is only ever read.
 
+pub mod auto;
 pub mod catalogue;
+pub mod cold;
 pub mod data_dir;
+pub mod frozen;
 pub mod online;
+pub mod pgdata;
+pub mod tree;
 
 use std::io::Read;
 
@@ -141,6 +146,24 @@ pub enum SourceError {
     /// The logical copy failed.
     #[error(transparent)]
     Dump(#[from] crate::postgres::dump::DumpError),
+    /// The files cannot be copied as they are, or did not hold still.
+    #[error(transparent)]
+    Tree(#[from] tree::TreeError),
+    /// The directory is no cluster.
+    #[error(transparent)]
+    Pgdata(#[from] pgdata::PgdataError),
+    /// The cluster's control file is unsound.
+    #[error(transparent)]
+    ControlFile(#[from] crate::postgres::control_file::ControlFileError),
+    /// A server works on the files, or nobody can tell.
+    #[error("the files cannot be copied while a server may be running")]
+    NotStopped(#[from] crate::postgres::stopped::NotStopped),
+    /// A frozen tree could not be made or let go.
+    #[error(transparent)]
+    Frozen(#[from] frozen::FrozenError),
+    /// Neither the server nor its files can be copied.
+    #[error(transparent)]
+    NeitherWay(#[from] auto::NeitherWay),
 }
 
 impl From<crate::postgres::wire::PgError> for SourceError {

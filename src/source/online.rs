@@ -1,6 +1,7 @@
 //! The running server, copied over the replication protocol.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct OnlineSettings {
     pub database: String,
     /// The `pg_dump` to use, instead of one that is looked for.
     pub pg_dump: Option<PathBuf>,
+    /// Where `pg_dump` is looked for: the value of `PATH`.
+    pub search_path: OsString,
     /// Learns how many bytes of the cluster have arrived.
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
@@ -176,8 +179,8 @@ impl Source for OnlineSource {
     ) -> Result<bool, SourceError> {
         let major = self.session()?.major;
         let configured = self.settings.pg_dump.as_deref();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let Some(tool) = find_pg_dump(configured, &path, major) else {
+        let search_path = &self.settings.search_path;
+        let Some(tool) = find_pg_dump(configured, search_path, major) else {
             warn_without_pg_dump(configured, major);
             return Ok(false);
         };

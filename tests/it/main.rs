@@ -11,10 +11,17 @@
 )]
 
 mod age_interop;
+mod attacks;
+mod crash_sweep;
+mod fetching;
+mod cold_source;
 mod floors;
+mod format_vectors;
+mod init;
 mod online;
 mod private_server;
 mod rehydrate;
+mod races;
 mod restore_md;
 mod ssh_interop;
 mod store_contract;

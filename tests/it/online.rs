@@ -35,6 +35,7 @@ fn settings(server: &TestPg) -> OnlineSettings {
         user: "postgres".to_owned(),
         database: "databasus".to_owned(),
         pg_dump: Some(server.bin().join("pg_dump")),
+        search_path: std::env::var_os("PATH").unwrap_or_default(),
         progress: Arc::new(|_| {}),
     }
 }

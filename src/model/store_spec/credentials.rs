@@ -146,6 +146,33 @@ impl CredentialsSource {
     }
 }
 
+impl CredentialsSource {
+    /// The environment variables in which [`CredentialsSource::resolve`] first looks for what
+    /// `store` needs, each with what it holds. Empty where files hold it.
+    pub fn variables(&self, store: &StoreName) -> Vec<(String, &'static str)> {
+        let wanted: &[(&str, &'static str)] = match self {
+            Self::Environment => &[
+                ("ACCESS_KEY_ID", "the access key's id"),
+                ("SECRET_ACCESS_KEY", "the access key's secret"),
+            ],
+            Self::AccessKey {
+                secret: SecretPlace::Environment,
+                ..
+            } => &[("SECRET_ACCESS_KEY", "the access key's secret")],
+            Self::R2Token {
+                token_value: SecretPlace::Environment,
+                ..
+            } => &[("TOKEN_VALUE", "the API token's value")],
+            Self::AccessKey { .. } | Self::R2Token { .. } => &[],
+        };
+        let prefix = variable_prefix(store);
+        let named = wanted.iter();
+        named
+            .map(|(name, holds)| (format!("{prefix}{name}"), *holds))
+            .collect()
+    }
+}
+
 impl Surroundings<'_> {
     /// An empty variable counts as unset: that is how compose files leave one out.
     fn variable(&self, name: &str) -> Option<String> {
@@ -330,6 +357,28 @@ mod tests {
             secret(&found),
             "e6c02a5742ea9d4de588eb9b9de7bed43dc17011552186bed3e98b2c5958ff4a"
         );
+    }
+
+    #[test]
+    fn the_variables_it_names_are_all_it_needs() {
+        let sources = [
+            CredentialsSource::Environment,
+            CredentialsSource::AccessKey {
+                id: "AK".to_owned(),
+                secret: SecretPlace::Environment,
+            },
+            CredentialsSource::R2Token {
+                account_id: "0123456789abcdef0123456789abcdef".to_owned(),
+                token_id: "token-id".to_owned(),
+                token_value: SecretPlace::Environment,
+            },
+        ];
+        for source in sources {
+            let named = source.variables(&"usb-2".parse().unwrap());
+            let set: Vec<(&str, &str)> = named.iter().map(|(name, _)| (&**name, "value")).collect();
+            assert!(resolve(&source, &set, &[]).is_ok(), "{source:?}");
+            assert!(resolve(&source, &set[1..], &[]).is_err(), "{source:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::base::text::printable;
 use crate::model::finding::Finding;
 use crate::model::layout::{Layout, ManifestKey};
 use crate::model::manifest;
+use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, StoreError};
 
 use super::{HistoryError, is_missing};
@@ -39,6 +40,12 @@ pub(super) struct Candidate {
     pub(super) key: String,
     pub(super) claim: ManifestKey,
     pub(super) bytes: Result<Vec<u8>, StoreError>,
+}
+
+/// A signature that a store claims to hold.
+pub(super) struct SignatureClaim<'a> {
+    store: &'a Arc<dyn Store>,
+    pub(super) signer: &'a SignerName,
 }
 
 impl Listings {
@@ -73,19 +80,13 @@ impl Listings {
             .failed
             .iter()
             .map(|error| Finding::warning("store-unreachable", error_chain(error)));
-        let foreign = self.answered.iter().flat_map(|listing| {
-            listing.foreign.iter().map(|key| {
-                Finding::note(
-                    "foreign-object",
-                    format!(
-                        "store {}: {} is not ours",
-                        listing.store.name(),
-                        printable(key)
-                    ),
-                )
-            })
-        });
+        let foreign = self.answered.iter().filter_map(Listing::foreign_objects);
         failed.chain(foreign).collect()
+    }
+
+    /// Whether every store answered.
+    pub(super) fn are_complete(&self) -> bool {
+        self.failed.is_empty()
     }
 
     /// The error for the case that no store answered.
@@ -128,24 +129,32 @@ impl Listings {
         })
     }
 
-    /// Fetches every signature of the document `digest` that any store claims to hold. The same
+    /// Every signature of the document `digest` that any store claims to hold. The same
     /// signature in two stores comes twice: one of them may have been spoilt.
-    pub(super) fn signatures(
-        &self,
-        layout: &Layout,
-        digest: &Digest,
-    ) -> Vec<(SignerName, Result<Vec<u8>, StoreError>)> {
-        let wanted: Vec<(&Arc<dyn Store>, &SignerName)> = self
-            .answered
-            .iter()
-            .flat_map(|listing| {
-                let signers = listing.signatures.get(digest).into_iter().flatten();
-                signers.map(|signer| (&listing.store, signer))
+    pub(super) fn signatures(&self, digest: &Digest) -> Vec<SignatureClaim<'_>> {
+        let mut claims = Vec::new();
+        for listing in &self.answered {
+            let store = &listing.store;
+            let signers = listing.signatures.get(digest).into_iter().flatten();
+            claims.extend(signers.map(|signer| SignatureClaim { store, signer }));
+        }
+        claims
+    }
+
+    /// Fetches claimed signatures, a few at a time and only as long as somebody asks for more:
+    /// anybody who can write to a store can make thousands of claims.
+    pub(super) fn fetch_signatures<'s>(
+        &'s self,
+        claims: &'s [SignatureClaim<'s>],
+        layout: &'s Layout,
+        digest: &'s Digest,
+    ) -> impl Iterator<Item = (SignerName, Result<Vec<u8>, StoreError>)> + 's {
+        claims.chunks(CONCURRENCY).flat_map(move |chunk| {
+            concurrently(chunk, |claim| {
+                let key = layout.signature(digest, claim.signer);
+                let bytes = claim.store.get(&key, MAX_SIGNATURE_BYTES as u64);
+                (claim.signer.clone(), bytes.map(|object| object.bytes))
             })
-            .collect();
-        concurrently(&wanted, |(store, signer)| {
-            let bytes = store.get(&layout.signature(digest, signer), 64 << 10);
-            ((*signer).clone(), bytes.map(|object| object.bytes))
         })
     }
 
@@ -182,6 +191,29 @@ impl Listing {
             }
         })?;
         Ok(listing)
+    }
+
+    /// Whether the store lists this signature.
+    pub(super) fn names_signature(&self, digest: &Digest, signer: &SignerName) -> bool {
+        let signers = self.signatures.get(digest);
+        signers.is_some_and(|signers| signers.contains(signer))
+    }
+
+    /// One finding for all names that do not belong: there may be thousands.
+    fn foreign_objects(&self) -> Option<Finding> {
+        let first = self.foreign.first()?;
+        let others = match self.foreign.len() {
+            1 => " is".to_owned(),
+            count => format!(" and {} more objects are", count - 1),
+        };
+        Some(Finding::note(
+            "foreign-object",
+            format!(
+                "store {}: {}{others} not ours",
+                self.store.name(),
+                printable(first)
+            ),
+        ))
     }
 }
 

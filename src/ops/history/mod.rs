@@ -6,7 +6,7 @@
 mod candidates;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::cancel::Cancel;
@@ -20,6 +20,7 @@ use crate::model::layout::Layout;
 use crate::model::manifest::{self, Document, Manifest, ManifestError, StoreState};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
+use crate::model::policy::{self, Policy};
 use crate::model::trust::Trust;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -75,6 +76,9 @@ pub struct History {
     pub findings: Vec<Finding>,
     /// Stores that answered.
     pub answered: Vec<StoreName>,
+    /// Whether every store answered, and gave what it had listed. Only then does the absence of
+    /// something prove anything.
+    pub complete: bool,
     /// The trust that was gathered: signers named by the policies of trusted manifests included.
     pub trust: Trust,
     layout: Layout,
@@ -111,6 +115,9 @@ pub enum HistoryError {
     /// The manifest commits no escrow.
     #[error("manifest {0} commits no escrow")]
     NoEscrow(u64),
+    /// The policy that a manifest names is nowhere, or not whole.
+    #[error("the policy that manifest {0} names is in no store that can be read")]
+    NoPolicy(u64),
 }
 
 /// What to read, and how far to trust it.
@@ -145,24 +152,25 @@ impl History {
         if listings.answered.is_empty() {
             return Err(listings.no_store());
         }
-        let mut verifier = Verifier::new(request.slug, &layout, request.trust, request.cancel);
-        verifier.run(&listings)?;
-        let (verified, trust) = verifier.finish(&mut findings);
-        let links: Vec<Link> = verified.values().map(|entry| entry.link).collect();
-        findings.extend(chain::judge(
-            &links,
-            first,
-            request.mark.as_ref(),
-            request.now,
-        ));
-        findings.extend(missing_manifests(&verified, &listings.answered));
-        let mut entries: Vec<Entry> = verified.into_values().collect();
+        let verifier = Verifier::new(request.slug, &layout, request.trust, request.cancel);
+        let verdict = verifier.run(&listings)?;
+        let complete = verdict.complete && listings.are_complete();
+        findings.extend(verdict.findings);
+        let links: Vec<Link> = verdict.verified.values().map(|entry| entry.link).collect();
+        let judged = chain::judge(&links, first, request.mark.as_ref(), request.now);
+        findings.extend(judged.into_iter().map(|finding| match complete {
+            true => finding,
+            false => doubted(finding, &links, request.mark.as_ref()),
+        }));
+        findings.extend(missing_documents(&verdict.verified, &listings.answered));
+        let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
         Ok(Self {
             entries,
             findings,
             answered: names(&listings.answered),
-            trust,
+            complete,
+            trust: verdict.trust,
             layout,
             stores: request.stores.to_vec(),
         })
@@ -194,24 +202,46 @@ impl History {
     /// that were verified.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
+        let document = Document::parse(&self.reread(entry)?)
+            .map_err(|source| HistoryError::Unusable { seq, source })?;
+        let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
+        Ok(*manifest)
+    }
+
+    fn reread(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
+        let link = &entry.link;
+        // Where one store's slot was squatted, the same manifest has another name in the next.
+        let keys = [
+            self.layout.manifest(link.seq),
+            self.layout.manifest_beside(link.seq, &link.digest),
+        ];
+        let mut stores = self.stores.iter();
         let mut last = None;
-        let holders = self
-            .stores
-            .iter()
-            .filter(|store| entry.held_by.contains(store.name()));
-        for store in holders {
-            match store.get(&entry.key, manifest::MAX_BYTES) {
-                Ok(object) if Digest::of(&object.bytes) == entry.link.digest => {
-                    let document = Document::parse(&object.bytes)
-                        .map_err(|source| HistoryError::Unusable { seq, source })?;
-                    let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
-                    return Ok(*manifest);
+        while let Some(store) = stores.find(|store| entry.held_by.contains(store.name())) {
+            for key in &keys {
+                match store.get(key, manifest::MAX_BYTES) {
+                    Ok(there) if Digest::of(&there.bytes) == link.digest => return Ok(there.bytes),
+                    Ok(_) => {}
+                    Err(error) => last = Some(error),
                 }
-                Ok(_) => {}
-                Err(error) => last = Some(error),
             }
         }
-        Err(HistoryError::Reread { seq, source: last })
+        Err(HistoryError::Reread {
+            seq: link.seq,
+            source: last,
+        })
+    }
+
+    /// Reads the policy that the manifest of an escrow names, from any store that has it whole:
+    /// recipients and signers in force when that manifest was signed.
+    pub fn policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
+        let named = self.load(entry)?.policy_sha256;
+        let key = self.layout.policy(&named);
+        self.stores
+            .iter()
+            .filter_map(|store| store.get(&key, policy::MAX_BYTES).ok())
+            .find_map(|object| Policy::parse(&object.bytes, &named).ok())
+            .ok_or(HistoryError::NoPolicy(entry.link.seq))
     }
 
     /// The layout of this instance's keys.
@@ -239,30 +269,64 @@ impl EscrowSummary {
     }
 }
 
-/// One finding per store that answered and lacks manifests which others hold.
-fn missing_manifests(verified: &BTreeMap<Digest, Entry>, answered: &[Listing]) -> Vec<Finding> {
-    let lacking = |store: &StoreName| {
-        let mut seqs: Vec<u64> = verified
-            .values()
-            .filter(|entry| !entry.held_by.contains(store))
-            .map(|entry| entry.link.seq)
-            .collect();
-        seqs.sort_unstable();
-        seqs
+/// A finding about what is not there, when a store that did not answer may have it: somebody
+/// should look, but nobody has done anything wrong.
+fn doubted(finding: Finding, links: &[Link], mark: Option<&Mark>) -> Finding {
+    let is_absence = match finding.id {
+        "chain-gap" | "rollback" => true,
+        // The manifest of the mark is either gone or another one, which is proof.
+        "history-rewritten" => !links
+            .iter()
+            .any(|link| mark.is_some_and(|mark| mark.seq == link.seq)),
+        _ => false,
     };
-    answered
-        .iter()
-        .map(|listing| listing.store.name())
-        .filter_map(|store| match lacking(store).as_slice() {
-            [] => None,
-            [seq] => Some(format!("store {store} lacks manifest {seq}")),
-            [first, .., last] => Some(format!(
-                "store {store} lacks {} manifests between {first} and {last}",
-                lacking(store).len()
-            )),
-        })
-        .map(|message| Finding::warning("manifest-missing", message))
-        .collect()
+    match is_absence {
+        false => finding,
+        true => Finding::warning(
+            finding.id,
+            format!("{}; a store that failed may have it", finding.message),
+        ),
+    }
+}
+
+/// Findings for each store that answered and lacks what others hold: whoever is left with that
+/// store alone could not verify these escrows.
+fn missing_documents(verified: &BTreeMap<Digest, Entry>, answered: &[Listing]) -> Vec<Finding> {
+    let lacking = |lacks: &dyn Fn(&Entry) -> bool| -> BTreeSet<u64> {
+        let lacking = verified.values().filter(|entry| lacks(entry));
+        lacking.map(|entry| entry.link.seq).collect()
+    };
+    let mut findings = Vec::new();
+    for listing in answered {
+        let store = listing.store.name();
+        let holds = |entry: &Entry| entry.held_by.contains(store);
+        let signed = |entry: &Entry| listing.names_signature(&entry.link.digest, &entry.signer);
+        let missing = lacking(&|entry| !holds(entry));
+        if !missing.is_empty() {
+            let message = format!("store {store} lacks {}", manifests(&missing));
+            findings.push(Finding::warning("manifest-missing", message));
+        }
+        let unsigned = lacking(&|entry| holds(entry) && !signed(entry));
+        if !unsigned.is_empty() {
+            let message = format!(
+                "store {store} lacks the signature of {}",
+                manifests(&unsigned)
+            );
+            findings.push(Finding::warning("signature-missing", message));
+        }
+    }
+    findings
+}
+
+/// `manifest 7`, or `3 manifests between 7 and 12`.
+fn manifests(seqs: &BTreeSet<u64>) -> String {
+    match (seqs.first(), seqs.last()) {
+        (Some(first), Some(last)) if first != last => {
+            format!("{} manifests between {first} and {last}", seqs.len())
+        }
+        (Some(only), _) => format!("manifest {only}"),
+        (None, _) => "no manifest".to_owned(),
+    }
 }
 
 fn names(listings: &[Listing]) -> Vec<StoreName> {
@@ -272,7 +336,15 @@ fn names(listings: &[Listing]) -> Vec<StoreName> {
         .collect()
 }
 
-/// Whether a store that failed like this may well answer tomorrow.
+/// Whether a store that failed like this may well answer tomorrow. What a bucket's writer can
+/// bring about, an object that nobody can read for one, is not among these: it must not make
+/// anything else look harmless.
+fn is_passing(kind: StoreErrorKind) -> bool {
+    use StoreErrorKind::{ClockSkew, Interrupted, Transient};
+    matches!(kind, ClockSkew | Interrupted | Transient)
+}
+
+/// Whether nothing was ever written under a prefix.
 fn is_missing(error: &StoreError) -> bool {
     error.kind == StoreErrorKind::NotFound
 }

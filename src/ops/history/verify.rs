@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
-use crate::base::names::Slug;
+use crate::base::names::{SignerName, Slug, StoreName};
 use crate::model::allowed_signers::AllowedSigners;
 use crate::model::chain::Link;
 use crate::model::finding::Finding;
-use crate::model::layout::Layout;
+use crate::model::layout::{Layout, ManifestKey};
 use crate::model::manifest::Document;
 use crate::model::namespace::Namespace;
 use crate::model::policy::{self, Policy};
-use crate::model::trust::{Authentic, Trust, TrustError};
-use crate::sealing::sshsig::{SignatureError, verify_sshsig};
+use crate::model::trust::{Authentic, Trust};
+use crate::sealing::sshsig::verify_sshsig;
+use crate::store::{StoreError, StoreErrorKind};
 
 use super::candidates::{Candidate, Listings};
-use super::{Entry, EscrowSummary};
+use super::{Entry, EscrowSummary, is_passing};
 
 /// Verifies manifests newest first, learning signers from the policies of trusted ones, until
 /// nothing new is learnt.
@@ -29,16 +30,69 @@ pub(super) struct Verifier<'a> {
     /// Policies seen, with what was wrong with them.
     policies: HashMap<Digest, Option<String>>,
     verified: BTreeMap<Digest, Entry>,
-    refused: BTreeMap<(u64, Digest), String>,
-    findings: BTreeSet<(u64, &'static str, String)>,
+    refused: Vec<Refused>,
+    /// Signers whose signatures were good: theirs are tried first.
+    known_signers: BTreeSet<SignerName>,
 }
 
-/// Why a candidate does not count.
+/// What the verifier made of the candidates.
+pub(super) struct Verdict {
+    /// Verified manifests by digest.
+    pub(super) verified: BTreeMap<Digest, Entry>,
+    /// The trust that was gathered.
+    pub(super) trust: Trust,
+    /// What was wrong.
+    pub(super) findings: Vec<Finding>,
+    /// Whether a store gave every object that it listed.
+    pub(super) complete: bool,
+}
+
+/// A candidate that does not count.
+struct Refused {
+    seq: u64,
+    store: StoreName,
+    refusal: Refusal,
+}
+
+/// Why a candidate does not count. Refusals that compare equal are one finding, however many
+/// objects somebody planted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {
+    /// The store failed for the moment: it cannot be told what the candidate is.
+    Unread(&'static str),
     /// No signature verifies, or none by a key that is trusted. More trust may change that.
     Unverified(String),
-    /// Its signature is good, its content is not acceptable.
+    /// Its signature is good, its content is not acceptable; or nobody can read it.
     Unacceptable(&'static str, String),
+}
+
+impl Refusal {
+    fn of_object(error: &StoreError) -> Self {
+        tracing::debug!(error = %error_chain(error), "a manifest was not read");
+        match error.kind {
+            kind if is_passing(kind) => Self::Unread("the store failed when it was read"),
+            StoreErrorKind::TooLarge => Self::Unverified("it is too large for a manifest".into()),
+            _ => Self::Unacceptable("manifest-unreadable", "it cannot be read".into()),
+        }
+    }
+
+    fn of_signature(error: &StoreError) -> Self {
+        tracing::debug!(error = %error_chain(error), "a signature was not read");
+        match is_passing(error.kind) {
+            true => Self::Unread("the store failed when its signature was read"),
+            false => Self::Unverified("its signature cannot be read".into()),
+        }
+    }
+
+    fn finding(&self, which: &str) -> Finding {
+        match self {
+            Self::Unread(why) => Finding::warning("manifest-unreadable", format!("{which}: {why}")),
+            Self::Unverified(why) => {
+                Finding::violation("unverified-manifest", format!("{which}: {why}"))
+            }
+            Self::Unacceptable(id, why) => Finding::violation(id, format!("{which}: {why}")),
+        }
+    }
 }
 
 impl<'a> Verifier<'a> {
@@ -55,80 +109,91 @@ impl<'a> Verifier<'a> {
             trust,
             policies: HashMap::new(),
             verified: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            findings: BTreeSet::new(),
+            refused: Vec::new(),
+            known_signers: BTreeSet::new(),
         }
     }
 
     /// Goes over all candidates, again while policies teach new signers.
-    pub(super) fn run(&mut self, listings: &Listings) -> Result<(), Interrupted> {
+    pub(super) fn run(mut self, listings: &Listings) -> Result<Verdict, Interrupted> {
         loop {
             let known = self.policies.len();
             self.refused.clear();
-            self.findings.clear();
             for batch in listings.batches() {
-                self.cancel.check()?;
                 for candidate in listings.fetch(&batch) {
+                    // What an interruption cut short must not look like a finding.
+                    self.cancel.check()?;
                     self.take(listings, candidate);
                 }
             }
-            if self.refused.is_empty() || self.policies.len() == known {
-                return Ok(());
+            self.cancel.check()?;
+            let hopeless = !self.refused.iter().any(Refused::may_change);
+            if hopeless || self.policies.len() == known {
+                return Ok(self.verdict());
             }
         }
     }
 
-    /// Verified manifests by digest, and the trust gathered; findings are added to `findings`.
-    pub(super) fn finish(self, findings: &mut Vec<Finding>) -> (BTreeMap<Digest, Entry>, Trust) {
+    fn verdict(self) -> Verdict {
         let policies = self.policies.into_values().flatten();
-        findings.extend(policies.map(|why| Finding::warning("policy-missing", why)));
-        let refused = self
-            .refused
-            .into_values()
-            .map(|why| Finding::violation("unverified-manifest", why));
-        findings.extend(refused);
-        findings.extend(
-            self.findings
-                .into_iter()
-                .map(|(_, id, message)| Finding::violation(id, message)),
-        );
-        (self.verified, self.trust)
+        let mut findings: Vec<Finding> = policies
+            .map(|why| Finding::warning("policy-missing", why))
+            .collect();
+        findings.extend(refusals(&self.refused));
+        Verdict {
+            verified: self.verified,
+            trust: self.trust,
+            findings,
+            complete: !self.refused.iter().any(Refused::is_unread),
+        }
     }
 
     fn take(&mut self, listings: &Listings, candidate: Candidate) {
         let seq = candidate.claim.seq;
         let store = listings.answered[candidate.store].store.name().clone();
-        let bytes = match candidate.bytes {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let message = format!("manifest {seq}: {}", error_chain(&error));
-                self.findings.insert((seq, "manifest-unreadable", message));
-                return;
-            }
+        let judged = match candidate.bytes {
+            Err(error) => Err(Refusal::of_object(&error)),
+            Ok(bytes) => self.judge(listings, &candidate.key, candidate.claim, &bytes),
         };
-        let digest = Digest::of(&bytes);
-        if let Some(entry) = self.verified.get_mut(&digest)
-            && entry.link.seq == seq
-        {
-            if !entry.held_by.contains(&store) {
-                entry.held_by.push(store);
+        match judged {
+            Ok(digest) => {
+                let entry = self.verified.get_mut(&digest);
+                let held_by = entry.map(|entry| &mut entry.held_by);
+                if let Some(held_by) = held_by.filter(|held_by| !held_by.contains(&store)) {
+                    held_by.push(store);
+                }
             }
-            return;
+            Err(refusal) => self.refused.push(Refused {
+                seq,
+                store,
+                refusal,
+            }),
         }
-        match self.verify(listings, &candidate.key, seq, digest, &bytes) {
-            Ok(mut entry) => {
-                entry.held_by.push(store);
-                self.verified.insert(digest, entry);
-            }
-            Err(Refusal::Unverified(why)) => {
-                let why = format!("manifest {seq} in store {store}: {why}");
-                self.refused.insert((seq, digest), why);
-            }
-            Err(Refusal::Unacceptable(id, why)) => {
-                let why = format!("manifest {seq} in store {store}: {why}");
-                self.findings.insert((seq, id, why));
-            }
+    }
+
+    /// The digest of a manifest that is now among the verified ones.
+    fn judge(
+        &mut self,
+        listings: &Listings,
+        key: &str,
+        claim: ManifestKey,
+        bytes: &[u8],
+    ) -> Result<Digest, Refusal> {
+        let digest = Digest::of(bytes);
+        let known = self.verified.get(&digest);
+        let fresh = match known.is_some_and(|entry| entry.link.seq == claim.seq) {
+            true => None,
+            false => Some(self.verify(listings, key, claim.seq, digest, bytes)?),
+        };
+        if claim.digest.is_some_and(|named| named != digest) {
+            let why = "it is named after another one's digest";
+            return Err(Refusal::Unacceptable("misplaced-manifest", why.to_owned()));
         }
+        if let Some(entry) = fresh {
+            self.known_signers.insert(entry.signer.clone());
+            self.verified.insert(digest, entry);
+        }
+        Ok(digest)
     }
 
     fn verify(
@@ -181,23 +246,35 @@ impl<'a> Verifier<'a> {
         digest: &Digest,
         bytes: &[u8],
     ) -> Result<Authentic, Refusal> {
-        let mut why = "it has no signature".to_owned();
-        for (claimed, signature) in listings.signatures(self.layout, digest) {
-            let verdict = signature
-                .map_err(|error| error_chain(&error))
-                .and_then(|armored| {
-                    let embedded = verify_sshsig(&armored, Namespace::Manifest, bytes)
-                        .map_err(|error: SignatureError| error_chain(&error))?;
-                    self.trust
-                        .authenticate(&embedded.key, Namespace::Manifest, &claimed)
-                        .map_err(|error: TrustError| error_chain(&error))
-                });
+        let mut claims = listings.signatures(digest);
+        claims.sort_by_key(|claim| !self.known_signers.contains(claim.signer));
+        let mut refusal = Refusal::Unverified("it has no signature".to_owned());
+        for (claimed, signature) in listings.fetch_signatures(&claims, self.layout, digest) {
+            let verdict = match signature {
+                Ok(armored) => self.authenticate_one(&claimed, &armored, bytes),
+                Err(error) => Err(Refusal::of_signature(&error)),
+            };
             match verdict {
                 Ok(authentic) => return Ok(authentic),
-                Err(reason) => why = reason,
+                // What could not be read may have been the good one.
+                Err(_) if matches!(refusal, Refusal::Unread(_)) => {}
+                Err(reason) => refusal = reason,
             }
         }
-        Err(Refusal::Unverified(why))
+        Err(refusal)
+    }
+
+    fn authenticate_one(
+        &self,
+        claimed: &SignerName,
+        armored: &[u8],
+        bytes: &[u8],
+    ) -> Result<Authentic, Refusal> {
+        let embedded = verify_sshsig(armored, Namespace::Manifest, bytes)
+            .map_err(|error| Refusal::Unverified(error_chain(&error)))?;
+        self.trust
+            .authenticate(&embedded.key, Namespace::Manifest, claimed)
+            .map_err(|error| Refusal::Unverified(error_chain(&error)))
     }
 
     /// Learns the signers that a trusted manifest's policy names.
@@ -222,4 +299,33 @@ impl<'a> Verifier<'a> {
         let policy = Policy::parse(&bytes, policy).map_err(|error| error_chain(&error))?;
         AllowedSigners::parse(&policy.allowed_signers).map_err(|error| error_chain(&error))
     }
+}
+
+impl Refused {
+    fn may_change(&self) -> bool {
+        matches!(self.refusal, Refusal::Unverified(_))
+    }
+
+    fn is_unread(&self) -> bool {
+        matches!(self.refusal, Refusal::Unread(_))
+    }
+}
+
+/// One finding for all candidates that were refused for the same reason.
+fn refusals(refused: &[Refused]) -> Vec<Finding> {
+    let mut reasons: BTreeMap<&Refusal, (BTreeSet<u64>, BTreeSet<&str>)> = BTreeMap::new();
+    for one in refused {
+        let (seqs, stores) = reasons.entry(&one.refusal).or_default();
+        seqs.insert(one.seq);
+        stores.insert(one.store.as_str());
+    }
+    let mut told: Vec<_> = reasons.into_iter().collect();
+    told.sort_by_key(|(_, (seqs, _))| seqs.first().copied());
+    told.into_iter()
+        .map(|(refusal, (seqs, stores))| {
+            let stores: Vec<&str> = stores.into_iter().collect();
+            let which = format!("{} in {}", super::manifests(&seqs), stores.join(" and "));
+            refusal.finding(&which)
+        })
+        .collect()
 }

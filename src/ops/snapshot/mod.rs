@@ -11,6 +11,7 @@ mod copies;
 mod leftovers;
 mod seal;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
@@ -145,6 +146,25 @@ impl Report {
     }
 }
 
+/// The data directory holds no key that could be escrowed.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretKeyProblem {
+    /// There is none: Databasus makes it at the first sign-in.
+    #[error("{} does not exist", .0.display())]
+    Absent(PathBuf),
+    /// It has no bytes, with which Databasus would encrypt nothing.
+    #[error("{} is empty", .0.display())]
+    Empty(PathBuf),
+    /// It is there, and this process cannot read it.
+    #[error("cannot read {}: {why}", path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// Why it cannot be read.
+        why: String,
+    },
+}
+
 /// No escrow was committed.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -162,7 +182,7 @@ pub enum SnapshotError {
     Source(#[from] SourceError),
     /// The data directory holds no key that could be escrowed.
     #[error("cannot escrow secret.key")]
-    SecretKey(#[from] crate::source::data_dir::SecretKeyProblem),
+    SecretKey(#[from] SecretKeyProblem),
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
     Recipient(#[from] RecipientUseError),

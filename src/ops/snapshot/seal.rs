@@ -1,10 +1,14 @@
 //! From the source to the sealed payload.
 
 use std::io::{self, Read};
+use std::path::Path;
+
+use secrecy::ExposeSecret;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
+use crate::databasus::instance;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::{SecretKey, SecretKeyId};
 use crate::model::finding::Finding;
@@ -16,14 +20,17 @@ use crate::ops::upload::FanOut;
 use crate::sealing::identities::age_recipients;
 use crate::sealing::parts::PartWriter;
 use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH, Sealing};
-use crate::source::data_dir;
+use crate::source::data_dir::{DataDir, LeftOut, SecretKeyFile, Tally};
 use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
 
-use super::{Run, SealError, SnapshotError};
+use super::{Run, SealError, SecretKeyProblem, SnapshotError};
 
 /// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
 const MAX_PARTS: u64 = 10_000;
 const SMALLEST_PART: u64 = 8 << 20;
+
+/// Databasus writes about 100 bytes.
+const MAX_INSTANCE_JSON: u64 = 64 << 10;
 
 /// Everything about a sealed payload that the manifest needs.
 pub(super) struct Sealed {
@@ -41,7 +48,7 @@ pub(super) struct Draft {
     escrow_id: EscrowId,
     snapshot_at: UtcTime,
     estimate: u64,
-    key: SecretKey,
+    data_dir: DataDir,
     key_id: SecretKeyId,
     instance_id: Option<String>,
     before: Option<Catalogue>,
@@ -54,18 +61,22 @@ impl Draft {
         escrow_id: EscrowId,
         snapshot_at: UtcTime,
     ) -> Result<Self, SnapshotError> {
-        let key = data_dir::read_secret_key(run.ports.source.data_dir())?;
+        // A frozen tree exists only once the source has begun.
         let estimate = run.ports.source.begin()?;
+        let data_dir = DataDir::open(run.ports.source.data_dir())?;
+        let key = secret_key(&data_dir, run.ports.source.data_dir())?;
         let before = run.ports.source.catalogue()?;
-        let instance_id = data_dir::instance_id(run.ports.source.data_dir());
+        let instance_id = instance_id(run.ports.source.data_dir());
         run.findings.extend(key_findings(&key));
         run.findings.extend(before.as_ref().and_then(legacy_keys));
+        run.findings.extend(left_behind(&data_dir.left_out));
+        let estimate = estimate.saturating_add(data_dir.bytes());
         Ok(Self {
             key_id: key.key_id(&run.settings.slug),
             escrow_id,
             snapshot_at,
             estimate,
-            key,
+            data_dir,
             instance_id,
             before,
         })
@@ -135,9 +146,7 @@ impl Draft {
             payload,
             cancel: run.ports.cancel,
         };
-        let root = run.ports.source.data_dir().to_owned();
-        let left_out = data_dir::copy_beside_pgdata(&root, &self.key, &mut sink)?;
-        run.findings.extend(local_backups(&left_out));
+        self.data_dir.copy(&mut sink, run.ports.cancel)?;
         Ok(run.ports.source.copy_pgdata(&mut sink)?)
     }
 
@@ -246,18 +255,52 @@ fn legacy_keys(catalogue: &Catalogue) -> Option<Finding> {
     })
 }
 
-fn local_backups(left_out: &data_dir::LeftOut) -> Option<Finding> {
-    (left_out.files > 0).then(|| {
-        Finding::warning(
+fn left_behind(left_out: &LeftOut) -> Vec<Finding> {
+    let told = |tally: Option<Tally>, id, what: &str| {
+        let tally = tally.filter(|tally| tally.files > 0)?;
+        let size = crate::base::text::bytes(tally.bytes);
+        Some(Finding::warning(
+            id,
+            format!("{} files ({size}) in {what}", tally.files),
+        ))
+    };
+    [
+        told(
+            left_out.backups,
             "local-backups",
-            format!(
-                "{} files ({}) in backups/ are not in this escrow, nor in any bucket if their \
-                 storage is LOCAL",
-                left_out.files,
-                crate::base::text::bytes(left_out.bytes)
-            ),
-        )
-    })
+            "backups/ are not in this escrow, nor in any bucket if their storage is LOCAL",
+        ),
+        told(
+            left_out.wal_queue,
+            "wal-queue",
+            "backups/wal-queue/ wait for their upload, exist nowhere else and are not in this escrow",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn secret_key(data_dir: &DataDir, root: &Path) -> Result<SecretKey, SecretKeyProblem> {
+    let path = root.join("secret.key");
+    match &data_dir.secret_key {
+        SecretKeyFile::Present(bytes) => SecretKey::new(bytes.expose_secret().to_vec())
+            .map_err(|_| SecretKeyProblem::Empty(path)),
+        SecretKeyFile::Absent => Err(SecretKeyProblem::Absent(path)),
+        SecretKeyFile::Empty => Err(SecretKeyProblem::Empty(path)),
+        SecretKeyFile::Unreadable(error) => Err(SecretKeyProblem::Unreadable {
+            path,
+            why: error.to_string(),
+        }),
+    }
+}
+
+/// The telemetry id, where there is one; its absence is normal.
+fn instance_id(root: &Path) -> Option<String> {
+    let file = std::fs::File::open(root.join("instance.json")).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_INSTANCE_JSON).read_to_end(&mut bytes).ok()?;
+    instance::parse_id(&bytes)
 }
 
 #[cfg(test)]

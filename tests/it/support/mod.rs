@@ -1,8 +1,11 @@
 //! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
 
 pub mod escrowing;
+pub mod fault_store;
+pub mod instance;
 pub mod postgres;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 #[cfg(feature = "s3")]
@@ -32,5 +35,6 @@ pub fn skip(why: &str) {
         "this run demands every suite: {why}"
     );
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("SKIPPED {name}: {why}");
+    // Not eprintln!, which the test runner swallows unless a test fails.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
 }

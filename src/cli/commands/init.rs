@@ -1,0 +1,220 @@
+//! `init` and `init --join`: the files that everything else begins with.
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::text::printable;
+use crate::base::time::{Clock, SystemClock};
+use crate::cli::args::{Global, Init};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::{Output, table};
+use crate::cli::{hints, wire};
+use crate::model::allowed_signers::AllowedSigners;
+use crate::model::config::{Answers, Reach, Schedule, Signing, Source};
+use crate::model::finding::Finding;
+use crate::model::recipients::Recipients;
+use crate::model::store_spec::StoreSpec;
+use crate::ops::card::{self, CardRequest, TrustCard};
+use crate::ops::init::{self, InitPlan, InitRequest, StoreProbe};
+use crate::ops::join::{self, JoinRequest, NewerManifests};
+use crate::ops::state::State;
+use crate::store::probe::Outcome;
+
+#[derive(Serialize)]
+struct Document {
+    written: Vec<std::path::PathBuf>,
+    probes: Vec<StoreProbe>,
+    continued: Option<Continued>,
+    card: TrustCard,
+}
+
+#[derive(Serialize)]
+struct Continued {
+    head_seq: u64,
+    retired: Vec<Fingerprint>,
+    findings: Vec<Finding>,
+}
+
+pub(in crate::cli) fn run(
+    args: &Init,
+    _: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let specs = wire::parse_stores(&args.stores)?;
+    let recipients = recipients(args)?;
+    let stores = specs
+        .iter()
+        .map(|spec| wire::open_store(spec, &|path| args.dir.join(path), cancel))
+        .collect::<Result<Vec<_>, _>>()?;
+    let answers = answers(args, specs);
+    let now = SystemClock.now();
+    let begin = |recipients: Recipients| {
+        init::plan(InitRequest {
+            dir: args.dir.clone(),
+            answers: answers.clone(),
+            recipients,
+            now,
+        })
+        .map_err(hints::init)
+    };
+    // What would be refused anyway is refused before any store is touched.
+    let planned = match (args.join, &recipients) {
+        (true, _) => None,
+        (false, Some(recipients)) => Some(begin(recipients.clone())?),
+        (false, None) => {
+            return Err(
+                CliError::usage("nobody could open the escrows: --recipient is missing")
+                    .hint("--recipient NAME=age1…, once per custodian; `age-keygen` makes a pair"),
+            );
+        }
+    };
+    let probes = init::probe_all(&stores, &args.instance);
+    if !args.skip_probe {
+        init::refuse_unusable(&probes).map_err(hints::init)?;
+    }
+    let (written, continued, plan) = match planned {
+        Some(plan) => {
+            init::refuse_chains(&args.instance, &probes).map_err(hints::init)?;
+            let written = init::apply(&plan).map_err(hints::init)?;
+            (written, None, card_of(&plan, now, None)?)
+        }
+        None => {
+            let state = State::new(args.dir.join(&crate::model::config::State::default().dir));
+            let plan = join::plan(JoinRequest {
+                dir: args.dir.clone(),
+                answers,
+                recipients,
+                stores: &stores,
+                allowed_signers: allowed_signers(args)?,
+                pinned: args.trust.clone(),
+                mark: args.mark,
+                newer: if args.ignore_newer {
+                    NewerManifests::Ignore
+                } else {
+                    NewerManifests::Refuse
+                },
+                state: &state,
+                now,
+                cancel,
+            })
+            .map_err(hints::join)?;
+            let written = join::apply(&plan, &state).map_err(hints::join)?;
+            let continued = Continued {
+                head_seq: plan.head().seq,
+                retired: plan.retired().to_vec(),
+                findings: plan.findings().to_vec(),
+            };
+            (written, Some(continued), card_of(plan.files(), now, None)?)
+        }
+    };
+    let document = Document {
+        written: written.paths,
+        probes,
+        continued,
+        card: plan,
+    };
+    output.result(&document, || text(&document))?;
+    Ok(Exit::Done)
+}
+
+fn recipients(args: &Init) -> Result<Option<Recipients>, CliError> {
+    if args.recipients.is_empty() {
+        return Ok(None);
+    }
+    Recipients::from_arguments(&args.recipients)
+        .map(Some)
+        .map_err(|error| CliError::new(Exit::Usage, error))
+}
+
+fn allowed_signers(args: &Init) -> Result<AllowedSigners, CliError> {
+    let Some(file) = &args.allowed_signers else {
+        return Ok(AllowedSigners::default());
+    };
+    AllowedSigners::parse(&wire::read_text(file)?)
+        .map_err(|error| CliError::new(Exit::Usage, error))
+}
+
+fn answers(args: &Init, stores: Vec<StoreSpec>) -> Answers {
+    Answers {
+        instance: args.instance.clone(),
+        source: Some(Source {
+            data_dir: args.data_dir.clone(),
+            host: args.pg_host.clone(),
+            port: args.pg_port,
+            reach: args.container.clone().map(Reach::Container),
+            image: args.image.clone(),
+            version: args.databasus_version.clone(),
+            ..Source::default()
+        }),
+        signing: Some(Signing {
+            key_file: "signing.key".into(),
+            signer: args.signer.clone(),
+        }),
+        open: None,
+        schedule: Schedule::default(),
+        stores,
+    }
+}
+
+fn card_of(
+    plan: &InitPlan,
+    now: crate::base::time::UtcTime,
+    head: Option<card::CardHead>,
+) -> Result<TrustCard, CliError> {
+    card::from_config(CardRequest {
+        config: plan.config(),
+        recipients: plan.recipients_text(),
+        allowed_signers: plan.allowed_signers_text(),
+        head,
+        tool_sha256: wire::own_digest(),
+        now,
+    })
+    .map_err(CliError::failed)
+}
+
+fn text(document: &Document) -> String {
+    let mut out = String::from("Written:\n");
+    for path in &document.written {
+        out.push_str(&format!("  {}\n", path.display()));
+    }
+    if let Some(continued) = &document.continued {
+        out.push_str(&format!(
+            "\nThe chain goes on after number {}; {} lost key(s) retired.\n",
+            continued.head_seq,
+            continued.retired.len()
+        ));
+        out.push_str(&super::findings::text(&continued.findings));
+    }
+    out.push_str("\nStores:\n");
+    out.push_str(&probes_text(&document.probes));
+    out.push_str(
+        "\nNext: `databasus-escrow snapshot`. Print the trust card below (`databasus-escrow card` \
+         prints it\nagain) and keep it off this host.\n\n",
+    );
+    out.push_str(&document.card.text());
+    out
+}
+
+fn probes_text(probes: &[StoreProbe]) -> String {
+    let rows: Vec<Vec<String>> = probes
+        .iter()
+        .flat_map(|probe| {
+            probe.report.checks.iter().map(|check| {
+                let outcome = match check.outcome {
+                    Outcome::Yes => "yes",
+                    Outcome::No => "no",
+                    Outcome::Unknown => "unknown",
+                };
+                vec![
+                    format!("  {}", probe.store),
+                    check.name.to_owned(),
+                    outcome.to_owned(),
+                    printable(&check.detail).into_owned(),
+                ]
+            })
+        })
+        .collect();
+    table(&rows)
+}

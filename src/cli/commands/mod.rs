@@ -1,0 +1,11 @@
+//! One file per command: arguments to ports, the job, its report.
+
+pub(super) mod card;
+mod findings;
+pub(super) mod init;
+pub(super) mod list;
+pub(super) mod manual;
+pub(super) mod rehydrate;
+pub(super) mod show;
+pub(super) mod snapshot;
+pub(super) mod verify;

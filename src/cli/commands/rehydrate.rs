@@ -1,0 +1,319 @@
+//! `rehydrate`: from an escrow to a data directory.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::names::{EscrowId, StoreName};
+use crate::base::text::{bytes, printable};
+use crate::base::time::{Clock, SystemClock, UtcTime};
+use crate::cli::args::{Global, Rehydrate};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
+use crate::cli::output::{Output, table};
+use crate::cli::progress::Progress;
+use crate::cli::source::docker;
+use crate::cli::wire::{self, Reader, environment};
+use crate::databasus::compose::start_instructions;
+use crate::model::finding::{Finding, Severity};
+use crate::model::manifest::Manifest;
+use crate::ops::history::{Entry, History};
+use crate::ops::rehydrate::{self, Mode, Outcome, Ports, Proof, Report};
+use crate::ops::select::{Selection, select};
+use crate::postgres::binaries::{Launcher, Places};
+use crate::target::StagedTarget;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    escrow_id: &'a EscrowId,
+    seq: u64,
+    manifest_sha256: Digest,
+    snapshot_at: UtcTime,
+    target: &'a Path,
+    dry_run: bool,
+    fenced: bool,
+    plan: Vec<String>,
+    proofs: &'a [Proof],
+    seconds: u64,
+    compose: String,
+    docker_run: String,
+    findings: &'a [Finding],
+    exit: u8,
+}
+
+pub(in crate::cli) fn run(
+    args: &Rehydrate,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let began = SystemClock.now();
+    // Cheap refusals come first: nothing is fetched for a target that cannot be made.
+    StagedTarget::check(&args.target)
+        .map_err(|error| hints::rehydrate(rehydrate::RehydrateError::Target(error)))?;
+    let reader = Reader::open(&args.reading, global, cancel)?;
+    refuse_on_the_source(&reader)?;
+    let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let history = reader.history(output, cancel)?;
+    let (entry, _) = select(&history, &selection(args)).map_err(hints::select)?;
+    let manifest = history.load(entry).map_err(hints::history)?;
+    let mode = mode(args, &manifest)?;
+    let plan = plan(args, &manifest, &mode, &reader);
+    if args.dry_run {
+        return dry_run(args, &manifest, entry, &history, plan, output);
+    }
+    let identities = identities.ok_or_else(|| {
+        CliError::usage("no identity is given")
+            .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
+    })?;
+    let progress = Progress::new(global, "restoring", Some(manifest.payload.size));
+    let counter = progress.clone();
+    let report = rehydrate::run(
+        &manifest,
+        &args.target,
+        &mode,
+        Ports {
+            stores: &reader.stores,
+            identities: &identities,
+            cancel,
+            on_bytes: Box::new(move |count| counter.add(count)),
+        },
+    )
+    .map_err(hints::rehydrate)?;
+    drop(progress);
+    let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
+    let exit = exit(&report, &findings);
+    let start = start_instructions(image(args, &manifest), version(&manifest), &report.target);
+    let document = Document {
+        escrow_id: &manifest.escrow_id,
+        seq: manifest.seq,
+        manifest_sha256: entry.link.digest,
+        snapshot_at: manifest.snapshot_at,
+        target: &report.target,
+        dry_run: false,
+        fenced: false,
+        plan,
+        proofs: &report.proofs,
+        seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
+        compose: start.compose_yaml,
+        docker_run: start.docker_run,
+        findings: &findings,
+        exit: exit.code(),
+    };
+    output.result(&document, || text(&document))?;
+    Ok(exit)
+}
+
+/// Drills and disasters belong on another box than the source's: there must never be a place
+/// that holds both the source and an identity.
+fn refuse_on_the_source(reader: &Reader) -> Result<(), CliError> {
+    let is_source = reader
+        .config
+        .as_ref()
+        .is_some_and(|config| config.source.is_some());
+    if is_source {
+        return Err(CliError {
+            exit: Exit::Refused,
+            message: "this configuration is the source's own: it takes snapshots".to_owned(),
+            hint: Some(
+                "rehydrate on another box, or give --instance, --store and --trust as the trust \
+                 card has them"
+                    .to_owned(),
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn selection(args: &Rehydrate) -> Selection {
+    match args.at {
+        Some(time) => Selection::At(time),
+        None => super::show::selection(&args.escrow),
+    }
+}
+
+fn image<'a>(args: &'a Rehydrate, manifest: &'a Manifest) -> Option<&'a str> {
+    let recorded = manifest.source.image.as_deref();
+    args.image.as_deref().or(recorded)
+}
+
+fn version(manifest: &Manifest) -> Option<&str> {
+    manifest.source.databasus_version.as_deref()
+}
+
+/// Finds the PostgreSQL that is needed before anything is fetched.
+fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
+    if args.files_only {
+        return Ok(Mode::FilesOnly);
+    }
+    let recorded = &manifest.source.pg_version;
+    let major = recorded
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| {
+            CliError::usage(format!(
+                "the manifest names PostgreSQL {:?}, which is no version",
+                printable(recorded)
+            ))
+        })?;
+    let docker = docker();
+    let pg_bin = environment("PG_BIN").map(PathBuf::from);
+    let path = environment("PATH").map(std::ffi::OsString::from);
+    let places = Places {
+        given: args.pg_bin.as_deref(),
+        pg_bin: pg_bin.as_deref(),
+        path: path.as_deref(),
+        image: docker.as_ref().zip(image(args, manifest)),
+    };
+    let found = if args.from_logical {
+        Launcher::find_at_least(major, &places)
+    } else {
+        Launcher::find(major, &places)
+    };
+    let launcher = found.map_err(|error| {
+        CliError::failed(error).hint(format!(
+            "install PostgreSQL {major} (Debian: postgresql-{major}) or name its programs with \
+             --pg-bin; --files-only goes without"
+        ))
+    })?;
+    Ok(if args.from_logical {
+        Mode::FromLogical(launcher)
+    } else {
+        Mode::Full(launcher)
+    })
+}
+
+fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> Vec<String> {
+    let stores: Vec<&str> = reader
+        .stores
+        .iter()
+        .map(|store| store.name())
+        .map(StoreName::as_str)
+        .collect();
+    let mut steps = vec![
+        format!(
+            "fetch {} in {} parts from {}, each compared with the signed manifest before it is \
+             decrypted",
+            bytes(manifest.payload.size),
+            manifest.payload.parts.len(),
+            stores.join(", else ")
+        ),
+        "decrypt, decompress and unpack beside the target; compare every file with the index"
+            .to_owned(),
+        "set modes, and as root owners (pgdata 999:999, the rest 65532:65532)".to_owned(),
+    ];
+    match mode {
+        Mode::FilesOnly => steps.push("start nothing (--files-only)".to_owned()),
+        Mode::Full(launcher) => steps.push(format!(
+            "recover with {launcher} on a private socket; compare row counts; amcheck; shut down \
+             cleanly, proven in pg_control"
+        )),
+        Mode::FromLogical(launcher) => steps.push(format!(
+            "build a new cluster with {launcher} from the logical copy; compare row counts; \
+             amcheck; shut down cleanly, proven in pg_control"
+        )),
+    }
+    steps.push("no fence and no catalogue import: this release has neither".to_owned());
+    steps.push(format!(
+        "sync, and rename the result to {}",
+        args.target.display()
+    ));
+    steps
+}
+
+fn dry_run(
+    args: &Rehydrate,
+    manifest: &Manifest,
+    entry: &Entry,
+    history: &History,
+    plan: Vec<String>,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let exit = super::findings::exit(&history.findings);
+    let start = start_instructions(image(args, manifest), version(manifest), &args.target);
+    let document = Document {
+        escrow_id: &manifest.escrow_id,
+        seq: manifest.seq,
+        manifest_sha256: entry.link.digest,
+        snapshot_at: manifest.snapshot_at,
+        target: &args.target,
+        dry_run: true,
+        fenced: false,
+        plan,
+        proofs: &[],
+        seconds: 0,
+        compose: start.compose_yaml,
+        docker_run: start.docker_run,
+        findings: &history.findings,
+        exit: exit.code(),
+    };
+    output.result(&document, || {
+        let mut out = format!("Would rehydrate {}:\n", taken(&document));
+        for (number, step) in document.plan.iter().enumerate() {
+            out.push_str(&format!("  {}. {step}\n", number + 1));
+        }
+        out.push_str("Nothing was done (--dry-run).\n");
+        out.push_str(&super::findings::text(document.findings));
+        out
+    })?;
+    Ok(exit)
+}
+
+/// A finished rehydrate is partial when a check failed, or when anything is wrong elsewhere.
+fn exit(report: &Report, findings: &[Finding]) -> Exit {
+    let wrong = findings
+        .iter()
+        .any(|finding| finding.severity >= Severity::Warning);
+    if wrong || !report.is_whole() {
+        Exit::Partial
+    } else {
+        Exit::Done
+    }
+}
+
+fn taken(document: &Document<'_>) -> String {
+    let now = SystemClock.now();
+    format!(
+        "escrow {} (number {}), taken {} ({})",
+        document.escrow_id,
+        document.seq,
+        document.snapshot_at,
+        document.snapshot_at.relative_to(now)
+    )
+}
+
+fn text(document: &Document<'_>) -> String {
+    let mut out = format!(
+        "Rehydrated {} into {} in {} s.\n\n",
+        taken(document),
+        document.target.display(),
+        document.seconds
+    );
+    let rows: Vec<Vec<String>> = document
+        .proofs
+        .iter()
+        .map(|proof| {
+            let outcome = match proof.outcome {
+                Outcome::Proven => "proven",
+                Outcome::Failed => "FAILED",
+                Outcome::Unknown => "unknown",
+                Outcome::NotDone => "not done",
+            };
+            vec![
+                format!("  {}", proof.what),
+                outcome.to_owned(),
+                printable(&proof.detail).into_owned(),
+            ]
+        })
+        .collect();
+    out.push_str(&table(&rows));
+    out.push_str(&super::findings::text(document.findings));
+    out.push_str(&format!(
+        "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",
+        document.compose, document.docker_run
+    ));
+    out
+}

@@ -1,0 +1,182 @@
+//! `snapshot`: the nightly job.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::names::{EscrowId, StoreName};
+use crate::base::text::{bytes, printable};
+use crate::base::time::{Clock, SystemClock, UtcTime};
+use crate::cli::args::Global;
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
+use crate::cli::output::{Output, table};
+use crate::cli::progress::Progress;
+use crate::cli::{source, wire};
+use crate::model::config::Config;
+use crate::model::finding::Finding;
+use crate::model::recipients::Recipients;
+use crate::ops::snapshot::{self, Completeness, Ports, Report, Settings};
+use crate::ops::state::State;
+use crate::sealing::sshsig::SigningKey;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    escrow_id: &'a EscrowId,
+    seq: u64,
+    manifest_sha256: Digest,
+    snapshot_at: UtcTime,
+    next_due: UtcTime,
+    size: u64,
+    seconds: u64,
+    stores: Vec<StoreRow<'a>>,
+    findings: &'a [Finding],
+    exit: u8,
+}
+
+#[derive(Serialize)]
+struct StoreRow<'a> {
+    name: &'a StoreName,
+    required: bool,
+    failure: Option<&'a str>,
+}
+
+pub(in crate::cli) fn run(
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let began = SystemClock.now();
+    let config = wire::need_config(global)?;
+    let settings = settings(&config)?;
+    let destinations = wire::destinations(&config, cancel)?;
+    let progress = Progress::new(global, "sealing", None);
+    let counter = progress.clone();
+    let on_bytes = Arc::new(move |count| counter.add(count));
+    let mut source = source::open(&config, on_bytes, cancel)?;
+    let report = snapshot::run(
+        &settings,
+        Ports {
+            source: source.as_mut(),
+            destinations: &destinations,
+            state: &State::new(config.resolve(&config.state.dir)),
+            clock: &SystemClock,
+            cancel,
+            random: rand::random(),
+        },
+    )
+    .map_err(hints::snapshot)?;
+    drop(progress);
+    let exit = exit(&report);
+    let seconds = SystemClock.now().unix() - began.unix();
+    let document = Document {
+        escrow_id: &report.manifest.escrow_id,
+        seq: report.manifest.seq,
+        manifest_sha256: report.digest,
+        snapshot_at: report.manifest.snapshot_at,
+        next_due: report.manifest.next_due,
+        size: report.manifest.payload.size,
+        seconds: seconds.unsigned_abs(),
+        stores: report.stores.iter().map(StoreRow::of).collect(),
+        findings: &report.findings,
+        exit: exit.code(),
+    };
+    output.result(&document, || text(&document))?;
+    complain(&report, output);
+    Ok(exit)
+}
+
+fn exit(report: &Report) -> Exit {
+    match report.completeness() {
+        Completeness::Whole => Exit::Done,
+        Completeness::Partial => Exit::Partial,
+        Completeness::Alarm => Exit::Integrity,
+    }
+}
+
+/// Under cron nobody reads standard output of a run that went well; what did not go well is
+/// said on standard error too.
+fn complain(report: &Report, output: &Output) {
+    for store in &report.stores {
+        if let Some(why) = &store.failure {
+            output.remark(&format!("store {} is incomplete: {why}", store.name));
+        }
+    }
+}
+
+fn settings(config: &Config) -> Result<Settings, CliError> {
+    let signing = config.signing.as_ref().ok_or_else(|| {
+        CliError::usage("the configuration has no [signing]")
+            .hint("snapshots are taken on the source's host; this box only reads")
+    })?;
+    let recipients_file = config.resolve(&config.recipients.file);
+    let recipients_text = wire::read_text(&recipients_file)?;
+    let recipients = Recipients::parse(&recipients_text).map_err(|error| CliError {
+        message: format!("{}: {error}", recipients_file.display()),
+        ..CliError::new(Exit::Usage, error)
+    })?;
+    let key_file = config.resolve(&signing.key_file);
+    let pem = zeroize::Zeroizing::new(wire::read_text(&key_file)?);
+    let signing_key = SigningKey::from_openssh_pem(&pem).map_err(|error| CliError {
+        message: format!("{}: {error}", key_file.display()),
+        ..CliError::new(Exit::Usage, error)
+    })?;
+    let hours = i64::from(config.schedule.every_hours) + i64::from(config.schedule.grace_hours);
+    let source = config.source.as_ref();
+    Ok(Settings {
+        slug: config.instance.clone(),
+        signer: signing.signer.clone(),
+        signing_key,
+        recipients,
+        recipients_text,
+        allowed_signers_text: wire::read_text(&config.resolve(&config.trust.allowed_signers))?,
+        due_after: hours * 3600,
+        level: config.compression.level,
+        workers: workers(),
+        image: source.and_then(|source| source.image.clone()),
+        databasus_version: source.and_then(|source| source.version.clone()),
+    })
+}
+
+/// One compressor per core, up to the four that fit the memory bound.
+fn workers() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    u32::try_from(cores.min(4)).unwrap_or(1)
+}
+
+impl<'a> StoreRow<'a> {
+    fn of(store: &'a snapshot::StoreReport) -> Self {
+        Self {
+            name: &store.name,
+            required: store.required,
+            failure: store.failure.as_deref(),
+        }
+    }
+}
+
+fn text(document: &Document<'_>) -> String {
+    let mut out = format!(
+        "Escrow {} is committed as number {}: {} in {} s, next due {}.\n",
+        document.escrow_id,
+        document.seq,
+        bytes(document.size),
+        document.seconds,
+        document.next_due
+    );
+    let rows: Vec<Vec<String>> = document
+        .stores
+        .iter()
+        .map(|store| {
+            let state = match store.failure {
+                None => "stored and read back".to_owned(),
+                Some(why) => format!("FAILED: {}", printable(why)),
+            };
+            vec![format!("  {}", store.name), state]
+        })
+        .collect();
+    out.push_str(&table(&rows));
+    out.push_str(&super::findings::text(document.findings));
+    out
+}

@@ -1,0 +1,143 @@
+//! `verify`: signatures, chain, every copy, and with an identity the content.
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::Slug;
+use crate::base::text::bytes;
+use crate::cli::args::{Global, Verify};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
+use crate::cli::output::{Output, table};
+use crate::cli::progress::Progress;
+use crate::cli::wire::{self, Reader};
+use crate::model::finding::{Finding, Severity, worst};
+use crate::ops::history::{Entry, History};
+use crate::ops::open::OnBytes;
+use crate::ops::select::{SelectError, Selection, select};
+use crate::ops::verify::{CopyState, EscrowReport, Ports, VerifyError, verify};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    instance: &'a Slug,
+    escrows: &'a [EscrowReport],
+    findings: Vec<Finding>,
+    exit: u8,
+}
+
+pub(in crate::cli) fn run(
+    args: &Verify,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let reader = Reader::open(&args.reading, global, cancel)?;
+    let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let history = reader.history(output, cancel)?;
+    let ports = Ports {
+        stores: &reader.stores,
+        identities: identities.as_ref(),
+        cancel,
+    };
+    let mut reports = Vec::new();
+    for entry in chosen(args, &history).map_err(hints::select)? {
+        let manifest = history.load(entry).map_err(hints::history)?;
+        let passes = ports.stores.len() as u64 + u64::from(identities.is_some());
+        let progress = Progress::new(global, "verifying", Some(manifest.payload.size * passes));
+        let on_bytes = || -> OnBytes {
+            let progress = progress.clone();
+            Box::new(move |count| progress.add(count))
+        };
+        reports.push(verify(&manifest, &ports, &on_bytes).map_err(failed)?);
+    }
+    let exit = verdict(args, &history, &reports);
+    let document = Document {
+        instance: &reader.slug,
+        findings: all_findings(&history, &reports),
+        escrows: &reports,
+        exit: exit.code(),
+    };
+    output.result(&document, || text(&history, &document))?;
+    Ok(exit)
+}
+
+fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
+    if args.all {
+        return Ok(history.escrows().map(|(entry, _)| entry).collect());
+    }
+    match super::show::selection(&args.escrow) {
+        // What is newest may be in doubt; the verdict says so, and the newest there is gets
+        // verified all the same.
+        Selection::Newest => {
+            let newest = history.escrows().next_back().ok_or(SelectError::None)?;
+            Ok(vec![newest.0])
+        }
+        selection => Ok(vec![select(history, &selection)?.0]),
+    }
+}
+
+fn failed(error: VerifyError) -> CliError {
+    match error {
+        VerifyError::Interrupted(_) => CliError::failed(error),
+        VerifyError::Content { id, source } => {
+            let told = hints::unpack(source);
+            CliError {
+                message: format!("cannot verify the content of escrow {id}: {}", told.message),
+                ..told
+            }
+        }
+    }
+}
+
+fn all_findings(history: &History, reports: &[EscrowReport]) -> Vec<Finding> {
+    let copies = reports.iter().flat_map(EscrowReport::findings);
+    history.findings.iter().cloned().chain(copies).collect()
+}
+
+/// An escrow named by its id is judged by its own copies; damage elsewhere makes it partial.
+fn verdict(args: &Verify, history: &History, reports: &[EscrowReport]) -> Exit {
+    let own: Vec<Finding> = reports.iter().flat_map(EscrowReport::findings).collect();
+    let named = matches!(args.escrow, crate::cli::args::EscrowChoice::Id(_));
+    let chain = super::findings::exit(&history.findings);
+    match (worst(&own), chain) {
+        (Some(Severity::Violation), _) => Exit::Integrity,
+        (_, Exit::Integrity) if !named => Exit::Integrity,
+        (Some(Severity::Warning), _) | (_, Exit::Integrity | Exit::Partial) => Exit::Partial,
+        _ => Exit::Done,
+    }
+}
+
+fn text(history: &History, document: &Document<'_>) -> String {
+    let mut rows = vec![["ESCROW", "STORE", "COPY"].map(str::to_owned).to_vec()];
+    for report in document.escrows {
+        for copy in &report.copies {
+            let state = match copy.state {
+                CopyState::Verified => "every part is as signed",
+                CopyState::NeverStored => "MISSING",
+                CopyState::Unknown => "UNKNOWN, could not be read",
+                CopyState::Damaged => "DAMAGED",
+            };
+            rows.push(vec![
+                report.id.to_string(),
+                copy.store.to_string(),
+                state.to_owned(),
+            ]);
+        }
+        if let Some(content) = &report.content {
+            rows.push(vec![
+                report.id.to_string(),
+                "content".to_owned(),
+                format!(
+                    "{} entries, {}, all as indexed",
+                    content.entries,
+                    bytes(content.bytes)
+                ),
+            ]);
+        }
+    }
+    let mut out = table(&rows);
+    let signed = history.entries.len();
+    out.push_str(&format!("\n{signed} manifests with good signatures.\n"));
+    out.push_str(&super::findings::text(&document.findings));
+    out
+}

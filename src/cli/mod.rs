@@ -1,0 +1,66 @@
+//! Floor 5: arguments in, ports wired, one job run, its result told; nothing is decided here.
+
+pub mod args;
+mod commands;
+mod exit;
+mod hints;
+mod output;
+mod progress;
+mod signals;
+mod source;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::base::cancel::Cancel;
+
+use args::{Args, Command};
+use exit::{CliError, Exit};
+use output::Output;
+
+/// Parses the command line, runs the command and returns its exit code.
+pub fn run() -> ExitCode {
+    signals::keep_secrets_out_of_core_dumps();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for, anything else is a mistake: clap knows.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let output = Output::new(&args.global);
+    output.start_logging();
+    let cancel = Cancel::new();
+    let result = signals::watch(&cancel)
+        .map_err(CliError::from)
+        .and_then(|()| dispatch(&args, &output, &cancel));
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            let error = error.or_interrupted(&cancel);
+            output.error(&error);
+            error.exit
+        }
+    };
+    exit.into()
+}
+
+fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliError> {
+    let global = &args.global;
+    match &args.command {
+        Command::Init(init) => commands::init::run(init, global, output, cancel),
+        Command::Card(card) => commands::card::run(card, global, output, cancel),
+        Command::Snapshot(_) => commands::snapshot::run(global, output, cancel),
+        Command::List(list) => commands::list::run(list, global, output, cancel),
+        Command::Show(show) => commands::show::run(show, global, output, cancel),
+        Command::Verify(verify) => commands::verify::run(verify, global, output, cancel),
+        Command::Rehydrate(rehydrate) => {
+            commands::rehydrate::run(rehydrate, global, output, cancel)
+        }
+        Command::Completions(shell) => commands::manual::completions(shell, output),
+        Command::Man(man) => commands::manual::man(man, output),
+    }
+}

@@ -1,0 +1,51 @@
+//! A progress bar on a terminal; silence everywhere else.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::Global;
+
+/// A bar that counts bytes. It vanishes when it is dropped.
+#[derive(Clone)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar for `total` bytes, or a spinner where the total is not known.
+    pub(super) fn new(global: &Global, what: &'static str, total: Option<u64>) -> Self {
+        let shown = std::io::stderr().is_terminal() && !global.quiet && !global.json;
+        if !shown {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.set_style(style(total.is_some()));
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Counts bytes.
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn style(known: bool) -> ProgressStyle {
+    let template = if known {
+        "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left"
+    } else {
+        "{spinner} {msg} {bytes}, {bytes_per_sec}, {elapsed}"
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,374 @@
+//! From configuration and arguments to ports: stores, trust, identities, the source.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::{Digest, HashingWriter};
+use crate::base::names::Slug;
+use crate::base::time::{Clock, SystemClock};
+use crate::model::allowed_signers::AllowedSigners;
+use crate::model::config::Config;
+use crate::model::finding::{Severity, worst};
+use crate::model::mark::Mark;
+use crate::model::store_spec::{Place, S3Place, StoreSpec};
+use crate::model::trust::Trust;
+use crate::ops::history::{History, Request};
+use crate::ops::snapshot::Destination;
+use crate::ops::state::State;
+use crate::sealing::identities::Identities;
+use crate::store::Store;
+use crate::store::dir::DirStore;
+
+use super::args::{Global, Reading};
+use super::exit::{CliError, Exit};
+use super::hints;
+use super::output::Output;
+
+/// Where a configuration is looked for when none is named.
+const CONFIG_PLACES: [&str; 2] = ["escrow.toml", "/etc/databasus-escrow/escrow.toml"];
+
+/// The environment, which nothing below this floor looks at.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration that is named or found; none where there is none to be found.
+pub(super) fn find_config(global: &Global) -> Result<Option<Config>, CliError> {
+    let found = CONFIG_PLACES.iter().map(Path::new);
+    let path = match &global.config {
+        Some(path) => Some(path.as_path()),
+        None => found.into_iter().find(|path| path.exists()),
+    };
+    path.map(read_config).transpose()
+}
+
+/// The configuration, which must exist.
+pub(super) fn need_config(global: &Global) -> Result<Config, CliError> {
+    find_config(global)?.ok_or_else(|| {
+        CliError::usage(format!(
+            "there is no configuration: neither {}",
+            CONFIG_PLACES.join(" nor ")
+        ))
+        .hint("name it with --config, or make one with `databasus-escrow init`")
+    })
+}
+
+fn read_config(path: &Path) -> Result<Config, CliError> {
+    let text = read_text(path)?;
+    let base = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Config::parse(&text, base).map_err(|error| {
+        let error = CliError::new(Exit::Usage, error);
+        CliError {
+            message: format!("{}: {}", path.display(), error.message),
+            ..error
+        }
+    })
+}
+
+/// Reads a file of the configuration.
+pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| CliError {
+        message: format!("cannot read {}: {error}", path.display()),
+        ..CliError::new(Exit::Usage, error)
+    })
+}
+
+/// Opens a store.
+pub(super) fn open_store(
+    spec: &StoreSpec,
+    base: &dyn Fn(&Path) -> PathBuf,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    match &spec.place {
+        Place::Dir { path } => {
+            let store = DirStore::open(spec.name.clone(), base(path)).map_err(hints::store)?;
+            Ok(Arc::new(store))
+        }
+        Place::S3(place) => open_s3(spec, place, base, cancel),
+    }
+}
+
+#[cfg(feature = "s3")]
+fn open_s3(
+    spec: &StoreSpec,
+    place: &S3Place,
+    base: &dyn Fn(&Path) -> PathBuf,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    use crate::store::s3::{S3Settings, S3Store};
+
+    let read_file = |path: &Path| std::fs::read_to_string(base(path));
+    let credentials = place
+        .credentials
+        .resolve(&spec.name, &environment, &read_file)
+        .map_err(|error| CliError::new(Exit::Usage, error))?;
+    let settings = S3Settings {
+        bucket: place.bucket.clone(),
+        prefix: place.prefix.clone(),
+        endpoint: place.endpoint_url(),
+        region: place.region.clone(),
+        path_style: place.path_style,
+        access_key_id: credentials.access_key_id,
+        secret_access_key: credentials.secret_access_key,
+        session_token: credentials.session_token,
+    };
+    let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "s3"))]
+fn open_s3(
+    spec: &StoreSpec,
+    _: &S3Place,
+    _: &dyn Fn(&Path) -> PathBuf,
+    _: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    Err(CliError::usage(format!(
+        "store {} is a bucket, and this build knows directories only",
+        spec.name
+    ))
+    .hint("copy the bucket into a directory and name it as dir:/PATH"))
+}
+
+/// The stores of a configuration, for writing.
+pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Destination>, CliError> {
+    let base = |path: &Path| config.resolve(path);
+    config
+        .stores
+        .iter()
+        .map(|spec| {
+            Ok(Destination {
+                store: open_store(spec, &base, cancel)?,
+                provider: provider(spec),
+                bucket: bucket(spec),
+                required: spec.required,
+            })
+        })
+        .collect()
+}
+
+fn provider(spec: &StoreSpec) -> String {
+    let kind = match spec.place {
+        Place::Dir { .. } => "dir",
+        Place::S3(_) => "s3",
+    };
+    spec.provider.clone().unwrap_or_else(|| kind.to_owned())
+}
+
+fn bucket(spec: &StoreSpec) -> Option<String> {
+    match &spec.place {
+        Place::Dir { .. } => None,
+        Place::S3(place) => Some(place.bucket.clone()),
+    }
+}
+
+/// Stores from the command line.
+pub(super) fn parse_stores(arguments: &[String]) -> Result<Vec<StoreSpec>, CliError> {
+    let mut specs: Vec<StoreSpec> = Vec::new();
+    for (index, argument) in arguments.iter().enumerate() {
+        let default_name = format!("store{}", index + 1)
+            .parse()
+            .map_err(|error| CliError::new(Exit::Usage, error))?;
+        let spec = StoreSpec::parse_argument(argument, &default_name)
+            .map_err(|error| CliError::new(Exit::Usage, error))?;
+        if specs.iter().any(|other| other.name == spec.name) {
+            return Err(
+                CliError::usage(format!("two stores are named {}", spec.name))
+                    .hint("give each a name of its own: --store NAME=s3://…"),
+            );
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
+/// A reader's view of one instance.
+pub(super) struct Reader {
+    /// Whose chain.
+    pub(super) slug: Slug,
+    /// Stores that could be opened.
+    pub(super) stores: Vec<Arc<dyn Store>>,
+    /// The configuration, where there is one.
+    pub(super) config: Option<Config>,
+    trust: Trust,
+    given_mark: Option<Mark>,
+    state: Option<State>,
+}
+
+impl Reader {
+    /// Puts together what the arguments and the configuration give; arguments win.
+    pub(super) fn open(
+        reading: &Reading,
+        global: &Global,
+        cancel: &Cancel,
+    ) -> Result<Self, CliError> {
+        // Stores on the command line are for boxes without a configuration; one that happens
+        // to lie around must not mix into them.
+        let config = match (&global.config, reading.stores.is_empty()) {
+            (None, false) => None,
+            _ => find_config(global)?,
+        };
+        let slug = instance(reading, config.as_ref())?;
+        let specs = match reading.stores.as_slice() {
+            [] => config.as_ref().map_or_else(Vec::new, |c| c.stores.clone()),
+            arguments => parse_stores(arguments)?,
+        };
+        if specs.is_empty() {
+            return Err(no_configuration());
+        }
+        let base = |path: &Path| match &config {
+            Some(config) => config.resolve(path),
+            None => path.to_owned(),
+        };
+        let stores = specs
+            .iter()
+            .map(|spec| open_store(spec, &base, cancel))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            slug,
+            stores,
+            trust: trust(reading, config.as_ref())?,
+            given_mark: reading.mark,
+            state: config
+                .as_ref()
+                .map(|config| State::new(config.resolve(&config.state.dir))),
+            config,
+        })
+    }
+
+    /// Reads and judges the chain; checks first, then remembers the mark.
+    pub(super) fn history(&self, output: &Output, cancel: &Cancel) -> Result<History, CliError> {
+        let mark = self.mark()?;
+        let history = History::read(Request {
+            slug: &self.slug,
+            stores: &self.stores,
+            trust: self.trust.clone(),
+            mark,
+            since_mark: false,
+            now: SystemClock.now(),
+            cancel,
+        })
+        .map_err(hints::history)?;
+        if mark.is_none() {
+            output.remark(
+                "first contact: nothing known here protects against a rollback; compare the \
+                 newest sequence number with the trust card, or give it as --mark",
+            );
+        }
+        let clean = worst(&history.findings) < Some(Severity::Violation);
+        if let (true, Some(state), Some(mark)) = (clean, &self.state, history.mark())
+            && let Err(error) = state.raise_seen(&self.slug, mark)
+        {
+            output.remark(&format!("the mark could not be kept: {error}"));
+        }
+        Ok(history)
+    }
+
+    fn mark(&self) -> Result<Option<Mark>, CliError> {
+        let (committed, seen) = match &self.state {
+            None => (None, None),
+            Some(state) => (
+                state.mark(&self.slug).map_err(CliError::failed)?,
+                state.seen(&self.slug).map_err(CliError::failed)?,
+            ),
+        };
+        let marks = [self.given_mark, committed, seen].into_iter().flatten();
+        Ok(marks.max_by_key(|mark| mark.seq))
+    }
+}
+
+fn instance(reading: &Reading, config: Option<&Config>) -> Result<Slug, CliError> {
+    match (&reading.instance, config) {
+        (Some(slug), _) => Ok(slug.clone()),
+        (None, Some(config)) => Ok(config.instance.clone()),
+        (None, None) if reading.stores.is_empty() => Err(no_configuration()),
+        (None, None) => Err(CliError::usage("--instance is missing")
+            .hint("the trust card names the instance; it is also the first folder in the store")),
+    }
+}
+
+fn no_configuration() -> CliError {
+    CliError::usage("there is neither a configuration nor a --store")
+        .hint("on an empty box give --instance, --store and --trust as the trust card has them")
+}
+
+fn trust(reading: &Reading, config: Option<&Config>) -> Result<Trust, CliError> {
+    let from_config = config.map(|config| config.resolve(&config.trust.allowed_signers));
+    let named = reading.allowed_signers.clone();
+    let file = match (named, from_config) {
+        (Some(file), _) => Some(file),
+        // A drill box may have a configuration and a card, but no file of signers.
+        (None, Some(file)) if reading.trust.is_empty() || file.exists() => Some(file),
+        _ => None,
+    };
+    let allowed = match &file {
+        None => AllowedSigners::default(),
+        Some(file) => AllowedSigners::parse(&read_text(file)?).map_err(|error| CliError {
+            message: format!("{}: {error}", file.display()),
+            ..CliError::new(Exit::Usage, error)
+        })?,
+    };
+    if file.is_none() && reading.trust.is_empty() {
+        return Err(
+            CliError::usage("it is not said whose signatures to trust").hint(
+                "give --trust SHA256:… with the signer fingerprint on the trust card, or \
+                 --allowed-signers FILE",
+            ),
+        );
+    }
+    Ok(Trust::new(allowed, reading.trust.clone()))
+}
+
+/// The identities in these files, and in the configuration's.
+pub(super) fn identities(
+    files: &[PathBuf],
+    config: Option<&Config>,
+) -> Result<Option<Identities>, CliError> {
+    let configured = config.and_then(|config| {
+        let open = config.open.as_ref()?;
+        Some(config.resolve(&open.identity_file))
+    });
+    let files: Vec<PathBuf> = match (files, configured) {
+        ([], Some(file)) => vec![file],
+        (files, _) => files.to_vec(),
+    };
+    let mut all: Option<Identities> = None;
+    for file in &files {
+        let read = read_identity(file)?;
+        match &mut all {
+            None => all = Some(read),
+            Some(all) => all.extend(read),
+        }
+    }
+    Ok(all)
+}
+
+fn read_identity(file: &Path) -> Result<Identities, CliError> {
+    let mut text = Zeroizing::new(String::new());
+    let name = file.display().to_string();
+    let read = if name == "-" {
+        std::io::stdin().lock().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|error| CliError {
+        message: format!("cannot read identity {name}: {error}"),
+        ..CliError::new(Exit::Usage, error)
+    })?;
+    Identities::parse(&name, text).map_err(|error| CliError::new(Exit::Usage, error))
+}
+
+/// Digest of the running program, for the trust card; none where it cannot be read.
+pub(super) fn own_digest() -> Option<Digest> {
+    let mut program = std::fs::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut hashing = HashingWriter::new(std::io::sink());
+    std::io::copy(&mut program, &mut hashing).ok()?;
+    Some(hashing.finish().1)
+}

@@ -1,0 +1,209 @@
+//! Verifying escrows: every copy in every store, part by part, and with an identity the content.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::error_chain::error_chain;
+use crate::base::names::{EscrowId, StoreName};
+use crate::model::finding::{Finding, Severity};
+use crate::model::manifest::{Manifest, StoreState};
+use crate::sealing::entry_path::EntryPath;
+use crate::sealing::identities::Identities;
+use crate::sealing::unpack::{EntryVisitor, UnpackError};
+use crate::store::Store;
+
+use super::open::{self, OnBytes};
+
+/// What was found of one escrow.
+#[derive(Debug, Serialize)]
+pub struct EscrowReport {
+    /// Which.
+    pub id: EscrowId,
+    /// Its place in the chain.
+    pub seq: u64,
+    /// Each store's copy.
+    pub copies: Vec<CopyReport>,
+    /// What the payload held; none where no identity was given.
+    pub content: Option<ContentReport>,
+}
+
+/// What was found of one copy.
+#[derive(Debug, Serialize)]
+pub struct CopyReport {
+    /// Where.
+    pub store: StoreName,
+    /// Whether it is what was signed.
+    pub state: CopyState,
+    /// What is wrong with it.
+    pub why: Option<String>,
+}
+
+/// See [`CopyReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyState {
+    /// Every part has the signed hash.
+    Verified,
+    /// The manifest says it was never there.
+    NeverStored,
+    /// It could not be read: nothing is known.
+    Unknown,
+    /// It is not what was signed.
+    Damaged,
+}
+
+/// What the payload held.
+#[derive(Debug, Serialize)]
+pub struct ContentReport {
+    /// Entries that are as the index says.
+    pub entries: usize,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// What verification stands on.
+pub struct Ports<'a> {
+    /// Every store that might hold a copy.
+    pub stores: &'a [Arc<dyn Store>],
+    /// What opens the content, if that is wanted.
+    pub identities: Option<&'a Identities>,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// The content could not be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The payload does not open, or is not what its index says.
+    #[error("cannot verify the content of escrow {id}")]
+    Content {
+        /// Which.
+        id: EscrowId,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+}
+
+/// Verifies every copy of one escrow, and its content where identities are given.
+pub fn verify(
+    manifest: &Manifest,
+    ports: &Ports<'_>,
+    on_bytes: &dyn Fn() -> OnBytes,
+) -> Result<EscrowReport, VerifyError> {
+    let copies = ports
+        .stores
+        .iter()
+        .map(|store| verify_copy(manifest, store, ports.cancel, on_bytes()))
+        .collect();
+    ports.cancel.check()?;
+    let content = match ports.identities {
+        None => None,
+        Some(identities) => Some(verify_content(manifest, ports, identities, on_bytes())?),
+    };
+    Ok(EscrowReport {
+        id: manifest.escrow_id.clone(),
+        seq: manifest.seq,
+        copies,
+        content,
+    })
+}
+
+fn verify_copy(
+    manifest: &Manifest,
+    store: &Arc<dyn Store>,
+    cancel: &Cancel,
+    on_bytes: OnBytes,
+) -> CopyReport {
+    let fetcher = open::fetcher(manifest, std::slice::from_ref(store), cancel, on_bytes);
+    let read = fetcher
+        .parts()
+        .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
+    let recorded = manifest
+        .stores
+        .iter()
+        .find(|record| record.name == *store.name())
+        .map(|record| record.state);
+    let (state, why) = match (read, recorded) {
+        (Ok(()), _) => (CopyState::Verified, None),
+        (Err(error), recorded) => {
+            let damaged = fetcher
+                .findings()
+                .iter()
+                .any(|finding| finding.severity == Severity::Violation);
+            let state = match recorded {
+                _ if damaged => CopyState::Damaged,
+                Some(StoreState::Stored) => CopyState::Unknown,
+                Some(StoreState::Failed) | None => CopyState::NeverStored,
+            };
+            (state, Some(error_chain(&error)))
+        }
+    };
+    CopyReport {
+        store: store.name().clone(),
+        state,
+        why,
+    }
+}
+
+fn verify_content(
+    manifest: &Manifest,
+    ports: &Ports<'_>,
+    identities: &Identities,
+    on_bytes: OnBytes,
+) -> Result<ContentReport, VerifyError> {
+    let opened = open::open(
+        manifest,
+        ports.stores,
+        identities,
+        &mut Discard,
+        ports.cancel,
+        on_bytes,
+    );
+    ports.cancel.check()?;
+    let opened = opened.map_err(|source| VerifyError::Content {
+        id: manifest.escrow_id.clone(),
+        source,
+    })?;
+    let entries = &opened.index.entries;
+    Ok(ContentReport {
+        entries: entries.len(),
+        bytes: entries.iter().map(|entry| entry.size).sum(),
+    })
+}
+
+impl EscrowReport {
+    /// What the copies mean for the escrow.
+    pub fn findings(&self) -> Vec<Finding> {
+        let finding = |copy: &CopyReport| {
+            let why = copy.why.as_deref().unwrap_or("no reason given");
+            let message = format!("escrow {} in store {}: {why}", self.id, copy.store);
+            match copy.state {
+                CopyState::Verified => None,
+                CopyState::NeverStored => Some(Finding::warning("copy-missing", message)),
+                CopyState::Unknown => Some(Finding::warning("copy-unreadable", message)),
+                CopyState::Damaged => Some(Finding::violation("copy-damaged", message)),
+            }
+        };
+        self.copies.iter().filter_map(finding).collect()
+    }
+}
+
+/// Reads everything, keeps nothing: the unpacker compares hashes as it goes.
+struct Discard;
+
+impl EntryVisitor for Discard {
+    fn directory(&mut self, _: &EntryPath, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn file(&mut self, _: &EntryPath, _: u32, _: u64, content: &mut dyn Read) -> io::Result<()> {
+        io::copy(content, &mut io::sink()).map(|_| ())
+    }
+}

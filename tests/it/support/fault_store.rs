@@ -1,0 +1,285 @@
+//! A store in front of another one that fails at a chosen call.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use databasus_escrow::base::names::StoreName;
+use databasus_escrow::store::{
+    Object, ObjectMeta, Part, Store, StoreError, StoreErrorKind, Upload, UploadTicket,
+};
+
+/// What happens at the chosen call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and changes nothing.
+    Before,
+    /// It takes effect, and its answer is lost.
+    After,
+    /// It fails, and so does every later call of this store.
+    Forever,
+    /// It takes effect, its answer is lost, and every later call of this store fails.
+    AfterForever,
+    /// It fails, and from now on nothing works in any store: the process was killed before it.
+    Crash,
+    /// It takes effect, and then the process is killed.
+    CrashAfter,
+    /// It works, and the hook runs first.
+    Hook,
+}
+
+/// A fault at the call `call` (from 0) of one store.
+#[derive(Clone)]
+pub struct Plan {
+    pub call: usize,
+    pub fault: Fault,
+    pub hook: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Plan {
+    pub fn new(call: usize, fault: Fault) -> Self {
+        Self {
+            call,
+            fault,
+            hook: Arc::new(|| {}),
+        }
+    }
+
+    pub fn hook(call: usize, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            hook: Arc::new(hook),
+            ..Self::new(call, Fault::Hook)
+        }
+    }
+}
+
+/// Uploads that were begun and neither completed nor aborted, by their id. One whose begin was
+/// never answered is not among them: nobody can know it.
+#[derive(Clone, Default)]
+pub struct OpenUploads(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl OpenUploads {
+    pub fn keys(&self) -> Vec<String> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+
+    fn add(&self, ticket: &UploadTicket) {
+        let (id, key) = (ticket.upload_id.clone(), ticket.key.clone());
+        self.0.lock().unwrap().insert(id, key);
+    }
+
+    fn remove(&self, ticket: &UploadTicket) {
+        self.0.lock().unwrap().remove(&ticket.upload_id);
+    }
+}
+
+/// The process that the stores are used by: dead once a crash was reached.
+#[derive(Clone, Default)]
+pub struct Process(Arc<AtomicBool>);
+
+impl Process {
+    pub fn is_dead(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct FaultStore {
+    inner: Arc<dyn Store>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: StoreName,
+    plan: Option<Plan>,
+    process: Process,
+    uploads: OpenUploads,
+    down: AtomicBool,
+    calls: AtomicUsize,
+    log: Mutex<Vec<String>>,
+}
+
+struct FaultUpload {
+    inner: Box<dyn Upload>,
+    shared: Arc<Shared>,
+}
+
+impl FaultStore {
+    pub fn new(
+        inner: Arc<dyn Store>,
+        uploads: OpenUploads,
+        process: Process,
+        plan: Option<Plan>,
+    ) -> Self {
+        let shared = Shared {
+            name: inner.name().clone(),
+            plan,
+            process,
+            uploads,
+            down: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            log: Mutex::default(),
+        };
+        Self {
+            inner,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Whether the planned call was reached.
+    pub fn was_hit(&self) -> bool {
+        let calls = self.shared.calls.load(Ordering::SeqCst);
+        let plan = self.shared.plan.as_ref();
+        plan.is_some_and(|plan| plan.call < calls)
+    }
+
+    /// Every call so far, in order.
+    pub fn log(&self) -> Vec<String> {
+        self.shared.log.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    fn call<T>(
+        &self,
+        action: &'static str,
+        key: &str,
+        act: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut log = self.log.lock().unwrap();
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        log.push(format!("{action} {key}"));
+        drop(log);
+        let lost = || {
+            Err(StoreError::new(
+                &self.name,
+                StoreErrorKind::Transient,
+                action,
+                key,
+            ))
+        };
+        if self.down.load(Ordering::SeqCst) || self.process.is_dead() {
+            return lost();
+        }
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.call == number) else {
+            return act();
+        };
+        if matches!(
+            plan.fault,
+            Fault::After | Fault::AfterForever | Fault::CrashAfter
+        ) {
+            drop(act());
+        } else if plan.fault == Fault::Hook {
+            (plan.hook)();
+            return act();
+        }
+        match plan.fault {
+            Fault::Forever | Fault::AfterForever => self.down.store(true, Ordering::SeqCst),
+            Fault::Crash | Fault::CrashAfter => self.process.0.store(true, Ordering::SeqCst),
+            Fault::Before | Fault::After | Fault::Hook => {}
+        }
+        lost()
+    }
+}
+
+impl Store for FaultStore {
+    fn name(&self) -> &StoreName {
+        self.inner.name()
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<ObjectMeta, StoreError> {
+        self.shared
+            .call("put", key, || self.inner.put_if_absent(key, bytes))
+    }
+
+    fn replace(&self, key: &str, bytes: &[u8], etag: &str) -> Result<ObjectMeta, StoreError> {
+        self.shared
+            .call("replace", key, || self.inner.replace(key, bytes, etag))
+    }
+
+    fn get(&self, key: &str, max_bytes: u64) -> Result<Object, StoreError> {
+        self.shared
+            .call("get", key, || self.inner.get(key, max_bytes))
+    }
+
+    fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.shared
+            .call("get range", key, || self.inner.get_range(key, range))
+    }
+
+    fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
+        self.shared.call("head", key, || self.inner.head(key))
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        visit: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.shared.call("list", prefix, || {
+            self.inner.list(prefix, start_after, visit)
+        })
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.shared.call("delete", key, || self.inner.delete(key))
+    }
+
+    fn start_upload(&self, key: &str, part_size: u64) -> Result<Box<dyn Upload>, StoreError> {
+        let inner = self.shared.call("start upload", key, || {
+            self.inner.start_upload(key, part_size)
+        })?;
+        self.shared.uploads.add(&inner.ticket());
+        Ok(Box::new(FaultUpload {
+            inner,
+            shared: self.shared.clone(),
+        }))
+    }
+
+    fn abort_upload(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
+        self.shared.call("abort upload", &ticket.key, || {
+            self.inner.abort_upload(ticket)?;
+            self.shared.uploads.remove(ticket);
+            Ok(())
+        })
+    }
+}
+
+impl Upload for FaultUpload {
+    fn ticket(&self) -> UploadTicket {
+        self.inner.ticket()
+    }
+
+    fn put_part(&self, part: &Part) -> Result<(), StoreError> {
+        self.shared
+            .call("put part", &self.ticket().key, || self.inner.put_part(part))
+    }
+
+    fn complete(self: Box<Self>) -> Result<ObjectMeta, StoreError> {
+        let Self { inner, shared } = *self;
+        let ticket = inner.ticket();
+        shared.call("complete", &ticket.key, || {
+            let completed = inner.complete();
+            shared.uploads.remove(&ticket);
+            completed
+        })
+    }
+
+    fn abort(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { inner, shared } = *self;
+        let ticket = inner.ticket();
+        shared.call("abort", &ticket.key, || {
+            let aborted = inner.abort();
+            shared.uploads.remove(&ticket);
+            aborted
+        })
+    }
+}
