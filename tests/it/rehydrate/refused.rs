@@ -161,7 +161,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // Lazily: a child that a parallel test has just forked may still hold it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 

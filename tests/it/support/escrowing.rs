@@ -206,6 +206,7 @@ fn online(server: &TestPg) -> OnlineSettings {
         user: "postgres".to_owned(),
         database: "databasus".to_owned(),
         pg_dump: Some(server.bin().join("pg_dump")),
+        search_path: std::ffi::OsString::new(),
         progress: Arc::new(|_| {}),
     }
 }
