@@ -21,6 +21,7 @@ mod init;
 mod online;
 mod private_server;
 mod races;
+mod rehydrate;
 mod restore_md;
 mod ssh_interop;
 mod store_contract;
