@@ -9,11 +9,12 @@ use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, StoreName};
 use crate::model::finding::{Finding, Severity};
+use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, StoreState};
 use crate::sealing::entry_path::EntryPath;
 use crate::sealing::identities::Identities;
 use crate::sealing::unpack::{EntryVisitor, UnpackError};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 
 use super::open::{self, OnBytes};
 
@@ -49,6 +50,8 @@ pub enum CopyState {
     Verified,
     /// The manifest says it was never there.
     NeverStored,
+    /// The manifest says it was there, and the store has nothing under its name.
+    Missing,
     /// It could not be read: nothing is known.
     Unknown,
     /// It is not what was signed.
@@ -139,6 +142,7 @@ fn verify_copy(
                 .any(|finding| finding.severity == Severity::Violation);
             let state = match recorded {
                 _ if damaged => CopyState::Damaged,
+                Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
                 Some(StoreState::Stored) => CopyState::Unknown,
                 Some(StoreState::Failed) | None => CopyState::NeverStored,
             };
@@ -150,6 +154,12 @@ fn verify_copy(
         state,
         why,
     }
+}
+
+fn is_gone(manifest: &Manifest, store: &Arc<dyn Store>) -> bool {
+    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+    let looked = store.head(&key);
+    looked.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
 }
 
 fn verify_content(
@@ -186,7 +196,9 @@ impl EscrowReport {
             let message = format!("escrow {} in store {}: {why}", self.id, copy.store);
             match copy.state {
                 CopyState::Verified => None,
-                CopyState::NeverStored => Some(Finding::warning("copy-missing", message)),
+                CopyState::NeverStored | CopyState::Missing => {
+                    Some(Finding::warning("copy-missing", message))
+                }
                 CopyState::Unknown => Some(Finding::warning("copy-unreadable", message)),
                 CopyState::Damaged => Some(Finding::violation("copy-damaged", message)),
             }

@@ -125,7 +125,7 @@ fn recipients(args: &Init) -> Result<Option<Recipients>, CliError> {
     }
     Recipients::from_arguments(&args.recipients)
         .map(Some)
-        .map_err(|error| CliError::new(Exit::Usage, error))
+        .map_err(|error| hints::recipients(None, error))
 }
 
 fn allowed_signers(args: &Init) -> Result<AllowedSigners, CliError> {
@@ -133,7 +133,7 @@ fn allowed_signers(args: &Init) -> Result<AllowedSigners, CliError> {
         return Ok(AllowedSigners::default());
     };
     AllowedSigners::parse(&wire::read_text(file)?)
-        .map_err(|error| CliError::new(Exit::Usage, error))
+        .map_err(|error| hints::allowed_signers(file, error))
 }
 
 fn answers(args: &Init, stores: Vec<StoreSpec>) -> Answers {

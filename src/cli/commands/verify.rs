@@ -58,6 +58,7 @@ pub(in crate::cli) fn run(
         exit: exit.code(),
     };
     output.result(&document, || text(&history, &document))?;
+    super::findings::complain(&document.findings, output);
     Ok(exit)
 }
 
@@ -113,7 +114,8 @@ fn text(history: &History, document: &Document<'_>) -> String {
         for copy in &report.copies {
             let state = match copy.state {
                 CopyState::Verified => "every part is as signed",
-                CopyState::NeverStored => "MISSING",
+                CopyState::NeverStored => "never stored",
+                CopyState::Missing => "MISSING",
                 CopyState::Unknown => "UNKNOWN, could not be read",
                 CopyState::Damaged => "DAMAGED",
             };
@@ -137,7 +139,7 @@ fn text(history: &History, document: &Document<'_>) -> String {
     }
     let mut out = table(&rows);
     let signed = history.entries.len();
-    out.push_str(&format!("\n{signed} manifests with good signatures.\n"));
+    out.push_str(&format!("\nManifests with good signatures: {signed}.\n"));
     out.push_str(&super::findings::text(&document.findings));
     out
 }
