@@ -146,7 +146,9 @@ fn verify_copy(
                 Some(StoreState::Stored) => CopyState::Unknown,
                 Some(StoreState::Failed) | None => CopyState::NeverStored,
             };
-            (state, Some(error_chain(&error)))
+            let found = fetcher.findings().pop();
+            let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
+            (state, Some(why))
         }
     };
     CopyReport {
@@ -193,17 +195,38 @@ impl EscrowReport {
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |copy: &CopyReport| {
             let why = copy.why.as_deref().unwrap_or("no reason given");
-            let message = format!("escrow {} in store {}: {why}", self.id, copy.store);
+            let about = |why: &str| format!("escrow {}: {why}", self.id);
             match copy.state {
                 CopyState::Verified => None,
-                CopyState::NeverStored | CopyState::Missing => {
-                    Some(Finding::warning("copy-missing", message))
-                }
-                CopyState::Unknown => Some(Finding::warning("copy-unreadable", message)),
-                CopyState::Damaged => Some(Finding::violation("copy-damaged", message)),
+                CopyState::NeverStored => Some(Finding::warning(
+                    "copy-missing",
+                    about(&format!("it was never stored in {}", copy.store)),
+                )),
+                CopyState::Missing => Some(Finding::warning(
+                    "copy-missing",
+                    about(&format!("it was stored in {}, and is gone", copy.store)),
+                )),
+                CopyState::Unknown => Some(Finding::warning("copy-unreadable", about(why))),
+                CopyState::Damaged => Some(Finding::violation("copy-damaged", about(why))),
             }
         };
-        self.copies.iter().filter_map(finding).collect()
+        let lost = self.is_lost().then(|| {
+            let message = format!("escrow {}: not one store has it", self.id);
+            Finding::violation("escrow-lost", message)
+        });
+        self.copies.iter().filter_map(finding).chain(lost).collect()
+    }
+
+    /// Whether at least one copy is what was signed.
+    pub fn has_a_copy(&self) -> bool {
+        let mut copies = self.copies.iter();
+        copies.any(|copy| copy.state == CopyState::Verified)
+    }
+
+    fn is_lost(&self) -> bool {
+        let gone =
+            |copy: &CopyReport| matches!(copy.state, CopyState::Missing | CopyState::NeverStored);
+        self.copies.iter().all(gone)
     }
 }
 

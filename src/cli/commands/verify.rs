@@ -102,6 +102,8 @@ fn verdict(args: &Verify, history: &History, reports: &[EscrowReport]) -> Exit {
     let chain = super::findings::exit(&history.findings);
     match (worst(&own), chain) {
         (Some(Severity::Violation), _) => Exit::Integrity,
+        // Nothing was found to be wrong, and nothing to be right either.
+        _ if reports.iter().any(|report| !report.has_a_copy()) => Exit::Failed,
         (_, Exit::Integrity) if !named => Exit::Integrity,
         (Some(Severity::Warning), _) | (_, Exit::Integrity | Exit::Partial) => Exit::Partial,
         _ => Exit::Done,
