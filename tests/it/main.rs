@@ -12,15 +12,16 @@
 
 mod age_interop;
 mod attacks;
+mod cold_source;
 mod crash_sweep;
 mod fetching;
-mod cold_source;
 mod floors;
 mod format_vectors;
 mod init;
 mod online;
 mod private_server;
 mod races;
+mod rehydrate;
 mod restore_md;
 mod ssh_interop;
 mod store_contract;
