@@ -91,7 +91,8 @@ impl World {
         let sql = fs::read_to_string(INSTANCE_SQL).unwrap();
         self.server.psql(&sql);
         self.server.write_secret_key(SECRET_KEY);
-        self.server.write_instance_json(r#"{"instanceID":"b0b0","installedAt":"2026-01-28"}"#);
+        self.server
+            .write_instance_json(r#"{"instanceID":"b0b0","installedAt":"2026-01-28"}"#);
         self.rows = rows(&self.server);
         for who in ["alice", "bob", "carol"] {
             self.bash("box", &format!("age-keygen -o {who}.key"), "");
