@@ -1,8 +1,10 @@
 //! Reading a payload back: parts are fetched ahead and verified, from whichever store still has
 //! them whole.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,14 +26,20 @@ pub struct Fetcher {
 }
 
 struct Shared {
-    stores: Vec<Arc<dyn Store>>,
+    copies: Vec<Copy>,
     key: String,
     payload: Payload,
     cancel: Cancel,
-    /// The first store that has not failed yet.
-    current: AtomicUsize,
-    findings: Mutex<Vec<Finding>>,
+    /// The first of each kind for each copy, by its place in `copies`.
+    findings: Mutex<BTreeMap<(usize, &'static str), Finding>>,
     on_bytes: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+/// One store's copy of the payload.
+struct Copy {
+    store: Arc<dyn Store>,
+    /// It is asked last, for parts that no other store has whole.
+    has_failed: AtomicBool,
 }
 
 /// No store could give a part.
@@ -44,8 +52,9 @@ pub struct NoCopy {
 }
 
 impl Fetcher {
-    /// Reads the object `key` from `stores`, tried in order. `on_bytes` is told the size of
-    /// every part that arrived.
+    /// Reads the object `key` from `stores`, tried in order; one that has failed comes last from
+    /// then on, so that copies damaged in different places still make a whole one. `on_bytes`
+    /// is told the size of every part that arrived.
     pub fn new(
         stores: Vec<Arc<dyn Store>>,
         key: String,
@@ -53,14 +62,17 @@ impl Fetcher {
         cancel: Cancel,
         on_bytes: Box<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
+        let copies = stores.into_iter().map(|store| Copy {
+            store,
+            has_failed: AtomicBool::new(false),
+        });
         Self {
             shared: Arc::new(Shared {
-                stores,
+                copies: copies.collect(),
                 key,
                 payload,
                 cancel,
-                current: AtomicUsize::new(0),
-                findings: Mutex::new(Vec::new()),
+                findings: Mutex::default(),
                 on_bytes,
             }),
         }
@@ -98,11 +110,9 @@ impl Fetcher {
 
     /// What was found wrong with stores so far.
     pub fn findings(&self) -> Vec<Finding> {
-        self.shared
-            .findings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let findings = self.shared.findings.lock();
+        let findings = findings.unwrap_or_else(PoisonError::into_inner);
+        findings.values().cloned().collect()
     }
 }
 
@@ -123,34 +133,43 @@ impl Iterator for Parts {
         let lane = &self.lanes[self.next % self.lanes.len()];
         self.next += 1;
         let part = lane.recv();
-        Some(part.unwrap_or_else(|_| Err(io::Error::other("fetching stopped"))))
+        let part = part.unwrap_or_else(|_| Err(io::Error::other("fetching stopped")));
+        if part.is_err() {
+            // Whoever reads on must not get a stream with a hole.
+            self.next = self.count;
+        }
+        Some(part)
     }
 }
 
 impl Shared {
     fn fetch(&self, index: usize) -> io::Result<VerifiedPart> {
         let mut last = "no store was named".to_owned();
-        loop {
+        for copy in self.best_first() {
             self.cancel.check_io()?;
-            let current = self.current.load(Ordering::SeqCst);
-            let Some(store) = self.stores.get(current) else {
-                return Err(io::Error::other(NoCopy {
-                    part: index + 1,
-                    parts: self.payload.parts.len(),
-                    last,
-                }));
-            };
-            match self.fetch_from(store.as_ref(), index) {
+            match self.fetch_from(self.copies[copy].store.as_ref(), index) {
                 Ok(part) => return Ok(part),
                 Err(FetchError::Store(error)) if error.kind == StoreErrorKind::Interrupted => {
                     return Err(io::Error::other(error));
                 }
                 Err(error) => {
                     last = error_chain(&error);
-                    self.give_up_on(current, store.as_ref(), &error);
+                    self.put_last(copy, &error);
                 }
             }
         }
+        Err(io::Error::other(NoCopy {
+            part: index + 1,
+            parts: self.payload.parts.len(),
+            last,
+        }))
+    }
+
+    /// Places in `copies`, those that have not failed first.
+    fn best_first(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.copies.len()).collect();
+        order.sort_by_key(|copy| self.copies[*copy].has_failed.load(Ordering::SeqCst));
+        order
     }
 
     fn fetch_from(&self, store: &dyn Store, index: usize) -> Result<VerifiedPart, FetchError> {
@@ -161,24 +180,21 @@ impl Shared {
         Ok(part)
     }
 
-    /// Moves on to the next store; only the first thread that notices reports it.
-    fn give_up_on(&self, current: usize, store: &dyn Store, error: &FetchError) {
-        let moved =
-            self.current
-                .compare_exchange(current, current + 1, Ordering::SeqCst, Ordering::SeqCst);
-        if moved.is_err() {
-            return;
-        }
-        let message = format!("store {}: {}", store.name(), error_chain(error));
-        tracing::warn!("{message}");
+    /// Remembers that a copy failed; each kind of failure is reported once.
+    fn put_last(&self, copy: usize, error: &FetchError) {
+        let failed = &self.copies[copy];
+        failed.has_failed.store(true, Ordering::SeqCst);
+        let message = format!("store {}: {}", failed.store.name(), error_chain(error));
         let finding = match error {
             FetchError::Part(_) => Finding::violation("copy-damaged", message),
             FetchError::Store(_) => Finding::warning("copy-unreadable", message),
         };
-        self.findings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(finding);
+        let findings = self.findings.lock();
+        let mut findings = findings.unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Vacant(slot) = findings.entry((copy, finding.id)) {
+            tracing::warn!("{}", finding.message);
+            slot.insert(finding);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::Severity;
 
 use super::history::{Entry, EscrowSummary, History};
 
@@ -39,13 +39,9 @@ pub enum SelectError {
     },
 }
 
-/// Findings after which the newest verified manifest may not be the newest there was.
-const DOUBTFUL: [&str; 4] = [
-    "rollback",
-    "history-rewritten",
-    "chain-fork",
-    "future-manifest",
-];
+/// Findings after which the newest verified manifest may not be the newest there was. A fork is
+/// not among them: one that the chain has left behind leaves no doubt about what is newest.
+const DOUBTFUL: [&str; 3] = ["rollback", "history-rewritten", "future-manifest"];
 
 /// Chooses an escrow. `--escrow ID` is obeyed whatever the rest of the chain looks like; the
 /// other two refuse while it is in doubt what the newest one is.
@@ -60,28 +56,41 @@ pub fn select<'h>(
             .ok_or_else(|| SelectError::NoSuch(id.clone())),
         Selection::Newest => {
             let found = newest_first.next().ok_or(SelectError::None)?;
-            check_doubt(&history.findings, found.1)?;
+            check_doubt(history, found)?;
             Ok(found)
         }
         Selection::At(time) => {
             let found = newest_first
                 .find(|(_, escrow)| escrow.snapshot_at <= *time)
                 .ok_or(SelectError::NoneAt(*time))?;
-            check_doubt(&history.findings, found.1)?;
+            check_doubt(history, found)?;
             Ok(found)
         }
     }
 }
 
-fn check_doubt(findings: &[Finding], newest: &EscrowSummary) -> Result<(), SelectError> {
+fn check_doubt(
+    history: &History,
+    (chosen, newest): (&Entry, &EscrowSummary),
+) -> Result<(), SelectError> {
+    let mut findings = history.findings.iter();
     let doubt = findings
-        .iter()
-        .find(|finding| finding.severity == Severity::Violation && DOUBTFUL.contains(&finding.id));
-    match doubt {
+        .find(|finding| finding.severity == Severity::Violation && DOUBTFUL.contains(&finding.id))
+        .map(|finding| finding.message.clone());
+    match doubt.or_else(|| fork_at(history, chosen)) {
         None => Ok(()),
-        Some(finding) => Err(SelectError::Doubtful {
-            why: finding.message.clone(),
+        Some(why) => Err(SelectError::Doubtful {
+            why,
             newest: Box::new(newest.id.clone()),
         }),
     }
+}
+
+/// Why the slot of the chosen manifest, or that of the head, does not say which one counts.
+fn fork_at(history: &History, chosen: &Entry) -> Option<String> {
+    let in_doubt = [Some(chosen), history.head()].into_iter().flatten();
+    in_doubt.map(|entry| entry.link.seq).find_map(|seq| {
+        let slot = history.entries.iter().filter(|one| one.link.seq == seq);
+        (slot.count() > 1).then(|| format!("two valid manifests claim sequence {seq}"))
+    })
 }

@@ -34,7 +34,7 @@ struct Lane {
 }
 
 impl FanOut {
-    /// Begins the object in every store. `record` sees each upload's ticket before its first
+    /// Begins the object in every store. `record` keeps each upload's ticket before its first
     /// part is put, so that a later run can remove what a crash leaves behind.
     pub fn start(
         stores: &[Arc<dyn Store>],
@@ -47,9 +47,11 @@ impl FanOut {
             match store.start_upload(key, part_size) {
                 Err(error) => fan_out.lanes.push(Lane::failed(store.clone(), error)),
                 Ok(upload) => {
-                    let ticket = upload.ticket();
+                    if let Err(error) = record(store.as_ref(), upload.ticket()) {
+                        give_up(store.as_ref(), Some(upload));
+                        return Err(error);
+                    }
                     fan_out.lanes.push(Lane::start(store.clone(), upload)?);
-                    record(store.as_ref(), ticket)?;
                 }
             }
         }

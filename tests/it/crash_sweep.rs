@@ -2,18 +2,18 @@
 //! and the next run puts everything right.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use databasus_escrow::base::cancel::Cancel;
-use databasus_escrow::model::finding::Severity;
+use databasus_escrow::model::finding::{Severity, worst};
 use databasus_escrow::ops::snapshot::{Completeness, Report, SnapshotError};
 use databasus_escrow::ops::state::StateError;
-use databasus_escrow::store::Store;
+use databasus_escrow::store::{Store, list_all};
 
 use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
 use crate::support::instance::{Bed, Host, ids};
+use proptest::prelude::*;
 
 const STORES: [usize; 2] = [0, 1];
 
@@ -35,16 +35,26 @@ impl Scene {
             0 => drop(bed.snapshot(&host).unwrap()),
             bulk => bed.add_bulk(bulk),
         }
-        let uploads: Vec<OpenUploads> = STORES.map(|_| OpenUploads::default()).into();
-        let process = Process::default();
-        let stores = faulty(&bed, &uploads, &process, Some((store, plan)));
-        Self {
+        let mut scene = Self {
             bed,
             host,
-            uploads,
-            stores,
-            process,
-        }
+            uploads: STORES.map(|_| OpenUploads::default()).into(),
+            stores: Vec::new(),
+            process: Process::default(),
+        };
+        scene.begin(store, plan);
+        scene
+    }
+
+    /// A new process, with a fault ahead of it.
+    fn begin(&mut self, store: usize, plan: Plan) {
+        let memory = self.host.state_dir.clone();
+        let plan = match plan.fault {
+            Fault::Crash | Fault::CrashAfter => plan.with(move || keep(&memory)),
+            _ => plan,
+        };
+        self.process = Process::default();
+        self.stores = faulty(&self.bed, &self.uploads, &self.process, Some((store, plan)));
     }
 
     /// The run with the fault. None if the process died on the way, whatever it returned.
@@ -52,7 +62,11 @@ impl Scene {
         let result = self
             .bed
             .snapshot_into(&self.host, &shared(&self.stores), &Cancel::new());
-        (!self.process.is_dead()).then_some(result)
+        if self.process.is_dead() {
+            bring_back(&self.host.state_dir);
+            return None;
+        }
+        Some(result)
     }
 
     /// The next night: a new process over the same state and the same stores.
@@ -67,13 +81,8 @@ impl Scene {
     /// Whatever any store shows as committed opens, completely, from the stores.
     fn assert_nothing_is_broken(&self) {
         let history = self.bed.read(None);
-        let worst = history.findings.iter().map(|finding| finding.severity);
-        assert_ne!(
-            worst.max(),
-            Some(Severity::Violation),
-            "{:?}",
-            history.findings
-        );
+        let found = &history.findings;
+        assert_ne!(worst(found), Some(Severity::Violation), "{found:?}");
         for (entry, _) in history.escrows() {
             let manifest = history.load(entry).unwrap();
             self.bed.open(&manifest, &self.bed.stores).unwrap();
@@ -114,6 +123,21 @@ impl Scene {
     }
 }
 
+/// Copies a state directory as it is at the moment of a crash.
+fn keep(state_dir: &Path) {
+    let kept = state_dir.with_extension("kept");
+    std::fs::create_dir(&kept).unwrap();
+    for file in std::fs::read_dir(state_dir).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, kept.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
+fn bring_back(state_dir: &Path) {
+    std::fs::remove_dir_all(state_dir).unwrap();
+    std::fs::rename(state_dir.with_extension("kept"), state_dir).unwrap();
+}
+
 fn faulty(
     bed: &Bed,
     uploads: &[OpenUploads],
@@ -146,7 +170,7 @@ fn sweep(
     for call in 0.. {
         let (scene, outcome) = case(call);
         if !scene.stores[store].was_hit() {
-            assert!(call > 15, "a snapshot makes more than {call} calls");
+            assert!(call > 10, "a snapshot makes more than {call} calls");
             break;
         }
         if let Err(why) = outcome {
@@ -172,18 +196,23 @@ fn told(check: impl FnOnce()) -> Result<(), String> {
 
 /// The whole sweep for these faults, each store and fault on a thread of its own.
 fn assert_every_case_holds(faults: &[Fault], bulk: usize) {
+    assert_all(faults, &|store, call, fault| {
+        let scene = Scene::new(store, Plan::new(call, fault), bulk);
+        let outcome = told(|| night_and_morning(&scene));
+        (scene, outcome)
+    });
+}
+
+type Case<'a> = &'a (dyn Fn(usize, usize, Fault) -> (Scene, Result<(), String>) + Sync);
+
+fn assert_all(faults: &[Fault], case: Case<'_>) {
     let failures: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = faults
             .iter()
             .flat_map(|fault| STORES.map(|store| (*fault, store)))
             .map(|(fault, store)| {
-                scope.spawn(move || {
-                    sweep(store, &format!("{fault:?}"), &|call| {
-                        let scene = Scene::new(store, Plan::new(call, fault), bulk);
-                        let outcome = told(|| night_and_morning(&scene));
-                        (scene, outcome)
-                    })
-                })
+                let name = format!("{fault:?}");
+                scope.spawn(move || sweep(store, &name, &|call| case(store, call, fault)))
             })
             .collect();
         let done = running.into_iter().flat_map(|run| run.join().unwrap());
@@ -215,11 +244,126 @@ fn a_store_that_is_lost_half_way_leaves_nothing_broken() {
 }
 
 #[test]
+fn a_network_that_goes_away_leaves_nothing_broken() {
+    assert_every_case_holds(&[Fault::Outage], 0);
+}
+
+#[test]
 fn a_process_that_is_killed_leaves_nothing_broken() {
     assert_every_case_holds(&[Fault::Crash, Fault::CrashAfter], 0);
 }
 
 #[test]
 fn payloads_of_several_parts_survive_the_same() {
-    assert_every_case_holds(&[Fault::Before, Fault::Crash], (8 << 20) + 1);
+    assert_every_case_holds(&[Fault::Crash], (8 << 20) + 1);
+}
+
+#[test]
+fn a_signal_stops_the_run_and_leaves_no_upload() {
+    assert_all(&[Fault::Hook], &|store, call, fault| {
+        let cancel = Cancel::new();
+        let signal = cancel.clone();
+        let plan = Plan::new(call, fault).with(move || signal.raise(15));
+        let scene = Scene::new(store, plan, 0);
+        let outcome = told(|| {
+            let stores = shared(&scene.stores);
+            match scene.bed.snapshot_into(&scene.host, &stores, &cancel) {
+                Ok(report) => scene.assert_the_report_is_true(&report),
+                Err(SnapshotError::Interrupted(_)) => {}
+                Err(other) => panic!("told as {other}"),
+            }
+            for uploads in &scene.uploads {
+                assert_eq!(uploads.keys(), [""; 0]);
+            }
+            scene.assert_nothing_is_broken();
+            let report = scene.run_again();
+            scene.assert_all_is_well(&report);
+        });
+        (scene, outcome)
+    });
+}
+
+#[test]
+fn a_state_directory_that_is_lost_half_way_leaves_nothing_broken() {
+    assert_all(&[Fault::Hook], &|store, call, fault| {
+        let dir = Arc::new(OnceLock::<PathBuf>::new());
+        let lost = dir.clone();
+        // A file in its place: nobody can write there, root included.
+        let plan = Plan::new(call, fault).with(move || {
+            let dir = lost.get().unwrap();
+            std::fs::rename(dir, dir.with_extension("kept")).unwrap();
+            std::fs::write(dir, "").unwrap();
+        });
+        let scene = Scene::new(store, plan, 0);
+        dir.set(scene.host.state_dir.clone()).unwrap();
+        let outcome = told(|| {
+            if let Some(Ok(report)) = scene.run() {
+                scene.assert_the_report_is_true(&report);
+            }
+            if scene.host.state_dir.is_file() {
+                std::fs::remove_file(&scene.host.state_dir).unwrap();
+                let kept = scene.host.state_dir.with_extension("kept");
+                std::fs::rename(kept, &scene.host.state_dir).unwrap();
+            }
+            scene.assert_nothing_is_broken();
+            let report = scene.run_again();
+            scene.assert_all_is_well(&report);
+        });
+        (scene, outcome)
+    });
+}
+
+#[test]
+fn without_a_state_directory_nothing_is_put_anywhere() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    std::fs::write(&host.state_dir, "a file").unwrap();
+    let refused = bed.snapshot(&host).err().unwrap();
+    assert!(
+        matches!(refused, SnapshotError::State(StateError::Io { .. })),
+        "{refused}"
+    );
+    for store in &bed.stores {
+        assert_eq!(list_all(store.as_ref(), "", None).unwrap(), []);
+    }
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop::sample::select(vec![
+        Fault::Before,
+        Fault::After,
+        Fault::Forever,
+        Fault::AfterForever,
+        Fault::Outage,
+        Fault::Crash,
+        Fault::CrashAfter,
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bad_nights_in_a_row_never_fork_the_chain(
+        nights in prop::collection::vec((0..2usize, 0..20usize, any_fault()), 1..6),
+    ) {
+        let mut scene = Scene::new(0, Plan::new(usize::MAX, Fault::Before), 0);
+        for (store, call, fault) in nights {
+            let plan = Plan::new(call, fault);
+            scene.begin(store, plan);
+            let outcome = scene.run();
+            scene.assert_nothing_is_broken();
+            if let Some(Ok(report)) = &outcome {
+                prop_assert_ne!(report.completeness(), Completeness::Alarm);
+                scene.assert_the_report_is_true(report);
+            }
+        }
+        let report = scene.run_again();
+        prop_assert_eq!(report.completeness(), Completeness::Whole);
+        scene.assert_the_report_is_true(&report);
+        scene.assert_nothing_is_broken();
+        for uploads in &scene.uploads {
+            prop_assert_eq!(uploads.keys(), Vec::<String>::new());
+        }
+    }
 }

@@ -11,11 +11,12 @@ use crate::model::finding::Finding;
 use crate::model::manifest::{self, Manifest};
 use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
-use crate::model::trust::Trust;
 use crate::ops::history::{self, History};
 use crate::ops::state::Pending;
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::Store;
 
+use super::copies::Copy;
+use super::slot::{Slot, put_exactly};
 use super::{Committable, Report, Run, SnapshotError, StoreReport};
 
 /// How often a place in the chain may be lost to other hosts before the run gives up.
@@ -29,17 +30,13 @@ pub(super) enum Placing {
     Placed(Placed),
 }
 
-/// A manifest and the stores that lack it.
+/// A manifest, and what became of it in the stores that were to hold it.
 pub(super) struct Placed {
     pub(super) pending: Pending,
+    /// How many have taken it.
+    pub(super) holders: usize,
+    /// Why the others have not.
     pub(super) missing: BTreeMap<StoreName, String>,
-}
-
-/// One store's answer.
-enum Slot {
-    Ours,
-    Taken,
-    Failed(String),
 }
 
 impl Run<'_> {
@@ -50,7 +47,7 @@ impl Run<'_> {
     ) -> Result<Report, SnapshotError> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy));
-        self.put_supporting(&policy);
+        let undocumented = self.put_supporting(&policy);
         let mut history = history;
         self.look_for_stolen_key(&history)?;
         for _ in 0..RACES {
@@ -62,6 +59,8 @@ impl Run<'_> {
             let digest = pending.digest();
             match self.place(pending) {
                 Placing::Lost => {
+                    // What could not be judged because of a signal was not lost.
+                    self.ports.cancel.check()?;
                     tracing::info!(
                         seq = manifest.seq,
                         "another host was faster; chaining again"
@@ -70,7 +69,8 @@ impl Run<'_> {
                     history = self.read_history()?;
                 }
                 Placing::Placed(placed) => {
-                    return self.conclude(manifest, digest, committable, placed);
+                    let lacking = self.read_back_all(&committable, &undocumented, placed)?;
+                    return Ok(self.report(manifest, digest, lacking));
                 }
             }
         }
@@ -109,7 +109,7 @@ impl Run<'_> {
 
     /// Puts signature and manifest into every store that still lacks them.
     pub(super) fn place(&mut self, pending: Pending) -> Placing {
-        let mut ours = 0;
+        let mut holders = 0;
         let mut taken = Vec::new();
         let mut missing = BTreeMap::new();
         for destination in self.ports.destinations {
@@ -118,9 +118,9 @@ impl Run<'_> {
                 continue;
             }
             match self.put_signed(store, &pending) {
-                Slot::Ours => ours += 1,
+                Slot::Ours => holders += 1,
                 Slot::Failed(why) => drop(missing.insert(store.name().clone(), why)),
-                Slot::Taken if ours == 0 => return Placing::Lost,
+                Slot::Taken if holders == 0 => return Placing::Lost,
                 Slot::Taken => taken.push(store.name().clone()),
             }
         }
@@ -132,7 +132,11 @@ impl Run<'_> {
             self.findings.push(Finding::violation("chain-fork", &*why));
             missing.insert(store, why);
         }
-        Placing::Placed(Placed { pending, missing })
+        Placing::Placed(Placed {
+            pending,
+            holders,
+            missing,
+        })
     }
 
     fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
@@ -141,92 +145,33 @@ impl Run<'_> {
         if let Err(error) = put_exactly(store, &signature, pending.signature.as_bytes()) {
             return Slot::Failed(error_chain(&error));
         }
-        let key = self.layout.manifest(pending.seq);
-        let bytes = pending.manifest.as_bytes();
-        match store.put_if_absent(&key, bytes) {
-            Ok(_) => Slot::Ours,
-            Err(error) if error.kind == StoreErrorKind::AlreadyExists => self
-                .contend(store, &key, pending)
-                .unwrap_or_else(|error| Slot::Failed(error_chain(&error))),
+        match self.claim(store, pending) {
+            Ok(slot) => slot,
             Err(error) => Slot::Failed(error_chain(&error)),
         }
     }
 
-    /// The slot is taken: by the same bytes, by another valid manifest, or by a squatter, who is
-    /// not waited for.
-    fn contend(
-        &mut self,
-        store: &dyn Store,
-        key: &str,
-        pending: &Pending,
-    ) -> Result<Slot, StoreError> {
-        let there = store.get(key, manifest::MAX_BYTES)?;
-        let bytes = pending.manifest.as_bytes();
-        if there.bytes == bytes {
-            return Ok(Slot::Ours);
-        }
-        if self.is_valid_manifest(store.name(), pending.seq, &Digest::of(&there.bytes)) {
-            return Ok(Slot::Taken);
-        }
-        self.findings.push(Finding::violation(
-            "slot-squatted",
-            format!(
-                "store {}: {key} held something that nobody here signed",
-                store.name()
-            ),
-        ));
-        match store.replace(key, bytes, &there.etag) {
-            Ok(_) => Ok(Slot::Ours),
-            Err(error) if error.kind == StoreErrorKind::Denied => {
-                let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
-                put_exactly(store, &beside, bytes).map(|()| Slot::Ours)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn is_valid_manifest(&self, store: &StoreName, seq: u64, digest: &Digest) -> bool {
-        let stores: Vec<_> = self
-            .stores()
-            .into_iter()
-            .filter(|candidate| candidate.name() == store)
-            .collect();
-        let read = History::read(history::Request {
-            slug: &self.settings.slug,
-            stores: &stores,
-            trust: Trust::new(self.allowed.clone(), Vec::new()),
-            mark: Some(Mark {
-                seq,
-                manifest_sha256: *digest,
-            }),
-            since_mark: true,
-            now: self.ports.clock.now(),
-            cancel: self.ports.cancel,
-        });
-        // A slot that cannot be judged is treated as taken: overwriting is the worse mistake.
-        read.map_or(true, |history| {
-            let mut entries = history.entries.iter();
-            entries.any(|entry| entry.link.seq == seq && entry.link.digest == *digest)
-        })
-    }
-
-    /// Recipients, signers and instructions, named by their digests, before any manifest names
-    /// them. A store that cannot take them cannot take the manifest either, and says so then.
-    fn put_supporting(&mut self, policy: &[u8]) {
+    /// Puts recipients, signers and instructions, named by their digests, before any manifest
+    /// names them. Returns what each store did not take.
+    fn put_supporting(&mut self, policy: &[u8]) -> BTreeMap<StoreName, String> {
         let restore = restore_md().as_bytes();
         let documents = [
             (self.layout.policy(&Digest::of(policy)), policy),
             (self.layout.restore_md(&Digest::of(restore)), restore),
         ];
+        let mut lacking = BTreeMap::new();
         for destination in self.ports.destinations {
+            let store = destination.store.as_ref();
             for (key, bytes) in &documents {
-                let store = destination.store.as_ref();
                 if let Err(error) = put_exactly(store, key, bytes) {
+                    let why = error_chain(&error);
                     self.findings
-                        .push(Finding::warning("document-missing", error_chain(&error)));
+                        .push(Finding::warning("document-missing", &*why));
+                    lacking.insert(store.name().clone(), why);
                 }
             }
         }
+        lacking
     }
 
     /// A manifest above this host's mark, signed with this host's key, was made by somebody else
@@ -250,13 +195,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn conclude(
+    /// What each store has in the end, and the memory of it. Fails if no store took the
+    /// manifest: then it is kept, and the next run puts it again.
+    fn read_back_all(
         &mut self,
-        manifest: Manifest,
-        digest: Digest,
-        committable: Committable,
+        committable: &Committable,
+        undocumented: &BTreeMap<StoreName, String>,
         mut placed: Placed,
-    ) -> Result<Report, SnapshotError> {
+    ) -> Result<Vec<StoreReport>, SnapshotError> {
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();
             if !placed.missing.contains_key(store.name())
@@ -265,65 +211,52 @@ impl Run<'_> {
                 placed.missing.insert(store.name().clone(), why);
             }
         }
-        let stores: Vec<StoreReport> = committable
-            .copies
-            .iter()
-            .map(|copy| {
-                let name = copy.destination.store.name();
-                StoreReport {
-                    name: name.clone(),
-                    required: copy.destination.required,
-                    failure: copy.failure().or_else(|| placed.missing.get(name).cloned()),
-                }
-            })
-            .collect();
-        if stores.iter().all(|store| store.failure.is_some()) {
+        if placed.holders == 0 {
             self.ports.cancel.check()?;
-            let told = stores.into_iter().filter_map(|store| store.failure);
             return Err(SnapshotError::NoStore {
-                told: told.collect(),
+                told: placed.missing.into_values().collect(),
                 first: None,
             });
         }
         self.remember(&placed)?;
-        Ok(Report {
+        let failure = |copy: &Copy| {
+            let name = copy.name();
+            let lacks = placed.missing.get(name).or(undocumented.get(name));
+            copy.failure().or_else(|| lacks.cloned())
+        };
+        let copies = committable.copies.iter();
+        Ok(copies
+            .map(|copy| StoreReport {
+                name: copy.name().clone(),
+                required: copy.destination.required,
+                failure: failure(copy),
+            })
+            .collect())
+    }
+
+    fn report(&mut self, manifest: Manifest, digest: Digest, stores: Vec<StoreReport>) -> Report {
+        Report {
             manifest,
             digest,
             stores,
             findings: std::mem::take(&mut self.findings),
-        })
+        }
     }
 
     fn read_back_documents(&self, store: &dyn Store, pending: &Pending) -> Result<(), String> {
         let digest = pending.digest();
-        let documents = [
-            (self.layout.manifest(pending.seq), &pending.manifest),
-            (
-                self.layout.signature(&digest, &pending.signer),
-                &pending.signature,
-            ),
-        ];
-        for (key, expected) in documents {
-            let read = store.get(&key, manifest::MAX_BYTES);
-            let there = match read {
-                Ok(object) => object.bytes,
-                Err(error) => return Err(error_chain(&error)),
-            };
-            let beside = self.layout.manifest_beside(pending.seq, &digest);
-            let is_ours = there == expected.as_bytes()
-                || (key == self.layout.manifest(pending.seq) && store.head(&beside).is_ok());
-            if !is_ours {
-                return Err(format!("store {}: {key} reads back changed", store.name()));
-            }
-        }
-        Ok(())
+        let signature = self.layout.signature(&digest, &pending.signer);
+        compare(store, &signature, pending.signature.as_bytes())?;
+        let manifest = pending.manifest.as_bytes();
+        let beside = self.layout.manifest_beside(pending.seq, &digest);
+        compare(store, &self.layout.manifest(pending.seq), manifest)
+            .or_else(|why| compare(store, &beside, manifest).map_err(|_| why))
     }
 
     /// Keeps what the next run must know: the mark, and the stores that lack the manifest.
     pub(super) fn remember(&mut self, placed: &Placed) -> Result<(), SnapshotError> {
         let (state, slug) = (self.ports.state, &self.settings.slug);
-        let taken = placed.missing.len() < placed.pending.stores.len();
-        if taken {
+        if placed.holders > 0 {
             let mark = Mark {
                 seq: placed.pending.seq,
                 manifest_sha256: placed.pending.digest(),
@@ -341,18 +274,12 @@ impl Run<'_> {
     }
 }
 
-/// Puts an object that must have exactly these bytes; what is there with others is replaced.
-fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    match store.put_if_absent(key, bytes) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-            // What is there may be larger than what belongs there, and is then replaced too.
-            let there = store.get(key, manifest::MAX_BYTES)?;
-            if there.bytes == bytes {
-                return Ok(());
-            }
-            store.replace(key, bytes, &there.etag).map(|_| ())
-        }
-        Err(error) => Err(error),
+fn compare(store: &dyn Store, key: &str, expected: &[u8]) -> Result<(), String> {
+    let there = store
+        .get(key, manifest::MAX_BYTES)
+        .map_err(|error| error_chain(&error))?;
+    match there.bytes == expected {
+        true => Ok(()),
+        false => Err(format!("store {}: {key} reads back changed", store.name())),
     }
 }

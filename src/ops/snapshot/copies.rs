@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
+use crate::base::names::StoreName;
 use crate::model::manifest::{Payload, StoreRecord, StoreState};
 use crate::ops::upload::StoreOutcome;
 use crate::sealing::parts::VerifiedPart;
-use crate::store::{ObjectMeta, Store, StoreError};
+use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
 use super::{Destination, SnapshotError};
 
@@ -55,8 +56,31 @@ impl Copy {
         }
     }
 
+    pub(super) fn name(&self) -> &StoreName {
+        self.store().name()
+    }
+
+    /// Whether the upload ended well, so that nothing unfinished can be left of it.
+    pub(super) fn is_uploaded(&self) -> bool {
+        self.upload.is_ok()
+    }
+
     fn store(&self) -> &Arc<dyn Store> {
         &self.destination.store
+    }
+
+    /// Reads the copy back. A completion whose answer got lost may have failed over its own
+    /// object: what is there under a name that nobody can guess is then compared like any other.
+    fn verify(&mut self, payload: &Payload) {
+        if let Err(error) = &self.upload
+            && error.kind == StoreErrorKind::AlreadyExists
+            && let Ok(there) = self.store().head(&error.key)
+        {
+            self.upload = Ok(there);
+        }
+        if let Ok(meta) = &self.upload {
+            self.differs = compare(self.store().as_ref(), &meta.key, payload).err();
+        }
     }
 }
 
@@ -65,11 +89,7 @@ impl Copy {
 pub(super) fn verify(copies: &mut [Copy], payload: &Payload) {
     std::thread::scope(|scope| {
         for copy in copies {
-            scope.spawn(|| {
-                if let Ok(meta) = &copy.upload {
-                    copy.differs = compare(copy.store().as_ref(), &meta.key, payload).err();
-                }
-            });
+            scope.spawn(|| copy.verify(payload));
         }
     });
     // A copy that was complete but is not what was sealed is useless, and harmless without a

@@ -3,7 +3,7 @@
 use crate::base::error_chain::error_chain;
 use crate::ops::state::OpenUpload;
 
-use super::commit::Placing;
+use super::commit::{Placed, Placing};
 use super::{Run, SnapshotError};
 
 impl Run<'_> {
@@ -47,12 +47,31 @@ impl Run<'_> {
             seq = pending.seq,
             "finishing the manifest of an earlier run"
         );
+        let seq = pending.seq;
         let placing = self.place(pending);
         self.ports.cancel.check()?;
         match placing {
             // Another host took its place in the chain: the escrow is an orphan now.
             Placing::Lost => Ok(self.ports.state.clear_pending(slug)?),
-            Placing::Placed(placed) => self.remember(&placed),
+            Placing::Placed(placed) => {
+                self.remember(&placed)?;
+                self.check_whereabouts(seq, placed)
+            }
         }
+    }
+
+    /// A manifest that no store is known to hold may all the same lie in one that fails today.
+    /// Another one in its place would be a fork, so the run stops here; stores that refuse this
+    /// manifest would refuse the next one too.
+    fn check_whereabouts(&self, seq: u64, placed: Placed) -> Result<(), SnapshotError> {
+        let mark = self.ports.state.mark(&self.settings.slug)?;
+        let is_known = mark.is_some_and(|mark| mark.seq >= seq);
+        if is_known || placed.missing.is_empty() {
+            return Ok(());
+        }
+        Err(SnapshotError::NoStore {
+            told: placed.missing.into_values().collect(),
+            first: None,
+        })
     }
 }

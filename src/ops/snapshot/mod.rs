@@ -10,6 +10,7 @@ mod commit;
 mod copies;
 mod leftovers;
 mod seal;
+mod slot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,7 +104,8 @@ pub struct StoreReport {
     pub name: StoreName,
     /// Whether the run is partial without it.
     pub required: bool,
-    /// None if it holds payload, signature and manifest, all read back; else what is missing.
+    /// None if it holds payload, signature and manifest, all read back, and the documents that
+    /// the manifest names; else what is missing.
     pub failure: Option<String>,
 }
 
@@ -122,9 +124,9 @@ pub struct Report {
 /// How a committed snapshot is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// Everywhere it is required, without a finding that needs somebody.
+    /// Everywhere it is required, and somewhere at least. Warnings may need somebody.
     Whole,
-    /// Committed, but a required copy is missing or a warning needs somebody.
+    /// Committed, but a required copy is missing, or no store has everything.
     Partial,
     /// Committed, and something in the stores is not what a signer said it was.
     Alarm,
@@ -134,12 +136,12 @@ impl Report {
     /// How this snapshot is to be taken.
     pub fn completeness(&self) -> Completeness {
         let worst = crate::model::finding::worst(&self.findings);
-        let missing = self
-            .stores
-            .iter()
-            .any(|store| store.required && store.failure.is_some());
+        let lacks = |store: &StoreReport| store.failure.is_some();
+        let missing = self.stores.iter().any(|one| one.required && lacks(one))
+            || self.stores.iter().all(lacks);
         match worst {
             Some(Severity::Violation) => Completeness::Alarm,
+            Some(Severity::Warning) => Completeness::Partial,
             _ if missing => Completeness::Partial,
             _ => Completeness::Whole,
         }
@@ -208,8 +210,8 @@ pub enum SnapshotError {
     /// A document could not be written.
     #[error("cannot write the manifest")]
     Document(#[from] StrictJsonError),
-    /// Not one store took the payload.
-    #[error("no store took the payload: {}", told.join("; "))]
+    /// Not one store took the payload, or not one the manifest.
+    #[error("no store took the escrow: {}", told.join("; "))]
     NoStore {
         /// What each store said.
         told: Vec<String>,
@@ -229,7 +231,11 @@ pub fn run<'a>(settings: &'a Settings, ports: Ports<'a>) -> Result<Report, Snaps
     let outcome = run.snapshot();
     // The source is released whatever happened; its own failure must not hide the first.
     let released = run.ports.source.finish();
-    let report = outcome?;
+    // What failed because of a signal is told as that.
+    let report = outcome.map_err(|error| match run.ports.cancel.check() {
+        Err(interrupted) => interrupted.into(),
+        Ok(()) => error,
+    })?;
     if let Err(error) = released {
         tracing::warn!(error = %crate::base::error_chain::error_chain(&error), "the source was not released cleanly");
     }
@@ -302,7 +308,14 @@ impl<'a> Run<'a> {
             now: self.ports.clock.now(),
             cancel: self.ports.cancel,
         })?;
-        self.findings.append(&mut history.findings);
+        // Read again after a lost race, the chain shows the same once more.
+        let told = std::mem::take(&mut history.findings);
+        let fresh = told
+            .into_iter()
+            .map(noted)
+            .filter(|one| !self.findings.contains(one));
+        let fresh: Vec<Finding> = fresh.collect();
+        self.findings.extend(fresh);
         Ok(history)
     }
 
@@ -314,7 +327,8 @@ impl<'a> Run<'a> {
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
         self.compare_key(history, draft.key_id());
         let (state, slug) = (self.ports.state, &self.settings.slug);
-        let mut open: Vec<OpenUpload> = Vec::new();
+        // What an earlier run left and could not be reached stays on record.
+        let mut open: Vec<OpenUpload> = state.open_uploads(slug)?;
         let mut record = |store: &dyn Store, ticket: UploadTicket| {
             open.push(OpenUpload {
                 store: store.name().clone(),
@@ -354,14 +368,24 @@ impl<'a> Run<'a> {
         (sealed, mut copies): (Sealed, Vec<Copy>),
     ) -> Result<Committable, SnapshotError> {
         copies::verify(&mut copies, &sealed.payload);
-        self.ports
-            .state
-            .set_open_uploads(&self.settings.slug, &[])?;
+        self.forget_uploads(&sealed.key, &copies)?;
         if copies.iter().all(|copy| copy.failure().is_some()) {
             self.ports.cancel.check()?;
             return Err(copies::none_left(copies));
         }
         Ok(Committable { sealed, copies })
+    }
+
+    /// Takes this run's uploads off the record, save those of stores that failed: something may
+    /// be left of them, for the next run to remove.
+    fn forget_uploads(&self, key: &str, copies: &[Copy]) -> Result<(), StateError> {
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut open = state.open_uploads(slug)?;
+        open.retain(|left| {
+            let mut failed = copies.iter().filter(|copy| !copy.is_uploaded());
+            left.ticket.key != key || failed.any(|copy| *copy.name() == left.store)
+        });
+        state.set_open_uploads(slug, &open)
     }
 
     fn manifest(&self, committable: &Committable, policy: Digest) -> Manifest {
@@ -409,6 +433,18 @@ impl<'a> Run<'a> {
             self.settings.recipients_text.clone(),
             self.settings.allowed_signers_text.clone(),
         )
+    }
+}
+
+/// What a store lacks of earlier nights does not make this one partial: the stores of this run
+/// report themselves, and `verify` reports the rest.
+fn noted(finding: Finding) -> Finding {
+    match finding.severity {
+        Severity::Warning => Finding {
+            severity: Severity::Note,
+            ..finding
+        },
+        Severity::Note | Severity::Violation => finding,
     }
 }
 

@@ -22,7 +22,10 @@ pub enum Fault {
     Forever,
     /// It takes effect, its answer is lost, and every later call of this store fails.
     AfterForever,
-    /// It fails, and from now on nothing works in any store: the process was killed before it.
+    /// It fails, and from now on nothing works in any store: the network is gone.
+    Outage,
+    /// It fails, and the process was killed before it. The hook keeps what must not change any
+    /// more: code that runs on after its own death proves nothing.
     Crash,
     /// It takes effect, and then the process is killed.
     CrashAfter,
@@ -47,10 +50,10 @@ impl Plan {
         }
     }
 
-    pub fn hook(call: usize, hook: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn with(self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             hook: Arc::new(hook),
-            ..Self::new(call, Fault::Hook)
+            ..self
         }
     }
 }
@@ -75,13 +78,26 @@ impl OpenUploads {
     }
 }
 
-/// The process that the stores are used by: dead once a crash was reached.
+/// The process that uses the stores.
 #[derive(Clone, Default)]
-pub struct Process(Arc<AtomicBool>);
+pub struct Process {
+    is_cut_off: Arc<AtomicBool>,
+    is_dead: Arc<AtomicBool>,
+}
 
 impl Process {
     pub fn is_dead(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    fn cut_off(&self) {
+        self.is_cut_off.store(true, Ordering::SeqCst);
+    }
+
+    fn kill(&self, plan: &Plan) {
+        self.cut_off();
+        (plan.hook)();
+        self.is_dead.store(true, Ordering::SeqCst);
     }
 }
 
@@ -161,25 +177,31 @@ impl Shared {
                 key,
             ))
         };
-        if self.down.load(Ordering::SeqCst) || self.process.is_dead() {
+        let is_cut_off = self.process.is_cut_off.load(Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) || is_cut_off {
             return lost();
         }
         let Some(plan) = self.plan.as_ref().filter(|plan| plan.call == number) else {
             return act();
         };
-        if matches!(
-            plan.fault,
-            Fault::After | Fault::AfterForever | Fault::CrashAfter
-        ) {
-            drop(act());
-        } else if plan.fault == Fault::Hook {
-            (plan.hook)();
-            return act();
-        }
         match plan.fault {
-            Fault::Forever | Fault::AfterForever => self.down.store(true, Ordering::SeqCst),
-            Fault::Crash | Fault::CrashAfter => self.process.0.store(true, Ordering::SeqCst),
-            Fault::Before | Fault::After | Fault::Hook => {}
+            Fault::Before => {}
+            Fault::After => drop(act()),
+            Fault::Forever => self.down.store(true, Ordering::SeqCst),
+            Fault::AfterForever => {
+                drop(act());
+                self.down.store(true, Ordering::SeqCst);
+            }
+            Fault::Outage => self.process.cut_off(),
+            Fault::Crash => self.process.kill(plan),
+            Fault::CrashAfter => {
+                drop(act());
+                self.process.kill(plan);
+            }
+            Fault::Hook => {
+                (plan.hook)();
+                return act();
+            }
         }
         lost()
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::names::{SignerName, Slug};
@@ -52,7 +53,7 @@ pub struct Bed {
     /// `a`, `b`, … all of them required.
     pub stores: Vec<Arc<dyn Store>>,
     pub folder: TempDir,
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Bytes>,
     identity: age::x25519::Identity,
     hosts: Vec<(SignerName, SigningKey)>,
     allowed: AllowedSigners,
@@ -260,13 +261,13 @@ pub fn ids(findings: &[Finding]) -> Vec<String> {
     ids
 }
 
-fn small_cluster() -> BTreeMap<String, Vec<u8>> {
-    let table: Vec<u8> = (0..200_000u32).flat_map(|row| row.to_le_bytes()).collect();
+fn small_cluster() -> BTreeMap<String, Bytes> {
+    let table: Vec<u8> = (0..20_000u32).flat_map(u32::to_le_bytes).collect();
     [
-        ("pgdata/PG_VERSION", b"17\n".to_vec()),
-        ("pgdata/base/1/1259", vec![0; 64 << 10]),
-        ("pgdata/base/5/16384", table[..256 << 10].to_vec()),
-        ("pgdata/empty", Vec::new()),
+        ("pgdata/PG_VERSION", "17\n".into()),
+        ("pgdata/base/1/1259", vec![0; 64 << 10].into()),
+        ("pgdata/base/5/16384", table.into()),
+        ("pgdata/empty", Bytes::new()),
         ("pgdata/global/pg_control", noise(8 << 10)),
     ]
     .into_iter()
@@ -274,25 +275,25 @@ fn small_cluster() -> BTreeMap<String, Vec<u8>> {
     .collect()
 }
 
-/// Bytes that look random and are the same in every run (xorshift64).
-pub fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
+/// Bytes that look random and are the same in every run (xorshift64), at most 32 MiB.
+pub fn noise(len: usize) -> Bytes {
+    static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
+        let mut bytes = vec![0; 32 << 20];
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        for word in bytes.chunks_exact_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word.copy_from_slice(&state.to_le_bytes());
+        }
+        bytes.into()
     });
-    words
-        .take(bytes.div_ceil(8))
-        .flatten()
-        .take(bytes)
-        .collect()
+    NOISE.slice(..len)
 }
 
 struct FakeSource<'a> {
     data_dir: PathBuf,
-    files: &'a BTreeMap<String, Vec<u8>>,
+    files: &'a BTreeMap<String, Bytes>,
     now: UtcTime,
 }
 
@@ -331,7 +332,7 @@ impl Source for FakeSource<'_> {
                 mode: 0o600,
                 content: SourceContent::File {
                     size: content.len() as u64,
-                    reader: &mut content.as_slice(),
+                    reader: &mut &content[..],
                 },
             })?;
         }
