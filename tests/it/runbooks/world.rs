@@ -91,7 +91,8 @@ impl World {
         let sql = fs::read_to_string(INSTANCE_SQL).unwrap();
         self.server.psql(&sql);
         self.server.write_secret_key(SECRET_KEY);
-        self.server.write_instance_json(r#"{"instanceID":"b0b0","installedAt":"2026-01-28"}"#);
+        self.server
+            .write_instance_json(r#"{"instanceID":"b0b0","installedAt":"2026-01-28"}"#);
         self.rows = rows(&self.server);
         for who in ["alice", "bob", "carol"] {
             self.bash("box", &format!("age-keygen -o {who}.key"), "");
@@ -187,8 +188,15 @@ impl World {
     }
 
     /// Follows a page in `folder`: runs its blocks in one shell, with these values and this to
-    /// read, and compares what each says with the block of text that stands behind it.
-    pub fn follow(&self, page: &Page, folder: &str, values: &[(&str, String)], input: &str) {
+    /// read, and compares what each says with the block of text that stands behind it. What they
+    /// all said comes back.
+    pub fn follow(
+        &self,
+        page: &Page,
+        folder: &str,
+        values: &[(&str, String)],
+        input: &str,
+    ) -> String {
         let blocks = page.blocks();
         let mut used = Vec::new();
         let mut script = String::new();
@@ -212,6 +220,7 @@ impl World {
                 _ => {}
             }
         }
+        said
     }
 
     /// Runs bash in a folder of this world; what it said, if it succeeded.
