@@ -184,6 +184,13 @@ fn build(
         ),
     )];
     writer.finish()?;
+    proofs.extend(bring_up(
+        mode,
+        staged.path(),
+        manifest,
+        &opened.index,
+        ports.cancel,
+    )?);
     proofs.push(check_key(staged.path(), manifest)?);
     proofs.extend(bring_up(mode, staged.path(), &opened.index, ports.cancel)?);
     proofs.push(Proof::not_done(
@@ -208,6 +215,7 @@ fn build(
 fn bring_up(
     mode: &Mode,
     data_dir: &Path,
+    manifest: &Manifest,
     index: &Index,
     cancel: &Cancel,
 ) -> Result<Vec<Proof>, RehydrateError> {
@@ -220,7 +228,9 @@ fn bring_up(
             "recovery",
             "files only: PostgreSQL has not been started; do that before Databasus does",
         )]),
-        Mode::FromLogical(launcher) => logical::rebuild(launcher, data_dir, index, cancel),
+        Mode::FromLogical(launcher) => {
+            logical::rebuild(launcher, data_dir, manifest, index, cancel)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use databasus_escrow::target::TargetError;
 use super::crafted::Crafted;
 use super::is_root;
 use crate::support::escrowing::{Escrowing, identities, local};
-use crate::support::{needed, skip};
+use crate::support::{needed, omit};
 
 /// Expects a refusal without a single byte fetched.
 fn refusal(escrows: &Escrowing, manifest: &Manifest, target: &Path, mode: &Mode) -> RehydrateError {
@@ -124,7 +124,7 @@ fn a_directory_that_postgresql_cannot_enter_is_named() {
         return;
     };
     if !is_root() {
-        return skip("only root runs PostgreSQL as somebody else");
+        return omit("only root runs PostgreSQL as somebody else");
     }
     let (escrows, manifest) = escrow();
     let closed = escrows.place("closed");
@@ -152,7 +152,7 @@ impl Mounted {
             .arg(&path)
             .status();
         if !status.is_ok_and(|status| status.success()) {
-            skip("this user cannot mount a small filesystem");
+            omit("this user cannot mount a small filesystem");
             return None;
         }
         Some(Self(path))
