@@ -184,6 +184,7 @@ fn build(
         ),
     )];
     writer.finish()?;
+    proofs.push(check_key(staged.path(), manifest)?);
     proofs.extend(bring_up(
         mode,
         staged.path(),
@@ -191,8 +192,6 @@ fn build(
         &opened.index,
         ports.cancel,
     )?);
-    proofs.push(check_key(staged.path(), manifest)?);
-    proofs.extend(bring_up(mode, staged.path(), &opened.index, ports.cancel)?);
     proofs.push(Proof::not_done(
         "fence",
         "UNFENCED: this release cannot fence; start it without a network only",
