@@ -70,17 +70,17 @@ impl Refusal {
     fn of_object(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a manifest was not read");
         match error.kind {
-            kind if is_passing(kind) => Self::Unread("the store failed when it was read"),
-            StoreErrorKind::TooLarge => Self::Unverified("it is too large for a manifest".into()),
-            _ => Self::Unacceptable("manifest-unreadable", "it cannot be read".into()),
+            kind if is_passing(kind) => Self::Unread("the store failed at this"),
+            StoreErrorKind::TooLarge => Self::Unverified("too large for a manifest".into()),
+            _ => Self::Unacceptable("manifest-unreadable", "not readable".into()),
         }
     }
 
     fn of_signature(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a signature was not read");
         match is_passing(error.kind) {
-            true => Self::Unread("the store failed when its signature was read"),
-            false => Self::Unverified("its signature cannot be read".into()),
+            true => Self::Unread("the store failed at the signature"),
+            false => Self::Unverified("no readable signature".into()),
         }
     }
 
@@ -186,7 +186,7 @@ impl<'a> Verifier<'a> {
             false => Some(self.verify(listings, key, claim.seq, digest, bytes)?),
         };
         if claim.digest.is_some_and(|named| named != digest) {
-            let why = "it is named after another one's digest";
+            let why = "named after another one's digest";
             return Err(Refusal::Unacceptable("misplaced-manifest", why.to_owned()));
         }
         if let Some(entry) = fresh {
@@ -212,7 +212,7 @@ impl<'a> Verifier<'a> {
             return Err(Refusal::Unacceptable(
                 "misplaced-manifest",
                 format!(
-                    "it is manifest {} of instance {}",
+                    "in truth manifest {} of instance {}",
                     head.seq, head.instance.slug
                 ),
             ));
@@ -248,7 +248,7 @@ impl<'a> Verifier<'a> {
     ) -> Result<Authentic, Refusal> {
         let mut claims = listings.signatures(digest);
         claims.sort_by_key(|claim| !self.known_signers.contains(claim.signer));
-        let mut refusal = Refusal::Unverified("it has no signature".to_owned());
+        let mut refusal = Refusal::Unverified("no signature".to_owned());
         for (claimed, signature) in listings.fetch_signatures(&claims, self.layout, digest) {
             let verdict = match signature {
                 Ok(armored) => self.authenticate_one(&claimed, &armored, bytes),
@@ -323,8 +323,10 @@ fn refusals(refused: &[Refused]) -> Vec<Finding> {
     told.sort_by_key(|(_, (seqs, _))| seqs.first().copied());
     told.into_iter()
         .map(|(refusal, (seqs, stores))| {
+            let many = if stores.len() > 1 { "s" } else { "" };
             let stores: Vec<&str> = stores.into_iter().collect();
-            let which = format!("{} in {}", super::manifests(&seqs), stores.join(" and "));
+            let names = stores.join(" and ");
+            let which = format!("{} in store{many} {names}", super::manifests(&seqs));
             refusal.finding(&which)
         })
         .collect()

@@ -238,6 +238,35 @@ fn the_runbooks_share_a_skeleton_and_the_decision_tree_leads_to_each() {
     );
 }
 
+/// A word in code marks that can only be a file or a folder of this repository.
+fn is_path(word: &str) -> bool {
+    let ends = [".rs", ".md", ".toml", "/"];
+    !word.contains(' ') && (ends.iter().any(|end| word.ends_with(end)) || word.contains('/'))
+}
+
+#[test]
+fn the_map_of_the_code_names_files_that_are_there() {
+    let map = Page::read("ARCHITECTURE.md");
+    let mut files = Vec::new();
+    sources(&repository().join("src"), &mut files);
+    sources(&repository().join("tests"), &mut files);
+    let prose = map.prose();
+    let words: Vec<&str> = prose.split('`').skip(1).step_by(2).collect();
+    let mut seen = 0;
+    for word in words.into_iter().filter(|word| is_path(word)) {
+        let in_src = repository().join("src").join(word);
+        let there = in_src.exists()
+            || in_src.with_extension("rs").exists()
+            || repository().join(word).exists()
+            || files.iter().any(|file| file.ends_with(word))
+            || ["escrow.toml", "RESTORE.md"].contains(&word);
+        assert!(there, "{word}");
+        seen += 1;
+    }
+    assert!(seen > 30);
+    assert!(map.text.lines().count() <= 150);
+}
+
 #[test]
 fn the_example_policies_are_what_the_program_reads() {
     let read = |name: &str| fs::read_to_string(repository().join("policies").join(name)).unwrap();

@@ -188,8 +188,15 @@ impl World {
     }
 
     /// Follows a page in `folder`: runs its blocks in one shell, with these values and this to
-    /// read, and compares what each says with the block of text that stands behind it.
-    pub fn follow(&self, page: &Page, folder: &str, values: &[(&str, String)], input: &str) {
+    /// read, and compares what each says with the block of text that stands behind it. What they
+    /// all said comes back.
+    pub fn follow(
+        &self,
+        page: &Page,
+        folder: &str,
+        values: &[(&str, String)],
+        input: &str,
+    ) -> String {
         let blocks = page.blocks();
         let mut used = Vec::new();
         let mut script = String::new();
@@ -213,6 +220,7 @@ impl World {
                 _ => {}
             }
         }
+        said
     }
 
     /// Runs bash in a folder of this world; what it said, if it succeeded.
