@@ -125,7 +125,7 @@ fn recipients(args: &Init) -> Result<Option<Recipients>, CliError> {
     }
     Recipients::from_arguments(&args.recipients)
         .map(Some)
-        .map_err(|error| CliError::new(Exit::Usage, error))
+        .map_err(|error| hints::recipients(None, error))
 }
 
 fn allowed_signers(args: &Init) -> Result<AllowedSigners, CliError> {
@@ -133,7 +133,7 @@ fn allowed_signers(args: &Init) -> Result<AllowedSigners, CliError> {
         return Ok(AllowedSigners::default());
     };
     AllowedSigners::parse(&wire::read_text(file)?)
-        .map_err(|error| CliError::new(Exit::Usage, error))
+        .map_err(|error| hints::allowed_signers(file, error))
 }
 
 fn answers(args: &Init, stores: Vec<StoreSpec>) -> Answers {
@@ -189,10 +189,17 @@ fn text(document: &Document) -> String {
     }
     out.push_str("\nStores:\n");
     out.push_str(&probes_text(&document.probes));
-    out.push_str(
-        "\nNext: `databasus-escrow snapshot`. Print the trust card below (`databasus-escrow card` \
-         prints it\nagain) and keep it off this host.\n\n",
-    );
+    // The configuration is written last.
+    let config = document
+        .written
+        .last()
+        .map(|path| path.display().to_string());
+    out.push_str(&format!(
+        "\nNext: databasus-escrow --config {} snapshot\n\
+         Print the trust card below, and again with `card` after the first snapshot; keep it off \
+         this host.\n\n",
+        config.unwrap_or_default()
+    ));
     out.push_str(&document.card.text());
     out
 }

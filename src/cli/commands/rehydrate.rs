@@ -103,6 +103,12 @@ pub(in crate::cli) fn run(
         exit: exit.code(),
     };
     output.result(&document, || text(&document))?;
+    for proof in &report.proofs {
+        if proof.outcome == Outcome::Failed {
+            output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
+        }
+    }
+    super::findings::complain(&findings, output);
     Ok(exit)
 }
 
@@ -232,7 +238,7 @@ fn dry_run(
     plan: Vec<String>,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let exit = super::findings::exit(&history.findings);
+    let exit = super::findings::exit_beside(&history.findings);
     let start = start_instructions(image(args, manifest), version(manifest), &args.target);
     let document = Document {
         escrow_id: &manifest.escrow_id,
