@@ -122,7 +122,7 @@ fn the_lost_key_page_continues_the_chain_and_keeps_old_escrows_verifiable() {
         "",
     );
     assert!(
-        verified.contains("2 manifests with good signatures."),
+        verified.contains("Manifests with good signatures: 2."),
         "{verified}"
     );
 }
