@@ -47,6 +47,7 @@ impl Run<'_> {
     ) -> Result<Report, SnapshotError> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy));
+        self.compare_policy(&history, manifest.policy_sha256);
         let undocumented = self.put_supporting(&policy);
         let mut history = history;
         self.look_for_stolen_key(&history)?;
@@ -75,6 +76,22 @@ impl Run<'_> {
             }
         }
         Err(SnapshotError::LostRace(RACES))
+    }
+
+    /// Recipients or signers that changed make the printed trust card an old one.
+    fn compare_policy(&mut self, history: &History, policy: Digest) {
+        let last = history.escrows().next_back();
+        let changed = last.filter(|(_, escrow)| escrow.policy_sha256 != policy);
+        if let Some((entry, _)) = changed {
+            let seq = entry.link.seq;
+            self.findings.push(Finding::note(
+                "policy-changed",
+                format!(
+                    "recipients or signers have changed since manifest {seq}: print the trust card \
+                     again"
+                ),
+            ));
+        }
     }
 
     /// Gives the manifest its place after the highest head that is known.
