@@ -488,6 +488,18 @@ fn a_store_that_fails_at_one_manifest_proves_nothing_either() {
 }
 
 #[test]
+fn a_planted_signature_does_not_stand_in_for_one_that_was_not_read() {
+    let bed = Bed::with_stores(&["a"]);
+    let report = night(&bed, &bed.host("host-1"), &bed.stores);
+    let layout = Layout::new(&bed.slug);
+    let planted = layout.signature(&report.digest, &"zoe".parse().unwrap());
+    bed.stores[0].put_if_absent(&planted, b"none").unwrap();
+    let unread = Plan::at("get", "host-1.sig", Fault::Before);
+    let history = bed.read_from(&with_fault(&bed, 0, unread).0, None);
+    assert_eq!(ids(&history.findings), ["manifest-unreadable (warning)"]);
+}
+
+#[test]
 fn another_manifest_in_the_place_of_the_mark_is_proof_whatever_answers() {
     let bed = Bed::new();
     let (first, second) = (bed.host("host-1"), bed.host("host-2"));

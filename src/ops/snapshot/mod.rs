@@ -9,6 +9,7 @@
 mod commit;
 mod copies;
 mod leftovers;
+mod place;
 mod seal;
 
 use std::path::PathBuf;
