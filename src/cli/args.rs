@@ -220,8 +220,9 @@ Examples:
   databasus-escrow verify --all                   all of them
   databasus-escrow verify --identity alice.key    its content too
 
-Exit codes: 0 all is as signed · 3 a copy is missing, or something else in the chain is damaged
-· 12 no identity opens it · 13 a copy or the chain is not what was signed.")]
+Exit codes: 0 all is as signed · 1 no copy could be read · 3 a copy is missing, or something
+else in the chain is damaged · 12 no identity opens it · 13 a copy or the chain is not what was
+signed, or all copies are gone.")]
 pub struct Verify {
     /// Which escrow: an id, or `latest`
     #[arg(

@@ -1,5 +1,6 @@
 //! Exit codes, and errors as they are told.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::base::cancel::Cancel;
@@ -87,6 +88,11 @@ impl CliError {
             message: message.into(),
             hint: None,
         }
+    }
+
+    /// A mistake in a file of the configuration.
+    pub(super) fn in_file(path: &Path, error: impl std::error::Error) -> Self {
+        Self::usage(format!("{}: {}", path.display(), error_chain(&error)))
     }
 
     /// Says what to do next.

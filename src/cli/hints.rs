@@ -1,14 +1,21 @@
 //! Which exit code an error has, and what a person should do next.
 
+use std::path::Path;
+
+use crate::model::allowed_signers::AllowedSignersError;
+use crate::model::recipients::RecipientsError;
+#[cfg(feature = "s3")]
+use crate::model::store_spec::CredentialsError;
 use crate::ops::history::HistoryError;
 use crate::ops::init::InitError;
 use crate::ops::join::JoinError;
-use crate::ops::rehydrate::{RecoverError, RehydrateError};
+use crate::ops::rehydrate::{RecoverError, RehydrateError, Unable};
 use crate::ops::select::SelectError;
 use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
 use crate::ops::state::StateError;
 use crate::postgres::wire::PgError;
 use crate::sealing::parts::PartError;
+use crate::sealing::sshsig::SigningKeyError;
 use crate::sealing::unpack::UnpackError;
 use crate::source::SourceError;
 use crate::store::{StoreError, StoreErrorKind};
@@ -36,6 +43,50 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
         StoreErrorKind::Transient => Some("check the endpoint and the network, then run it again"),
         _ => None,
     }
+}
+
+/// A store's credentials are not where they should be.
+#[cfg(feature = "s3")]
+pub(super) fn credentials(error: CredentialsError) -> CliError {
+    CliError::new(Exit::Usage, error).hint(
+        "secrets come from the environment, or from the files that keys ending in _file name; \
+         never from the command line",
+    )
+}
+
+/// The recipients cannot be used.
+pub(super) fn recipients(place: Option<&Path>, error: RecipientsError) -> CliError {
+    let hint = match error {
+        RecipientsError::PrivateKey { .. } => {
+            "what opens escrows stays with its custodian: make a new pair with age-keygen, and \
+             give what `age-keygen -y FILE` prints"
+        }
+        _ => {
+            "a recipient looks like age1…, or like the line of an ssh-ed25519 public key; \
+             `age-keygen -y FILE` prints the one of an identity"
+        }
+    };
+    match place {
+        Some(path) => CliError::in_file(path, error),
+        None => CliError::new(Exit::Usage, error),
+    }
+    .hint(hint)
+}
+
+/// A file of signers cannot be used.
+pub(super) fn allowed_signers(path: &Path, error: AllowedSignersError) -> CliError {
+    CliError::in_file(path, error).hint(
+        "its lines are those of ssh-keygen -Y verify; the trust card has the fingerprints of the \
+         keys that belong into it",
+    )
+}
+
+/// The key to sign with cannot be used.
+pub(super) fn signing_key(path: &Path, error: SigningKeyError) -> CliError {
+    CliError::in_file(path, error).hint(
+        "signing.key_file names what `databasus-escrow init` wrote; if it was lost, \
+         `databasus-escrow init --join` continues the chain",
+    )
 }
 
 /// The chain could not be read.
@@ -166,13 +217,33 @@ fn source(error: &SourceError) -> (Exit, Option<&'static str>) {
             Some("this is a rehydrated, fenced copy; take snapshots of production only"),
         ),
         SourceError::Postgres(error) => (Exit::Failed, postgres_hint(error)),
+        SourceError::NeitherWay(neither) => source(&neither.online),
+        SourceError::TooOld(_) | SourceError::InRecovery => (
+            Exit::Failed,
+            Some("check that source.host and source.port are those of Databasus' own server"),
+        ),
+        SourceError::NotStopped(_) => (
+            Exit::Failed,
+            Some("stop Databasus for a cold copy, or set source.method to \"online\""),
+        ),
+        SourceError::Tree(_) | SourceError::Pgdata(_) => (
+            Exit::Failed,
+            Some(
+                "source.data_dir must be the folder that the container sees as /databasus-data, \
+                 with pgdata in it",
+            ),
+        ),
+        SourceError::Frozen(_) => (
+            Exit::Failed,
+            Some("the commands stand in [source.frozen]; they run without a shell"),
+        ),
         _ => (Exit::Failed, None),
     }
 }
 
 fn postgres_hint(error: &PgError) -> Option<&'static str> {
     match error {
-        PgError::Unreachable { .. } => Some(
+        PgError::Unreachable { .. } | PgError::Namespace { .. } => Some(
             "Databasus' PostgreSQL listens inside its container only: run this in the container's \
              network namespace (docker run --network container:NAME …), or as root with \
              source.container set; check source.port too",
@@ -181,9 +252,16 @@ fn postgres_hint(error: &PgError) -> Option<&'static str> {
             "Databasus' own server trusts loopback: check that host and port are its own, and \
              that nobody edited pg_hba.conf",
         ),
+        PgError::Protocol(_) => Some("something else listens there: check source.port"),
+        PgError::Server { sqlstate, .. } if NOT_LET_IN.contains(&sqlstate.as_str()) => {
+            Some("check source.user and source.database; Databasus' own are the defaults")
+        }
         _ => None,
     }
 }
+
+/// Invalid authorization, insufficient privilege, no such database (PostgreSQL, appendix A).
+const NOT_LET_IN: [&str; 3] = ["28000", "42501", "3D000"];
 
 /// Nothing was rehydrated.
 pub(super) fn rehydrate(error: RehydrateError) -> CliError {
@@ -194,6 +272,7 @@ pub(super) fn rehydrate(error: RehydrateError) -> CliError {
             Exit::Refused,
             Some("name a directory that does not exist yet; nothing was changed"),
         ),
+        RehydrateError::Unable(unable) => (Exit::Failed, Some(unable_hint(unable))),
         RehydrateError::Unpack(error) => unpack_exit(error),
         RehydrateError::WrongKey { .. } | RehydrateError::NoKey => (Exit::Integrity, None),
         RehydrateError::NoLogicalCopy => (
@@ -209,6 +288,18 @@ pub(super) fn rehydrate(error: RehydrateError) -> CliError {
         _ => (Exit::Failed, None),
     };
     CliError::new(exit, error).maybe_hint(hint)
+}
+
+fn unable_hint(unable: &Unable) -> &'static str {
+    match unable {
+        Unable::Major { .. } | Unable::Older { .. } | Unable::Image => {
+            "name the programs of a fitting PostgreSQL with --pg-bin; --files-only goes without"
+        }
+        Unable::Program { .. } | Unable::Directory { .. } => {
+            "give that user the way in, or name another place; nothing was fetched"
+        }
+        Unable::Room { .. } => "name a target on a larger disk; nothing was fetched",
+    }
 }
 
 /// An escrow could not be opened.

@@ -10,11 +10,13 @@ mod signals;
 mod source;
 mod wire;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::base::cancel::Cancel;
+use crate::model::recipients::holds_private_key;
 
 use args::{Args, Command};
 use exit::{CliError, Exit};
@@ -23,11 +25,17 @@ use output::Output;
 /// Parses the command line, runs the command and returns its exit code.
 pub fn run() -> ExitCode {
     signals::keep_secrets_out_of_core_dumps();
-    let args = match Args::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let json = words.iter().any(|word| word == "--json");
+    if let Err(error) = refuse_secrets(&words) {
+        Output::told_without_arguments(&error, json);
+        return error.exit.into();
+    }
+    let args = match Args::try_parse_from(words) {
         Ok(args) => args,
         Err(error) => {
             // Help and version are asked for, anything else is a mistake: clap knows.
-            let _ = error.print();
+            Output::usage_error(&error, json);
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
@@ -46,6 +54,25 @@ pub fn run() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// Whatever an argument was meant for, a key in it has been shown to every process on this host;
+/// no message may show it again.
+fn refuse_secrets(words: &[OsString]) -> Result<(), CliError> {
+    match words
+        .iter()
+        .position(|word| holds_private_key(&word.to_string_lossy()))
+    {
+        None => Ok(()),
+        Some(number) => Err(CliError::usage(format!(
+            "argument {number} holds a private key; consider it disclosed"
+        ))
+        .hint(
+            "arguments are in the process list and in the shell's history: keys come in files, \
+             or on standard input with --identity -; for --recipient give what `age-keygen -y \
+             FILE` prints",
+        )),
+    }
 }
 
 fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliError> {

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use crate::base::text::printable;
+
 use super::args::Global;
 use super::exit::CliError;
 
@@ -77,10 +79,36 @@ impl Output {
         }
     }
 
+    /// Something that needs somebody. It stands in the result; where that is not printed
+    /// (`--quiet`, as under cron), it is said here.
+    pub(super) fn complain(&self, text: &str) {
+        if self.quiet && !self.json {
+            let text = printable(text);
+            let _ = writeln!(std::io::stderr().lock(), "databasus-escrow: {text}");
+        }
+    }
+
+    /// A command line that cannot be understood, as clap tells it.
+    pub(super) fn usage_error(error: &clap::Error, json: bool) {
+        if !json || !error.use_stderr() {
+            let _ = error.print();
+            return;
+        }
+        let text = error.render().to_string();
+        let told = text.trim_start_matches("error: ").trim();
+        let document = serde_json::json!({ "error": told, "hint": null, "exit": 2 });
+        let _ = writeln!(std::io::stderr().lock(), "{document}");
+    }
+
     /// The error that ends the run.
     pub(super) fn error(&self, error: &CliError) {
+        Self::told_without_arguments(error, self.json);
+    }
+
+    /// The same, before anything is known of the arguments.
+    pub(super) fn told_without_arguments(error: &CliError, json: bool) {
         let mut err = std::io::stderr().lock();
-        if self.json {
+        if json {
             let document = serde_json::json!({
                 "error": error.message,
                 "hint": error.hint,

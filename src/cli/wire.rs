@@ -14,6 +14,7 @@ use crate::model::allowed_signers::AllowedSigners;
 use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
+use crate::model::recipients::holds_private_key;
 use crate::model::store_spec::{Place, S3Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::history::{History, Request};
@@ -21,6 +22,7 @@ use crate::ops::snapshot::Destination;
 use crate::ops::state::State;
 use crate::sealing::identities::Identities;
 use crate::store::Store;
+use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 
 use super::args::{Global, Reading};
@@ -64,19 +66,18 @@ fn read_config(path: &Path) -> Result<Config, CliError> {
         _ => Path::new("."),
     };
     Config::parse(&text, base).map_err(|error| {
-        let error = CliError::new(Exit::Usage, error);
-        CliError {
-            message: format!("{}: {}", path.display(), error.message),
-            ..error
-        }
+        CliError::in_file(path, error).hint(
+            "every key, its default and its meaning stand in the escrow.toml that \
+             `databasus-escrow init` writes",
+        )
     })
 }
 
 /// Reads a file of the configuration.
 pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|error| CliError {
-        message: format!("cannot read {}: {error}", path.display()),
-        ..CliError::new(Exit::Usage, error)
+    std::fs::read_to_string(path).map_err(|error| {
+        CliError::usage(format!("cannot read {}: {error}", path.display()))
+            .hint("check the path and its permissions; the configuration may name it")
     })
 }
 
@@ -87,11 +88,17 @@ pub(super) fn open_store(
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
     match &spec.place {
-        Place::Dir { path } => {
-            let store = DirStore::open(spec.name.clone(), base(path)).map_err(hints::store)?;
-            Ok(Arc::new(store))
-        }
+        Place::Dir { path } => Ok(open_dir(spec, base(path))),
         Place::S3(place) => open_s3(spec, place, base, cancel),
+    }
+}
+
+/// A directory that is not there counts as a bucket that does not answer: the others may be
+/// enough.
+fn open_dir(spec: &StoreSpec, root: PathBuf) -> Arc<dyn Store> {
+    match DirStore::open(spec.name.clone(), root.clone()) {
+        Ok(store) => Arc::new(store),
+        Err(error) => Arc::new(AbsentStore::new(root.display().to_string(), &error)),
     }
 }
 
@@ -108,7 +115,7 @@ fn open_s3(
     let credentials = place
         .credentials
         .resolve(&spec.name, &environment, &read_file)
-        .map_err(|error| CliError::new(Exit::Usage, error))?;
+        .map_err(hints::credentials)?;
     let settings = S3Settings {
         bucket: place.bucket.clone(),
         prefix: place.prefix.clone(),
@@ -223,9 +230,10 @@ impl Reader {
         if specs.is_empty() {
             return Err(no_configuration());
         }
+        // A path on the command line starts where the command is typed.
         let base = |path: &Path| match &config {
-            Some(config) => config.resolve(path),
-            None => path.to_owned(),
+            Some(config) if reading.stores.is_empty() => config.resolve(path),
+            _ => path.to_owned(),
         };
         let stores = specs
             .iter()
@@ -264,7 +272,7 @@ impl Reader {
         }
         let clean = worst(&history.findings) < Some(Severity::Violation);
         if let (true, Some(state), Some(mark)) = (clean, &self.state, history.mark())
-            && let Err(error) = state.raise_mark(&self.slug, mark)
+            && let Err(error) = state.raise_seen(&self.slug, mark)
         {
             output.remark(&format!("the mark could not be kept: {error}"));
         }
@@ -272,11 +280,14 @@ impl Reader {
     }
 
     fn mark(&self) -> Result<Option<Mark>, CliError> {
-        let kept = match &self.state {
-            Some(state) => state.mark(&self.slug).map_err(CliError::failed)?,
-            None => None,
+        let (committed, seen) = match &self.state {
+            None => (None, None),
+            Some(state) => (
+                state.mark(&self.slug).map_err(CliError::failed)?,
+                state.seen(&self.slug).map_err(CliError::failed)?,
+            ),
         };
-        let marks = [self.given_mark, kept].into_iter().flatten();
+        let marks = [self.given_mark, committed, seen].into_iter().flatten();
         Ok(marks.max_by_key(|mark| mark.seq))
     }
 }
@@ -307,10 +318,8 @@ fn trust(reading: &Reading, config: Option<&Config>) -> Result<Trust, CliError> 
     };
     let allowed = match &file {
         None => AllowedSigners::default(),
-        Some(file) => AllowedSigners::parse(&read_text(file)?).map_err(|error| CliError {
-            message: format!("{}: {error}", file.display()),
-            ..CliError::new(Exit::Usage, error)
-        })?,
+        Some(file) => AllowedSigners::parse(&read_text(file)?)
+            .map_err(|error| hints::allowed_signers(file, error))?,
     };
     if file.is_none() && reading.trust.is_empty() {
         return Err(
@@ -347,19 +356,28 @@ pub(super) fn identities(
     Ok(all)
 }
 
+const IDENTITY_HINT: &str = "--identity names a file with a line AGE-SECRET-KEY-1…, or an OpenSSH \
+     private key without a passphrase; `-` reads it from standard input";
+
 fn read_identity(file: &Path) -> Result<Identities, CliError> {
     let mut text = Zeroizing::new(String::new());
     let name = file.display().to_string();
+    if holds_private_key(&name) {
+        return Err(CliError::usage(
+            "an identity itself stands where the name of its file belongs",
+        )
+        .hint("write it into a file of mode 0600, or give it to --identity - on standard input"));
+    }
     let read = if name == "-" {
         std::io::stdin().lock().read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
-    read.map_err(|error| CliError {
-        message: format!("cannot read identity {name}: {error}"),
-        ..CliError::new(Exit::Usage, error)
+    read.map_err(|error| {
+        CliError::usage(format!("cannot read identity {name}: {error}")).hint(IDENTITY_HINT)
     })?;
-    Identities::parse(&name, text).map_err(|error| CliError::new(Exit::Usage, error))
+    Identities::parse(&name, text)
+        .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
 }
 
 /// Digest of the running program, for the trust card; none where it cannot be read.

@@ -21,7 +21,7 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub struct Catalogue {
     /// `MAX(version_id)` of the applied rows of `goose_db_version`; none where the table is missing.
     pub schema_version: Option<i64>,
-    /// Rows of every table of schema `public`, by name.
+    /// Rows of the tables of schema `public`, by name; tables of more than 128 MiB are not counted.
     pub row_counts: BTreeMap<String, u64>,
     /// Rows in the legacy table `secret_keys`, which must be empty: Databasus would write one of
     /// them over `secret.key` at its next start.

@@ -184,7 +184,11 @@ impl Shared {
     fn put_last(&self, copy: usize, error: &FetchError) {
         let failed = &self.copies[copy];
         failed.has_failed.store(true, Ordering::SeqCst);
-        let message = format!("store {}: {}", failed.store.name(), error_chain(error));
+        let message = match error {
+            FetchError::Part(_) => format!("store {}: {}", failed.store.name(), error_chain(error)),
+            // It names its store itself.
+            FetchError::Store(_) => error_chain(error),
+        };
         let finding = match error {
             FetchError::Part(_) => Finding::violation("copy-damaged", message),
             FetchError::Store(_) => Finding::warning("copy-unreadable", message),

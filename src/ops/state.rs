@@ -115,12 +115,26 @@ impl State {
         }
     }
 
-    /// The newest manifest this host has seen.
+    /// The newest manifest that this host has committed, or joined. It is not the newest it has
+    /// seen: one above this mark that carries this host's signature was made by somebody else.
     pub fn mark(&self, slug: &Slug) -> Result<Option<Mark>, StateError> {
         self.read(&format!("{slug}.mark.json"))
     }
 
-    /// Remembers a newer manifest. An older one changes nothing.
+    /// The newest manifest that a reader on this host has seen, whoever signed it.
+    pub fn seen(&self, slug: &Slug) -> Result<Option<Mark>, StateError> {
+        self.read(&format!("{slug}.seen.json"))
+    }
+
+    /// Remembers what a reader has seen. An older manifest changes nothing.
+    pub fn raise_seen(&self, slug: &Slug, mark: Mark) -> Result<(), StateError> {
+        match self.seen(slug)? {
+            Some(known) if known.seq >= mark.seq => Ok(()),
+            _ => self.write(&format!("{slug}.seen.json"), &mark),
+        }
+    }
+
+    /// Remembers a newer manifest of this host's own. An older one changes nothing.
     pub fn raise_mark(&self, slug: &Slug, mark: Mark) -> Result<(), StateError> {
         match self.mark(slug)? {
             Some(known) if known.seq >= mark.seq => Ok(()),

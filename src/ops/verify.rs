@@ -9,11 +9,12 @@ use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, StoreName};
 use crate::model::finding::{Finding, Severity};
+use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, StoreState};
 use crate::sealing::entry_path::EntryPath;
 use crate::sealing::identities::Identities;
 use crate::sealing::unpack::{EntryVisitor, UnpackError};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 
 use super::open::{self, OnBytes};
 
@@ -49,6 +50,8 @@ pub enum CopyState {
     Verified,
     /// The manifest says it was never there.
     NeverStored,
+    /// The manifest says it was there, and the store has nothing under its name.
+    Missing,
     /// It could not be read: nothing is known.
     Unknown,
     /// It is not what was signed.
@@ -139,10 +142,13 @@ fn verify_copy(
                 .any(|finding| finding.severity == Severity::Violation);
             let state = match recorded {
                 _ if damaged => CopyState::Damaged,
+                Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
                 Some(StoreState::Stored) => CopyState::Unknown,
                 Some(StoreState::Failed) | None => CopyState::NeverStored,
             };
-            (state, Some(error_chain(&error)))
+            let found = fetcher.findings().pop();
+            let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
+            (state, Some(why))
         }
     };
     CopyReport {
@@ -150,6 +156,12 @@ fn verify_copy(
         state,
         why,
     }
+}
+
+fn is_gone(manifest: &Manifest, store: &Arc<dyn Store>) -> bool {
+    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+    let looked = store.head(&key);
+    looked.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
 }
 
 fn verify_content(
@@ -183,15 +195,38 @@ impl EscrowReport {
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |copy: &CopyReport| {
             let why = copy.why.as_deref().unwrap_or("no reason given");
-            let message = format!("escrow {} in store {}: {why}", self.id, copy.store);
+            let about = |why: &str| format!("escrow {}: {why}", self.id);
             match copy.state {
                 CopyState::Verified => None,
-                CopyState::NeverStored => Some(Finding::warning("copy-missing", message)),
-                CopyState::Unknown => Some(Finding::warning("copy-unreadable", message)),
-                CopyState::Damaged => Some(Finding::violation("copy-damaged", message)),
+                CopyState::NeverStored => Some(Finding::warning(
+                    "copy-missing",
+                    about(&format!("it was never stored in {}", copy.store)),
+                )),
+                CopyState::Missing => Some(Finding::warning(
+                    "copy-missing",
+                    about(&format!("it was stored in {}, and is gone", copy.store)),
+                )),
+                CopyState::Unknown => Some(Finding::warning("copy-unreadable", about(why))),
+                CopyState::Damaged => Some(Finding::violation("copy-damaged", about(why))),
             }
         };
-        self.copies.iter().filter_map(finding).collect()
+        let lost = self.is_lost().then(|| {
+            let message = format!("escrow {}: not one store has it", self.id);
+            Finding::violation("escrow-lost", message)
+        });
+        self.copies.iter().filter_map(finding).chain(lost).collect()
+    }
+
+    /// Whether at least one copy is what was signed.
+    pub fn has_a_copy(&self) -> bool {
+        let mut copies = self.copies.iter();
+        copies.any(|copy| copy.state == CopyState::Verified)
+    }
+
+    fn is_lost(&self) -> bool {
+        let gone =
+            |copy: &CopyReport| matches!(copy.state, CopyState::Missing | CopyState::NeverStored);
+        self.copies.iter().all(gone)
     }
 }
 

@@ -5,6 +5,10 @@ use crate::postgres::wire::{Connection, PgError, Row};
 
 /// One `SELECT` per table of schema public, each with rows of three columns: what it is about,
 /// a name, a value. The names that the catalogue wants are taken where the columns exist.
+///
+/// Tables of more than 128 MiB are not counted. Counting reads all of them, twice a night, and
+/// those that grow so large in Databasus (health checks, the audit log) are written to all the
+/// time, so that their counts would be of no use.
 const CATALOGUE_PARTS: &str = "\
 SELECT format('SELECT ''rows'', %L, count(*)::text FROM public.%I', relname, relname) || CASE
     WHEN relname = 'goose_db_version' AND named THEN
@@ -19,10 +23,12 @@ FROM (SELECT c.relname, EXISTS (
           CASE c.relname WHEN 'goose_db_version' THEN 'version_id' ELSE 'name' END) AS named
       FROM pg_class c
       WHERE c.relnamespace = to_regnamespace('public')
-        AND c.relkind IN ('r', 'p') AND NOT c.relispartition) AS tables
+        AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND pg_relation_size(c.oid) + (SELECT coalesce(sum(pg_relation_size(relid)), 0)
+          FROM pg_partition_tree(c.oid)) <= 134217728) AS tables
 ORDER BY relname";
 
-/// Reads exact row counts and names in one statement, hence as of one moment. What a release
+/// Reads exact row counts of all but huge tables, and names, in one statement, hence as of one moment. What a release
 /// does not have is left out: tables come and go between schema generations.
 pub fn read(connection: &mut Connection) -> Result<Catalogue, PgError> {
     let parts = connection.simple_query(CATALOGUE_PARTS)?;

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use crate::base::names::StoreName;
 use crate::base::text::printable;
 
+pub mod absent;
 pub mod dir;
 mod key;
 pub mod memory;

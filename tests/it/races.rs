@@ -69,9 +69,11 @@ fn manifest_bytes(bed: &Bed, at: usize, seq: u64) -> Vec<u8> {
     bed.stores[at].get(&key, 4 << 20).unwrap().bytes
 }
 
+type Check<'a> = &'a dyn Fn(&Bed, Result<Report, SnapshotError>, Report);
+
 /// Lets host 2 make a whole snapshot before each call that host 1's snapshot makes to `store`,
 /// one call after the other.
-fn interleave(prepare: fn(&Bed), check: &dyn Fn(&Bed, Result<Report, SnapshotError>, Report)) {
+fn interleave(prepare: fn(&Bed), check: Check<'_>) {
     for store in [0, 1] {
         for call in 0.. {
             let bed = Arc::new(Bed::new());
@@ -197,7 +199,7 @@ fn a_valid_manifest_whose_signature_cannot_be_read_is_not_overwritten() {
     let rival = Plan::at("put", "/manifest/", Fault::Hook).with(move || {
         night(&inner, &second, &inner.stores);
     });
-    let unread = Plan::at("get", "host-2.sig", Fault::Before);
+    let unread = Plan::every("get", "host-2.sig");
     let unreadable = faulty(&bed.stores[0], unread);
     let shared: Arc<dyn Store> = Arc::new(unreadable.clone());
     let stores: Stores = vec![Arc::new(faulty(&shared, rival)), bed.stores[1].clone()];
@@ -494,7 +496,7 @@ fn a_planted_signature_does_not_stand_in_for_one_that_was_not_read() {
     let layout = Layout::new(&bed.slug);
     let planted = layout.signature(&report.digest, &"zoe".parse().unwrap());
     bed.stores[0].put_if_absent(&planted, b"none").unwrap();
-    let unread = Plan::at("get", "host-1.sig", Fault::Before);
+    let unread = Plan::every("get", "host-1.sig");
     let history = bed.read_from(&with_fault(&bed, 0, unread).0, None);
     assert_eq!(ids(&history.findings), ["manifest-unreadable (warning)"]);
 }

@@ -60,6 +60,7 @@ pub(in crate::cli) fn run(
         findings: &history.findings,
     };
     output.result(&document, || text(&history, &document, now))?;
+    super::findings::complain(document.findings, output);
     // A list is still a list when a store lacks something; a lie in it is not.
     Ok(match worst(&history.findings) {
         Some(Severity::Violation) => Exit::Integrity,

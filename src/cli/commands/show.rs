@@ -44,8 +44,13 @@ pub(in crate::cli) fn run(
         signer_fingerprint: entry.fingerprint,
         findings: &history.findings,
     };
-    output.result(&document, || text(&manifest, entry, SystemClock.now()))?;
-    Ok(Exit::Done)
+    output.result(&document, || {
+        let mut out = text(&manifest, entry, SystemClock.now());
+        out.push_str(&super::findings::text(&history.findings));
+        out
+    })?;
+    super::findings::complain(&history.findings, output);
+    Ok(super::findings::exit_beside(&history.findings))
 }
 
 /// The selection that an escrow on the command line means.

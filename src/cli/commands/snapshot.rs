@@ -84,7 +84,12 @@ pub(in crate::cli) fn run(
         exit: exit.code(),
     };
     output.result(&document, || text(&document))?;
-    complain(&report, output);
+    for store in &report.stores {
+        if let Some(why) = &store.failure {
+            output.complain(&format!("store {} is incomplete: {why}", store.name));
+        }
+    }
+    super::findings::complain(&report.findings, output);
     Ok(exit)
 }
 
@@ -96,16 +101,6 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-/// Under cron nobody reads standard output of a run that went well; what did not go well is
-/// said on standard error too.
-fn complain(report: &Report, output: &Output) {
-    for store in &report.stores {
-        if let Some(why) = &store.failure {
-            output.remark(&format!("store {} is incomplete: {why}", store.name));
-        }
-    }
-}
-
 fn settings(config: &Config) -> Result<Settings, CliError> {
     let signing = config.signing.as_ref().ok_or_else(|| {
         CliError::usage("the configuration has no [signing]")
@@ -113,16 +108,12 @@ fn settings(config: &Config) -> Result<Settings, CliError> {
     })?;
     let recipients_file = config.resolve(&config.recipients.file);
     let recipients_text = wire::read_text(&recipients_file)?;
-    let recipients = Recipients::parse(&recipients_text).map_err(|error| CliError {
-        message: format!("{}: {error}", recipients_file.display()),
-        ..CliError::new(Exit::Usage, error)
-    })?;
+    let recipients = Recipients::parse(&recipients_text)
+        .map_err(|error| hints::recipients(Some(&recipients_file), error))?;
     let key_file = config.resolve(&signing.key_file);
     let pem = zeroize::Zeroizing::new(wire::read_text(&key_file)?);
-    let signing_key = SigningKey::from_openssh_pem(&pem).map_err(|error| CliError {
-        message: format!("{}: {error}", key_file.display()),
-        ..CliError::new(Exit::Usage, error)
-    })?;
+    let signing_key =
+        SigningKey::from_openssh_pem(&pem).map_err(|error| hints::signing_key(&key_file, error))?;
     let hours = i64::from(config.schedule.every_hours) + i64::from(config.schedule.grace_hours);
     let source = config.source.as_ref();
     Ok(Settings {

@@ -58,6 +58,7 @@ pub(in crate::cli) fn run(
         exit: exit.code(),
     };
     output.result(&document, || text(&history, &document))?;
+    super::findings::complain(&document.findings, output);
     Ok(exit)
 }
 
@@ -101,6 +102,8 @@ fn verdict(args: &Verify, history: &History, reports: &[EscrowReport]) -> Exit {
     let chain = super::findings::exit(&history.findings);
     match (worst(&own), chain) {
         (Some(Severity::Violation), _) => Exit::Integrity,
+        // Nothing was found to be wrong, and nothing to be right either.
+        _ if reports.iter().any(|report| !report.has_a_copy()) => Exit::Failed,
         (_, Exit::Integrity) if !named => Exit::Integrity,
         (Some(Severity::Warning), _) | (_, Exit::Integrity | Exit::Partial) => Exit::Partial,
         _ => Exit::Done,
@@ -113,7 +116,8 @@ fn text(history: &History, document: &Document<'_>) -> String {
         for copy in &report.copies {
             let state = match copy.state {
                 CopyState::Verified => "every part is as signed",
-                CopyState::NeverStored => "MISSING",
+                CopyState::NeverStored => "never stored",
+                CopyState::Missing => "MISSING",
                 CopyState::Unknown => "UNKNOWN, could not be read",
                 CopyState::Damaged => "DAMAGED",
             };
@@ -137,7 +141,7 @@ fn text(history: &History, document: &Document<'_>) -> String {
     }
     let mut out = table(&rows);
     let signed = history.entries.len();
-    out.push_str(&format!("\n{signed} manifests with good signatures.\n"));
+    out.push_str(&format!("\nManifests with good signatures: {signed}.\n"));
     out.push_str(&super::findings::text(&document.findings));
     out
 }

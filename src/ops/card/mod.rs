@@ -2,15 +2,14 @@
 //! signatures count, where the escrows are and what to type, and holds no secret.
 
 mod page;
+mod store;
 mod text;
-
-use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
-use crate::base::names::{CustodianName, SignerName, Slug, StoreName};
+use crate::base::names::{CustodianName, SignerName, Slug};
 use crate::base::time::UtcTime;
 use crate::databasus::restore_md::restore_md;
 use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError, Entry as SignerEntry};
@@ -20,10 +19,11 @@ use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
 use crate::model::policy::Policy;
 use crate::model::recipients::{RecipientSpec, Recipients, RecipientsError};
-use crate::model::store_spec::{CredentialsSource, Place, S3Place, SecretPlace, StoreSpec};
 use crate::model::strict_json::StrictJsonError;
 
 use super::history::Entry;
+
+pub use store::{CardPlace, CardStore, CardVariable};
 
 /// What a card is made of.
 pub struct CardRequest<'a> {
@@ -99,49 +99,6 @@ pub struct CardCustodian {
     pub kind: String,
     /// Of their recipient.
     pub fingerprint: Fingerprint,
-}
-
-/// A place that holds escrows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CardStore {
-    /// The name in the configuration.
-    pub name: StoreName,
-    /// Whose it is, where the configuration says so.
-    pub provider: Option<String>,
-    /// Where it is.
-    pub place: CardPlace,
-    /// The same as `--store` takes it, unquoted.
-    pub argument: String,
-    /// Variables to set before a command is run.
-    pub variables: Vec<CardVariable>,
-}
-
-/// Where a store is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CardPlace {
-    /// A directory of the host that made the card.
-    Dir(PathBuf),
-    /// A bucket.
-    S3 {
-        /// Its name.
-        bucket: String,
-        /// Empty where escrows lie at the bucket's root.
-        prefix: String,
-        /// None for AWS itself.
-        endpoint: Option<String>,
-        /// What requests are signed for.
-        region: String,
-    },
-}
-
-/// An environment variable that carries a secret, or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CardVariable {
-    /// Its name.
-    pub name: String,
-    /// What it has to hold, in words.
-    pub holds: &'static str,
 }
 
 /// The newest manifest.
@@ -270,33 +227,6 @@ impl From<&RecipientSpec> for CardCustodian {
     }
 }
 
-impl CardStore {
-    fn of(spec: &StoreSpec, config: &Config) -> Self {
-        let reader = elsewhere(spec, config);
-        Self {
-            name: spec.name.clone(),
-            provider: spec.provider.clone(),
-            argument: reader.to_argument(),
-            variables: variables(&reader),
-            place: CardPlace::of(&reader.place),
-        }
-    }
-}
-
-impl CardPlace {
-    fn of(place: &Place) -> Self {
-        match place {
-            Place::Dir { path } => Self::Dir(path.clone()),
-            Place::S3(place) => Self::S3 {
-                bucket: place.bucket.clone(),
-                prefix: place.prefix.clone(),
-                endpoint: place.endpoint_url(),
-                region: place.region.clone(),
-            },
-        }
-    }
-}
-
 fn signers(allowed: &str, now: UtcTime) -> Result<Vec<CardSigner>, CardError> {
     let allowed = AllowedSigners::parse(allowed)?;
     let signers: Vec<CardSigner> = allowed
@@ -308,47 +238,6 @@ fn signers(allowed: &str, now: UtcTime) -> Result<Vec<CardSigner>, CardError> {
         return Err(CardError::NoSigner(now));
     }
     Ok(signers)
-}
-
-/// The store as another box reads it, where relative paths mean nothing and the files with this
-/// host's secrets do not exist. What only a writer needs is left out: people will type it.
-fn elsewhere(spec: &StoreSpec, config: &Config) -> StoreSpec {
-    let place = match &spec.place {
-        Place::Dir { path } => Place::Dir {
-            path: config.resolve(path),
-        },
-        Place::S3(place) => Place::S3(S3Place {
-            credentials: from_environment(&place.credentials),
-            ..place.clone()
-        }),
-    };
-    StoreSpec {
-        name: spec.name.clone(),
-        required: true,
-        provider: None,
-        place,
-    }
-}
-
-fn from_environment(credentials: &CredentialsSource) -> CredentialsSource {
-    let mut credentials = credentials.clone();
-    match &mut credentials {
-        CredentialsSource::Environment => {}
-        CredentialsSource::AccessKey { secret, .. } => *secret = SecretPlace::Environment,
-        CredentialsSource::R2Token { token_value, .. } => *token_value = SecretPlace::Environment,
-    }
-    credentials
-}
-
-fn variables(spec: &StoreSpec) -> Vec<CardVariable> {
-    let named = match &spec.place {
-        Place::Dir { .. } => Vec::new(),
-        Place::S3(place) => place.credentials.variables(&spec.name),
-    };
-    let named = named.into_iter();
-    named
-        .map(|(name, holds)| CardVariable { name, holds })
-        .collect()
 }
 
 #[cfg(test)]

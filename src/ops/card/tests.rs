@@ -1,6 +1,8 @@
 use std::path::Path;
 
+use super::store::elsewhere;
 use super::*;
+use crate::model::store_spec::StoreSpec;
 
 const SIGNERS: &str = "\
 old@host namespaces=\"escrow-manifest@databasus\",valid-before=\"20260601000000Z\" \

@@ -17,7 +17,7 @@ use crate::model::trust::{Authentic, Trust};
 use crate::sealing::sshsig::verify_sshsig;
 use crate::store::{StoreError, StoreErrorKind};
 
-use super::candidates::{Candidate, Listings};
+use super::candidates::{Candidate, Listings, Signature};
 use super::{Entry, EscrowSummary, is_passing};
 
 /// Verifies manifests newest first, learning signers from the policies of trusted ones, until
@@ -120,7 +120,7 @@ impl<'a> Verifier<'a> {
             let known = self.policies.len();
             self.refused.clear();
             for batch in listings.batches() {
-                for candidate in listings.fetch(&batch) {
+                for candidate in listings.fetch(&batch, self.layout, &self.known_signers) {
                     // What an interruption cut short must not look like a finding.
                     self.cancel.check()?;
                     self.take(listings, candidate);
@@ -153,7 +153,10 @@ impl<'a> Verifier<'a> {
         let store = listings.answered[candidate.store].store.name().clone();
         let judged = match candidate.bytes {
             Err(error) => Err(Refusal::of_object(&error)),
-            Ok(bytes) => self.judge(listings, &candidate.key, candidate.claim, &bytes),
+            Ok(bytes) => {
+                let place = (candidate.key.as_str(), candidate.claim);
+                self.judge(listings, place, &bytes, candidate.likely)
+            }
         };
         match judged {
             Ok(digest) => {
@@ -175,15 +178,18 @@ impl<'a> Verifier<'a> {
     fn judge(
         &mut self,
         listings: &Listings,
-        key: &str,
-        claim: ManifestKey,
+        (key, claim): (&str, ManifestKey),
         bytes: &[u8],
+        likely: Option<Signature>,
     ) -> Result<Digest, Refusal> {
         let digest = Digest::of(bytes);
         let known = self.verified.get(&digest);
         let fresh = match known.is_some_and(|entry| entry.link.seq == claim.seq) {
             true => None,
-            false => Some(self.verify(listings, key, claim.seq, digest, bytes)?),
+            false => {
+                let signed_by = self.authenticate(listings, &digest, bytes, likely)?;
+                Some(self.examine(listings, (key, claim.seq), digest, bytes, signed_by)?)
+            }
         };
         if claim.digest.is_some_and(|named| named != digest) {
             let why = "named after another one's digest";
@@ -196,15 +202,15 @@ impl<'a> Verifier<'a> {
         Ok(digest)
     }
 
-    fn verify(
+    /// Reads a manifest whose signature is good, and learns from it.
+    fn examine(
         &mut self,
         listings: &Listings,
-        key: &str,
-        seq: u64,
+        (key, seq): (&str, u64),
         digest: Digest,
         bytes: &[u8],
+        signed_by: Authentic,
     ) -> Result<Entry, Refusal> {
-        let signed_by = self.authenticate(listings, &digest, bytes)?;
         let document = Document::parse(bytes)
             .map_err(|error| Refusal::Unacceptable("manifest-unreadable", error_chain(&error)))?;
         let head = &document.head;
@@ -245,7 +251,13 @@ impl<'a> Verifier<'a> {
         listings: &Listings,
         digest: &Digest,
         bytes: &[u8],
+        likely: Option<Signature>,
     ) -> Result<Authentic, Refusal> {
+        if let Some((claimed, Ok(armored))) = &likely
+            && let Ok(authentic) = self.authenticate_one(claimed, armored, bytes)
+        {
+            return Ok(authentic);
+        }
         let mut claims = listings.signatures(digest);
         claims.sort_by_key(|claim| !self.known_signers.contains(claim.signer));
         let mut refusal = Refusal::Unverified("no signature".to_owned());

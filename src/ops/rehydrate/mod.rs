@@ -10,6 +10,7 @@
 //! The fence and the catalogue import are not part of this release: what it makes is UNFENCED,
 //! and everything it prints starts Databasus without a network.
 
+mod behind;
 mod logical;
 mod preflight;
 mod recover;
@@ -165,7 +166,7 @@ fn build(
 ) -> Result<Report, RehydrateError> {
     let staged = StagedTarget::begin(target)?;
     preflight::check(manifest, staged.place(), mode)?;
-    let mut writer = DataDirWriter::new(staged.path(), mode);
+    let mut writer = DataDirWriter::new(staged.path(), mode)?;
     let opened = open::open(
         manifest,
         ports.stores,
@@ -182,9 +183,15 @@ fn build(
             opened.index.entries.len()
         ),
     )];
-    proofs.push(check_key(staged.path(), manifest)?);
     writer.finish()?;
-    proofs.extend(bring_up(mode, staged.path(), &opened.index, ports.cancel)?);
+    proofs.push(check_key(staged.path(), manifest)?);
+    proofs.extend(bring_up(
+        mode,
+        staged.path(),
+        manifest,
+        &opened.index,
+        ports.cancel,
+    )?);
     proofs.push(Proof::not_done(
         "fence",
         "UNFENCED: this release cannot fence; start it without a network only",
@@ -207,6 +214,7 @@ fn build(
 fn bring_up(
     mode: &Mode,
     data_dir: &Path,
+    manifest: &Manifest,
     index: &Index,
     cancel: &Cancel,
 ) -> Result<Vec<Proof>, RehydrateError> {
@@ -219,7 +227,9 @@ fn bring_up(
             "recovery",
             "files only: PostgreSQL has not been started; do that before Databasus does",
         )]),
-        Mode::FromLogical(launcher) => logical::rebuild(launcher, data_dir, index, cancel),
+        Mode::FromLogical(launcher) => {
+            logical::rebuild(launcher, data_dir, manifest, index, cancel)
+        }
     }
 }
 

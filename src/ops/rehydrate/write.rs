@@ -10,6 +10,7 @@ use crate::sealing::entry_path::EntryPath;
 use crate::sealing::payload::{DATA_DIR, DATABASUS_OWNER, DUMP_DIR, POSTGRES_OWNER};
 use crate::sealing::unpack::EntryVisitor;
 
+use super::behind::WriteBehind;
 use super::{Mode, RehydrateError, failed};
 
 const COPY_BUFFER: usize = 256 << 10;
@@ -41,22 +42,26 @@ pub(super) struct DataDirWriter {
     gives_away: bool,
     /// The logical copy, where a cluster is to be built from it.
     dump: Option<Dump>,
+    behind: WriteBehind,
     buffer: Vec<u8>,
 }
 
 impl DataDirWriter {
-    pub(super) fn new(root: &Path, mode: &Mode) -> Self {
-        Self {
+    pub(super) fn new(root: &Path, mode: &Mode) -> Result<Self, RehydrateError> {
+        Ok(Self {
             root: root.to_owned(),
             gives_away: gives_away(),
             dump: matches!(mode, Mode::FromLogical(_)).then(|| Dump::beside(root)),
+            behind: WriteBehind::start(root).map_err(failed("write below", root))?,
             buffer: vec![0; COPY_BUFFER],
-        }
+        })
     }
 
-    /// Sets what the format does not leave to the payload: `pgdata` 0700, `secret.key` 0600, the
-    /// data directory itself 0755.
-    pub(super) fn finish(&self) -> Result<(), RehydrateError> {
+    /// Waits for the last byte, then sets what the format does not leave to the payload:
+    /// `pgdata` 0700, `secret.key` 0600, the data directory itself 0755.
+    pub(super) fn finish(&mut self) -> Result<(), RehydrateError> {
+        let written = self.behind.finish();
+        written.map_err(failed("write below", &self.root))?;
         for (name, mode) in [("", 0o755), ("pgdata", 0o700), ("secret.key", 0o600)] {
             let path = self.root.join(name);
             if path.exists() {
@@ -65,15 +70,7 @@ impl DataDirWriter {
             }
         }
         let root = File::open(&self.root).map_err(failed("open", &self.root))?;
-        self.give(&root, DATABASUS)
-            .map_err(failed("set the owner of", &self.root))
-    }
-
-    fn give(&self, file: &File, to: User) -> io::Result<()> {
-        if !self.gives_away {
-            return Ok(());
-        }
-        fchown(file, Some(to.uid), Some(to.gid))
+        give(&root, self.gives_away, DATABASUS).map_err(failed("set the owner of", &self.root))
     }
 
     /// Where an entry goes, and whose it is; none for what is checked and then dropped.
@@ -97,7 +94,7 @@ impl EntryVisitor for DataDirWriter {
         let directory = File::open(&place)?;
         // Never without access for its owner: entries follow.
         directory.set_permissions(Permissions::from_mode(mode & 0o777 | 0o700))?;
-        self.give(&directory, owner)
+        give(&directory, self.gives_away, owner)
     }
 
     fn file(
@@ -114,11 +111,21 @@ impl EntryVisitor for DataDirWriter {
             return io::copy(content, &mut io::sink()).map(|_| ());
         };
         let file = new_file(&place)?;
-        copy(content, &file, &mut self.buffer)?;
-        // Nor here: PostgreSQL has to read what it once wrote.
-        file.set_permissions(Permissions::from_mode(mode & 0o777 | 0o600))?;
-        self.give(&file, owner)
+        let gives_away = self.gives_away;
+        let settle = move |file: &File| {
+            // Nor here: PostgreSQL has to read what it once wrote.
+            file.set_permissions(Permissions::from_mode(mode & 0o777 | 0o600))?;
+            give(file, gives_away, owner)
+        };
+        self.behind.file(&place, file, content, Box::new(settle))
     }
+}
+
+fn give(file: &File, gives_away: bool, to: User) -> io::Result<()> {
+    if !gives_away {
+        return Ok(());
+    }
+    fchown(file, Some(to.uid), Some(to.gid))
 }
 
 /// The pieces of the logical copy, put together again.

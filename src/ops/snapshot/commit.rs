@@ -1,5 +1,5 @@
-//! Committing: policy, instructions, signature, and last the manifest, which is chained again
-//! whenever another host was faster.
+//! Committing: policy, instructions, signature, and last the manifest, store by store in the
+//! order of the configuration. The sequence slot is the lock between hosts.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,28 @@ use crate::ops::state::Pending;
 use crate::store::Store;
 
 use super::copies::Copy;
-use super::place::{Placed, Placing, put_exactly};
+use super::slot::{Slot, put_exactly};
 use super::{Committable, Report, Run, SnapshotError, StoreReport};
 
 /// How often a place in the chain may be lost to other hosts before the run gives up.
 const RACES: u32 = 5;
+
+/// What became of a manifest that was put into all stores.
+pub(super) enum Placing {
+    /// Another host's manifest has its place, and no store has taken ours.
+    Lost,
+    /// At least one store took it, or none could be asked.
+    Placed(Placed),
+}
+
+/// A manifest, and what became of it in the stores that were to hold it.
+pub(super) struct Placed {
+    pub(super) pending: Pending,
+    /// How many have taken it.
+    pub(super) holders: usize,
+    /// Why the others have not.
+    pub(super) missing: BTreeMap<StoreName, String>,
+}
 
 impl Run<'_> {
     pub(super) fn commit(
@@ -88,6 +105,50 @@ impl Run<'_> {
             signature,
             stores: stores.map(|to| to.store.name().clone()).collect(),
         })
+    }
+
+    /// Puts signature and manifest into every store that still lacks them.
+    pub(super) fn place(&mut self, pending: Pending) -> Placing {
+        let mut holders = 0;
+        let mut taken = Vec::new();
+        let mut missing = BTreeMap::new();
+        for destination in self.ports.destinations {
+            let store = destination.store.as_ref();
+            if !pending.stores.contains(store.name()) {
+                continue;
+            }
+            match self.put_signed(store, &pending) {
+                Slot::Ours => holders += 1,
+                Slot::Failed(why) => drop(missing.insert(store.name().clone(), why)),
+                Slot::Taken if holders == 0 => return Placing::Lost,
+                Slot::Taken => taken.push(store.name().clone()),
+            }
+        }
+        for store in taken {
+            let why = format!(
+                "store {store} holds another valid manifest {}: two hosts have made a fork",
+                pending.seq
+            );
+            self.findings.push(Finding::violation("chain-fork", &*why));
+            missing.insert(store, why);
+        }
+        Placing::Placed(Placed {
+            pending,
+            holders,
+            missing,
+        })
+    }
+
+    fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
+        let digest = pending.digest();
+        let signature = self.layout.signature(&digest, &pending.signer);
+        if let Err(error) = put_exactly(store, &signature, pending.signature.as_bytes()) {
+            return Slot::Failed(error_chain(&error));
+        }
+        match self.claim(store, pending) {
+            Ok(slot) => slot,
+            Err(error) => Slot::Failed(error_chain(&error)),
+        }
     }
 
     /// Puts recipients, signers and instructions, named by their digests, before any manifest

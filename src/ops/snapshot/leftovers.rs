@@ -3,7 +3,7 @@
 use crate::base::error_chain::error_chain;
 use crate::ops::state::OpenUpload;
 
-use super::place::{Placed, Placing};
+use super::commit::{Placed, Placing};
 use super::{Run, SnapshotError};
 
 impl Run<'_> {

@@ -19,7 +19,7 @@ impl Shared {
         let mut token = None;
         loop {
             let request = self
-                .client
+                .client()
                 .list_objects_v2()
                 .bucket(&self.settings.bucket)
                 .prefix(self.full(prefix))

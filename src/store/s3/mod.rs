@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -44,7 +45,10 @@ struct Shared {
     name: StoreName,
     settings: S3Settings,
     patience: Patience,
-    client: Client,
+    patient: Client,
+    brief: Client,
+    /// Whether the last call was given up.
+    given_up: AtomicBool,
     worker: Worker,
 }
 
@@ -67,20 +71,39 @@ impl S3Store {
         };
         settings.check().map_err(|why| fail(why.into()))?;
         let worker = Worker::start(cancel).map_err(|why| fail(why.into()))?;
-        let client = settings
-            .client(&name, &patience)
-            .map_err(|why| fail(why.into()))?;
+        let client = |patience: &Patience| {
+            let client = settings.client(&name, patience);
+            client.map_err(|why| fail(why.into()))
+        };
+        let (patient, brief) = (client(&patience)?, client(&Patience::brief())?);
         Ok(Self(Arc::new(Shared {
             name,
             settings,
             patience,
-            client,
+            patient,
+            brief,
+            given_up: AtomicBool::new(false),
             worker,
         })))
     }
 }
 
 impl Shared {
+    /// A store that was waited for in vain is not waited for as long again until it answers:
+    /// one that is down must not hold up, call by call, a run that other stores are enough for.
+    fn client(&self) -> &Client {
+        match self.given_up.load(Ordering::Relaxed) {
+            true => &self.brief,
+            false => &self.patient,
+        }
+    }
+
+    /// Remembers how the last call ended.
+    fn note(&self, failure: Option<&Failure>) {
+        let given_up = failure.is_some_and(|failure| failure.kind == StoreErrorKind::Transient);
+        self.given_up.store(given_up, Ordering::Relaxed);
+    }
+
     /// A key, or the beginning of one, as the bucket knows it.
     fn full(&self, key: &str) -> String {
         match self.settings.prefix.as_str() {
@@ -121,13 +144,15 @@ impl Shared {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.run(action, key, request)?
-            .map_err(|error| self.failed(action, key, Failure::of(&error)))
+        let answer = self.run(action, key, request)?;
+        let answer = answer.map_err(|error| Failure::of(&error));
+        self.note(answer.as_ref().err());
+        answer.map_err(|failure| self.failed(action, key, failure))
     }
 
     fn head(&self, key: Key<'_>) -> Result<ObjectMeta, StoreError> {
         let key = key.as_str();
-        let request = self.client.head_object();
+        let request = self.client().head_object();
         let request = request.bucket(&self.settings.bucket).key(self.full(key));
         let head = self.call("head", key, request.send())?;
         let size = head
@@ -152,7 +177,7 @@ impl Shared {
         condition: Condition<'_>,
     ) -> Result<ObjectMeta, StoreError> {
         writable(&self.name, action, key)?;
-        let request = self.client.put_object();
+        let request = self.client().put_object();
         let request = request
             .bucket(&self.settings.bucket)
             .key(self.full(key))
@@ -173,7 +198,7 @@ impl Shared {
 
     fn abort(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
         const ACTION: &str = "abort upload of";
-        let request = self.client.abort_multipart_upload();
+        let request = self.client().abort_multipart_upload();
         let request = request
             .bucket(&self.settings.bucket)
             .key(self.full(&ticket.key))
@@ -247,7 +272,7 @@ impl Store for S3Store {
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         writable(&self.0.name, "delete", key)?;
-        let request = self.0.client.delete_object();
+        let request = self.0.client().delete_object();
         let request = request
             .bucket(&self.0.settings.bucket)
             .key(self.0.full(key));

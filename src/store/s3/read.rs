@@ -69,13 +69,17 @@ impl Shared {
         expect: Expect,
     ) -> Result<(GetObjectOutput, Bytes), StoreError> {
         let request = self
-            .client
+            .client()
             .get_object()
             .bucket(&self.settings.bucket)
             .key(self.full(key.as_str()))
             .set_range(range);
-        self.run(action, key.as_str(), read_patiently(request, expect))?
-            .map_err(|broken| self.broken(action, key, broken))
+        let answer = self.run(action, key.as_str(), read_patiently(request, expect))?;
+        self.note(match &answer {
+            Err(Broken::Failed(failure)) => Some(failure),
+            _ => None,
+        });
+        answer.map_err(|broken| self.broken(action, key, broken))
     }
 
     fn broken(&self, action: &'static str, key: Key<'_>, broken: Broken) -> StoreError {

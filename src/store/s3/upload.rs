@@ -39,7 +39,7 @@ impl S3Upload {
         key: Key<'_>,
         part_size: u64,
     ) -> Result<Self, StoreError> {
-        let request = shared.client.create_multipart_upload();
+        let request = shared.client().create_multipart_upload();
         let request = request
             .bucket(&shared.settings.bucket)
             .key(shared.full(key.as_str()));
@@ -87,7 +87,7 @@ impl S3Upload {
                 .build()
         });
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts.collect()));
-        let request = self.shared.client.complete_multipart_upload();
+        let request = self.shared.client().complete_multipart_upload();
         request
             .bucket(&self.shared.settings.bucket)
             .key(self.shared.full(&self.ticket.key))
@@ -110,6 +110,8 @@ impl S3Upload {
         let answer = self
             .shared
             .run(COMPLETE, &self.ticket.key, request.send())?;
+        let failure = answer.as_ref().err().map(Failure::of);
+        self.shared.note(failure.as_ref());
         Ok(answer.map(|done| ObjectMeta {
             key: self.ticket.key.clone(),
             size: 0,
@@ -176,7 +178,7 @@ impl Upload for S3Upload {
             .map_err(|why| self.bad(PUT_PART, why))?;
         let number = i32::try_from(part.number)
             .map_err(|_| self.bad(PUT_PART, PartsError::Number(part.number)))?;
-        let request = self.shared.client.upload_part();
+        let request = self.shared.client().upload_part();
         let request = request
             .bucket(&self.shared.settings.bucket)
             .key(self.shared.full(&self.ticket.key))

@@ -13,6 +13,8 @@ use databasus_escrow::store::list_all;
 use super::Scene;
 use crate::support::instance::ids;
 
+type Attack = fn(&Scene);
+
 /// What a reader makes of an attack.
 struct Outcome {
     findings: &'static [&'static str],
@@ -20,8 +22,7 @@ struct Outcome {
 }
 
 /// Attacks on the chain: every escrow opens after each of them.
-#[allow(clippy::type_complexity, reason = "a table")]
-const ON_THE_CHAIN: &[(&str, fn(&Scene), Outcome)] = &[
+const ON_THE_CHAIN: &[(&str, Attack, Outcome)] = &[
     (
         "nothing at all",
         |_| {},

@@ -14,8 +14,10 @@ use databasus_escrow::sealing::unpack::{self, EntryVisitor, UnpackError};
 use super::Scene;
 use crate::support::instance::{Bed, ids};
 
+type Attack = fn(&Scene);
+
 /// What somebody can do to the payload of the second night.
-const ON_THE_PAYLOAD: &[(&str, fn(&Scene))] = &[
+const ON_THE_PAYLOAD: &[(&str, Attack)] = &[
     ("deleted", |scene| scene.delete(&scene.payload_key(2))),
     ("emptied", |scene| scene.put(&scene.payload_key(2), b"")),
     ("replaced", |scene| {

@@ -146,6 +146,14 @@ fn documents_are_refused_and_accepted_as_listed() {
 }
 
 #[test]
+fn documents_nest_127_levels_at_most() {
+    let nested = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+    let read = |depth| strict_json::from_slice::<Value>(nested(depth).as_bytes());
+    assert!(read(127).is_ok());
+    assert!(read(128).is_err());
+}
+
+#[test]
 fn manifests_are_refused_and_accepted_as_listed() {
     if !stock_tools(&["jq"]) {
         return;

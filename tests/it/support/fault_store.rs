@@ -45,6 +45,7 @@ pub struct Plan {
 enum When {
     Call(usize),
     First { action: String, key_part: String },
+    Every { action: String, key_part: String },
 }
 
 impl Plan {
@@ -60,6 +61,15 @@ impl Plan {
             key_part: key_part.to_owned(),
         };
         Self::when(first, fault)
+    }
+
+    /// Every call that does `action` to a key with this in it fails and changes nothing.
+    pub fn every(action: &str, key_part: &str) -> Self {
+        let every = When::Every {
+            action: format!("{action} "),
+            key_part: key_part.to_owned(),
+        };
+        Self::when(every, Fault::Before)
     }
 
     /// No fault: for a store whose calls are counted.
@@ -181,6 +191,11 @@ impl FaultStore {
     }
 }
 
+fn suits(call: &str, action: &str, key_part: &str) -> bool {
+    let key = call.strip_prefix(action);
+    key.is_some_and(|key| key.contains(key_part))
+}
+
 impl Shared {
     /// Notes the call, and tells whether it is the chosen one.
     fn is_planned(&self, call: String) -> bool {
@@ -191,10 +206,9 @@ impl Shared {
             None => false,
             Some(When::Call(chosen)) => *chosen == number,
             Some(When::First { action, key_part }) => {
-                let key = log[number].strip_prefix(action.as_str());
-                let suits = key.is_some_and(|key| key.contains(key_part));
-                suits && !self.is_hit.load(Ordering::SeqCst)
+                suits(&log[number], action, key_part) && !self.is_hit.load(Ordering::SeqCst)
             }
+            Some(When::Every { action, key_part }) => suits(&log[number], action, key_part),
         };
         self.is_hit.fetch_or(chosen, Ordering::SeqCst);
         chosen

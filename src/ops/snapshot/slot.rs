@@ -1,95 +1,45 @@
-//! Putting a signed manifest into its place: store by store in the order of the configuration.
-//! The sequence slot is the lock between hosts; squatters are not waited for.
+//! A manifest's slot in one store: claimed, found taken, or squatted.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use crate::base::error_chain::error_chain;
+use crate::base::digest::Digest;
 use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::manifest;
 use crate::model::mark::Mark;
+use crate::model::namespace::Namespace;
 use crate::model::trust::Trust;
 use crate::ops::history::{self, History};
 use crate::ops::state::Pending;
+use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::Run;
 
-/// How often what lies in a slot may change while it is contended.
+/// How often a contended slot is looked at again before it counts as taken.
 const LOOKS: u32 = 5;
 
-/// What became of a manifest that was put into all stores.
-pub(super) enum Placing {
-    /// Another host's manifest has its place, and no store has taken ours.
-    Lost,
-    /// At least one store took it, or none could be asked.
-    Placed(Placed),
-}
+/// A squatter may add any number of signatures; an honest manifest has one or two.
+const SIGNATURES_LOOKED_AT: usize = 16;
 
-/// A manifest, and what became of it in the stores that were to hold it.
-pub(super) struct Placed {
-    pub(super) pending: Pending,
-    /// How many have taken it.
-    pub(super) holders: usize,
-    /// Why the others have not.
-    pub(super) missing: BTreeMap<StoreName, String>,
-}
-
-/// One store's answer.
-enum Slot {
+/// One store's answer to a claim.
+pub(super) enum Slot {
+    /// Our manifest has the place.
     Ours,
+    /// Another valid one has it.
     Taken,
+    /// Nobody knows.
     Failed(String),
 }
 
 impl Run<'_> {
-    /// Puts signature and manifest into every store that still lacks them.
-    pub(super) fn place(&mut self, pending: Pending) -> Placing {
-        let mut holders = 0;
-        let mut taken = Vec::new();
-        let mut missing = BTreeMap::new();
-        for destination in self.ports.destinations {
-            let store = destination.store.as_ref();
-            if !pending.stores.contains(store.name()) {
-                continue;
-            }
-            match self.put_signed(store, &pending) {
-                Slot::Ours => holders += 1,
-                Slot::Failed(why) => drop(missing.insert(store.name().clone(), why)),
-                Slot::Taken if holders == 0 => return Placing::Lost,
-                Slot::Taken => taken.push(store.name().clone()),
-            }
-        }
-        for store in taken {
-            let why = format!(
-                "store {store} holds another valid manifest {}: two hosts have made a fork",
-                pending.seq
-            );
-            self.findings.push(Finding::violation("chain-fork", &*why));
-            missing.insert(store, why);
-        }
-        Placing::Placed(Placed {
-            pending,
-            holders,
-            missing,
-        })
-    }
-
-    fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
-        let digest = pending.digest();
-        let signature = self.layout.signature(&digest, &pending.signer);
-        if let Err(error) = put_exactly(store, &signature, pending.signature.as_bytes()) {
-            return Slot::Failed(error_chain(&error));
-        }
-        match self.claim(store, pending) {
-            Ok(slot) => slot,
-            Err(error) => Slot::Failed(error_chain(&error)),
-        }
-    }
-
     /// Claims the manifest's slot. Where it is contended, what lies there may change between two
     /// looks: another host may take over a squatted slot at the same moment.
-    fn claim(&mut self, store: &dyn Store, pending: &Pending) -> Result<Slot, StoreError> {
+    pub(super) fn claim(
+        &mut self,
+        store: &dyn Store,
+        pending: &Pending,
+    ) -> Result<Slot, StoreError> {
         let key = self.layout.manifest(pending.seq);
         for _ in 0..LOOKS {
             match store.put_if_absent(&key, pending.manifest.as_bytes()) {
@@ -120,24 +70,65 @@ impl Run<'_> {
         if self.is_taken(store.name(), pending) {
             return Ok(Slot::Taken);
         }
-        let squatted = Finding::violation(
-            "slot-squatted",
-            format!(
-                "store {}: {key} held something that nobody here signed",
-                store.name()
-            ),
-        );
-        if !self.findings.contains(&squatted) {
-            self.findings.push(squatted);
-        }
-        match there.replace(store, key, bytes) {
-            Ok(()) => Ok(Slot::Ours),
+        // A stranger's signature may be that of this host's own successor, joined after this
+        // one was given up: its manifest is left alone, and ours goes beside it.
+        let signed = self.carries_a_signature(store, &there);
+        self.report_squatter(store, key, signed);
+        let replaced = match signed {
+            true => Err(denied(store, key)),
+            false => there.replace(store, key, bytes),
+        };
+        match replaced {
             Err(error) if error.kind == StoreErrorKind::Denied => {
                 let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
                 put_exactly(store, &beside, bytes).map(|()| Slot::Ours)
             }
-            Err(error) => Err(error),
+            other => other.map(|()| Slot::Ours),
         }
+    }
+
+    fn report_squatter(&mut self, store: &dyn Store, key: &str, signed: bool) {
+        let store = store.name();
+        let finding = match signed {
+            false => Finding::violation(
+                "slot-squatted",
+                format!("store {store}: {key} held something that nobody signed"),
+            ),
+            true => Finding::violation(
+                "slot-of-a-stranger",
+                format!(
+                    "store {store}: {key} holds a manifest with a good signature by a key that \
+                     this host does not know; if another host has joined the chain, this one must \
+                     stop"
+                ),
+            ),
+        };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Whether anybody at all signed what lies there as a manifest.
+    fn carries_a_signature(&self, store: &dyn Store, there: &Occupant) -> bool {
+        let Some(bytes) = &there.bytes else {
+            return false;
+        };
+        let prefix = self.layout.signatures_of(&Digest::of(bytes));
+        let mut keys = Vec::new();
+        let listed = store.list(&prefix, None, &mut |meta| {
+            keys.push(meta.key);
+            match keys.len() < SIGNATURES_LOOKED_AT {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        let good = |key: &String| {
+            store
+                .get(key, MAX_SIGNATURE_BYTES as u64)
+                .is_ok_and(|sig| verify_sshsig(&sig.bytes, Namespace::Manifest, bytes).is_ok())
+        };
+        // What cannot be listed may be signed: overwriting is the worse mistake.
+        listed.is_err() || keys.iter().any(good)
     }
 
     /// Whether a valid manifest other than ours has this place in a store, under either name.
@@ -192,8 +183,7 @@ impl Occupant {
     /// no tag without reading, counts as denied.
     fn replace(&self, store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let Some(etag) = &self.etag else {
-            let kind = StoreErrorKind::Denied;
-            return Err(StoreError::new(store.name(), kind, "replace", key));
+            return Err(denied(store, key));
         };
         store.replace(key, bytes, etag).map(|_| ())
     }
@@ -218,4 +208,8 @@ pub(super) fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<
         }
         Err(error) => Err(error),
     }
+}
+
+fn denied(store: &dyn Store, key: &str) -> StoreError {
+    StoreError::new(store.name(), StoreErrorKind::Denied, "replace", key)
 }
