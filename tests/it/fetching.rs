@@ -182,7 +182,7 @@ fn no_more_than_five_parts_are_in_memory() {
     let count = Box::new(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
     });
-    let counted = failing(whole("a"), Plan::new(usize::MAX, Fault::Before));
+    let counted = failing(whole("a"), Plan::never());
     let stores: Vec<Arc<dyn Store>> = vec![Arc::new(counted.clone())];
     let fetcher = fetcher_with(&stores, Cancel::new(), count);
     let mut parts = fetcher.parts().unwrap();
