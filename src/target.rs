@@ -86,17 +86,22 @@ impl StagedTarget {
         let (parent, name) = split(target)?;
         let target = parent.join(&name);
         let partial = parent.join(format!(".{name}.databasus-escrow-partial"));
-        loop {
+        let lock = loop {
             match fs::create_dir(&partial) {
-                Ok(()) => break,
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let _held = lock_directory(&partial, &target)?;
                     fs::remove_dir_all(&partial).map_err(failed("remove", &partial))?;
+                    continue;
                 }
                 Err(error) => return Err(failed("create", &partial)(error)),
             }
-        }
-        let lock = lock_directory(&partial, &target)?;
+            // Before it was locked, another run may have taken it for a leftover.
+            let lock = lock_directory(&partial, &target)?;
+            if is_at(&lock, &partial).map_err(failed("look at", &partial))? {
+                break lock;
+            }
+        };
         Ok(Self {
             target,
             partial,
@@ -161,6 +166,11 @@ fn lock_directory(partial: &Path, target: &Path) -> Result<File, TargetError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(TargetError::Busy(target.to_owned())),
         Err(error) => Err(failed("lock", partial)(error.into())),
     }
+}
+
+fn is_at(directory: &File, path: &Path) -> io::Result<bool> {
+    let (open, there) = (directory.metadata()?, fs::symlink_metadata(path)?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TargetError + 'a {

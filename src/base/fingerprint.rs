@@ -17,7 +17,9 @@ pub struct Fingerprint(Digest);
 
 /// A text that is not a fingerprint.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a key fingerprint; it reads SHA256: and 43 characters, as ssh-keygen -l prints it")]
+#[error(
+    "not a key fingerprint: a character is wrong or missing after SHA256: (there are 43, as ssh-keygen -l prints them)"
+)]
 pub struct NotAFingerprint;
 
 impl Fingerprint {

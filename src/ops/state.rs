@@ -25,7 +25,15 @@ pub struct State {
 
 /// Holds off other runs on this host until it is dropped.
 #[derive(Debug)]
-pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct RunLock(File);
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child process that was being started at this
+        // moment and has not closed its copy yet.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// A signed manifest that is on its way into the stores.
 ///

@@ -328,6 +328,18 @@ fn without_a_state_directory_nothing_is_put_anywhere() {
     }
 }
 
+#[test]
+fn an_upload_that_could_not_be_removed_stays_on_record() {
+    let mut scene = Scene::new(0, Plan::at("put part", "", Fault::Forever), 0);
+    assert!(scene.run().is_some());
+    scene.begin(0, Plan::at("abort upload", "", Fault::Before));
+    assert!(scene.run().is_some());
+    assert_eq!(scene.uploads[0].keys().len(), 1);
+    let report = scene.run_again();
+    assert_eq!(report.completeness(), Completeness::Whole);
+    assert_eq!(scene.uploads[0].keys(), [""; 0]);
+}
+
 fn any_fault() -> impl Strategy<Value = Fault> {
     prop::sample::select(vec![
         Fault::Before,
@@ -347,7 +359,7 @@ proptest! {
     fn bad_nights_in_a_row_never_fork_the_chain(
         nights in prop::collection::vec((0..2usize, 0..20usize, any_fault()), 1..6),
     ) {
-        let mut scene = Scene::new(0, Plan::new(usize::MAX, Fault::Before), 0);
+        let mut scene = Scene::new(0, Plan::never(), 0);
         for (store, call, fault) in nights {
             let plan = Plan::new(call, fault);
             scene.begin(store, plan);

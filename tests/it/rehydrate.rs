@@ -4,6 +4,7 @@ mod crafted;
 mod fixtures;
 mod hostile;
 mod interrupted;
+mod killed;
 mod logical;
 mod refused;
 mod under_load;
@@ -209,6 +210,46 @@ fn a_copy_that_is_damaged_half_way_is_left_for_the_next_one() {
     assert_eq!(findings, [("copy-damaged", Severity::Violation)]);
     assert!(!report.is_whole());
     assert_verifies(&server, &target.join("pgdata"));
+}
+
+#[test]
+fn a_key_that_databasus_would_overwrite_is_told() {
+    let Some(server) = instance() else { return };
+    server.psql("CREATE TABLE secret_keys (secret text); INSERT INTO secret_keys VALUES ('old')");
+    let escrows = Escrowing::into_stores(&["first"]);
+    let manifest = escrows.snapshot(&server);
+    let target = escrows.place("databasus-data");
+    let mode = Mode::Full(local(server.bin()));
+    let report = escrows.rehydrate(&manifest, &target, &mode).unwrap();
+    assert_eq!(outcomes(&report)["legacy keys"], Outcome::Failed);
+    assert!(!report.is_whole());
+}
+
+/// Puts noise into the first page after an index' metapage, on disk, with nothing left in the log
+/// that would mend it.
+fn damage(server: &mut TestPg, index: &str) {
+    let path = server.psql(&format!("SELECT pg_relation_filepath('{index}')"));
+    server.stop_cleanly();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(server.pgdata().join(path))
+        .unwrap();
+    file.write_all_at(&[0x5A; 2048], 8192 + 4096).unwrap();
+    server.start_again();
+}
+
+#[test]
+fn damage_of_the_source_is_told_and_stops_nothing() {
+    let Some(mut server) = instance() else { return };
+    damage(&mut server, "users_email_key");
+    let escrows = Escrowing::into_stores(&["first"]);
+    let manifest = escrows.snapshot(&server);
+    let target = escrows.place("databasus-data");
+    let mode = Mode::Full(local(server.bin()));
+    let report = escrows.rehydrate(&manifest, &target, &mode).unwrap();
+    assert_eq!(outcomes(&report)["amcheck"], Outcome::Failed);
+    assert!(!report.is_whole());
+    assert_fit_for_databasus(&target);
 }
 
 #[test]

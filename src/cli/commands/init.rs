@@ -1,17 +1,19 @@
 //! `init` and `init --join`: the files that everything else begins with.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::base::cancel::Cancel;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::text::printable;
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Init};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Output, table};
 use crate::cli::{hints, wire};
 use crate::model::allowed_signers::AllowedSigners;
-use crate::model::config::{Answers, Reach, Schedule, Signing, Source};
+use crate::model::config::{self, Answers, Reach, Schedule, Signing, Source};
 use crate::model::finding::Finding;
 use crate::model::recipients::Recipients;
 use crate::model::store_spec::StoreSpec;
@@ -19,6 +21,7 @@ use crate::ops::card::{self, CardRequest, TrustCard};
 use crate::ops::init::{self, InitPlan, InitRequest, StoreProbe};
 use crate::ops::join::{self, JoinRequest, NewerManifests};
 use crate::ops::state::State;
+use crate::store::Store;
 use crate::store::probe::Outcome;
 
 #[derive(Serialize)]
@@ -26,7 +29,8 @@ struct Document {
     written: Vec<std::path::PathBuf>,
     probes: Vec<StoreProbe>,
     continued: Option<Continued>,
-    card: TrustCard,
+    /// Null after a join: nothing is signed with the new key before the next snapshot.
+    card: Option<TrustCard>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +54,7 @@ pub(in crate::cli) fn run(
         .collect::<Result<Vec<_>, _>>()?;
     let answers = answers(args, specs);
     let now = SystemClock.now();
-    let begin = |recipients: Recipients| {
+    let plan = |recipients: Recipients| {
         init::plan(InitRequest {
             dir: args.dir.clone(),
             answers: answers.clone(),
@@ -62,7 +66,7 @@ pub(in crate::cli) fn run(
     // What would be refused anyway is refused before any store is touched.
     let planned = match (args.join, &recipients) {
         (true, _) => None,
-        (false, Some(recipients)) => Some(begin(recipients.clone())?),
+        (false, Some(recipients)) => Some(plan(recipients.clone())?),
         (false, None) => {
             return Err(
                 CliError::usage("nobody could open the escrows: --recipient is missing")
@@ -74,49 +78,77 @@ pub(in crate::cli) fn run(
     if !args.skip_probe {
         init::refuse_unusable(&probes).map_err(hints::init)?;
     }
-    let (written, continued, plan) = match planned {
-        Some(plan) => {
-            init::refuse_chains(&args.instance, &probes).map_err(hints::init)?;
-            let written = init::apply(&plan).map_err(hints::init)?;
-            (written, None, card_of(&plan, now, None)?)
-        }
-        None => {
-            let state = State::new(args.dir.join(&crate::model::config::State::default().dir));
-            let plan = join::plan(JoinRequest {
-                dir: args.dir.clone(),
-                answers,
-                recipients,
-                stores: &stores,
-                allowed_signers: allowed_signers(args)?,
-                pinned: args.trust.clone(),
-                mark: args.mark,
-                newer: if args.ignore_newer {
-                    NewerManifests::Ignore
-                } else {
-                    NewerManifests::Refuse
-                },
-                state: &state,
-                now,
-                cancel,
-            })
-            .map_err(hints::join)?;
-            let written = join::apply(&plan, &state).map_err(hints::join)?;
-            let continued = Continued {
-                head_seq: plan.head().seq,
-                retired: plan.retired().to_vec(),
-                findings: plan.findings().to_vec(),
-            };
-            (written, Some(continued), card_of(plan.files(), now, None)?)
-        }
-    };
-    let document = Document {
-        written: written.paths,
-        probes,
-        continued,
-        card: plan,
+    let document = match planned {
+        Some(plan) => begin(args, &plan, probes, now)?,
+        None => join(args, answers, recipients, &stores, probes, cancel)?,
     };
     output.result(&document, || text(&document))?;
     Ok(Exit::Done)
+}
+
+/// Writes the files of a new instance.
+fn begin(
+    args: &Init,
+    plan: &InitPlan,
+    probes: Vec<StoreProbe>,
+    now: UtcTime,
+) -> Result<Document, CliError> {
+    init::refuse_chains(&args.instance, &probes).map_err(hints::init)?;
+    let written = init::apply(plan).map_err(hints::init)?;
+    let card = card::from_config(CardRequest {
+        config: plan.config(),
+        recipients: plan.recipients_text(),
+        allowed_signers: plan.allowed_signers_text(),
+        head: None,
+        tool_sha256: wire::own_digest(),
+        now,
+    });
+    Ok(Document {
+        written: written.paths,
+        probes,
+        continued: None,
+        card: Some(card.map_err(CliError::failed)?),
+    })
+}
+
+/// Writes the files of a host that continues a chain.
+fn join(
+    args: &Init,
+    answers: Answers,
+    recipients: Option<Recipients>,
+    stores: &[Arc<dyn Store>],
+    probes: Vec<StoreProbe>,
+    cancel: &Cancel,
+) -> Result<Document, CliError> {
+    let state = State::new(args.dir.join(config::State::default().dir));
+    let plan = join::plan(JoinRequest {
+        dir: args.dir.clone(),
+        answers,
+        recipients,
+        stores,
+        allowed_signers: allowed_signers(args)?,
+        pinned: args.trust.clone(),
+        mark: args.mark,
+        newer: match args.ignore_newer {
+            true => NewerManifests::Ignore,
+            false => NewerManifests::Refuse,
+        },
+        state: &state,
+        now: SystemClock.now(),
+        cancel,
+    })
+    .map_err(hints::join)?;
+    let written = join::apply(&plan, &state).map_err(hints::join)?;
+    Ok(Document {
+        written: written.paths,
+        probes,
+        continued: Some(Continued {
+            head_seq: plan.head().seq,
+            retired: plan.retired().to_vec(),
+            findings: plan.findings().to_vec(),
+        }),
+        card: None,
+    })
 }
 
 fn recipients(args: &Init) -> Result<Option<Recipients>, CliError> {
@@ -158,22 +190,6 @@ fn answers(args: &Init, stores: Vec<StoreSpec>) -> Answers {
     }
 }
 
-fn card_of(
-    plan: &InitPlan,
-    now: crate::base::time::UtcTime,
-    head: Option<card::CardHead>,
-) -> Result<TrustCard, CliError> {
-    card::from_config(CardRequest {
-        config: plan.config(),
-        recipients: plan.recipients_text(),
-        allowed_signers: plan.allowed_signers_text(),
-        head,
-        tool_sha256: wire::own_digest(),
-        now,
-    })
-    .map_err(CliError::failed)
-}
-
 fn text(document: &Document) -> String {
     let mut out = String::from("Written:\n");
     for path in &document.written {
@@ -194,13 +210,23 @@ fn text(document: &Document) -> String {
         .written
         .last()
         .map(|path| path.display().to_string());
+    let config = config.unwrap_or_default();
     out.push_str(&format!(
-        "\nNext: databasus-escrow --config {} snapshot\n\
-         Print the trust card below, and again with `card` after the first snapshot; keep it off \
-         this host.\n\n",
-        config.unwrap_or_default()
+        "\nNext: databasus-escrow --config {config} snapshot\n"
     ));
-    out.push_str(&document.card.text());
+    match &document.card {
+        Some(card) => {
+            out.push_str(
+                "Print the trust card below, and again with `card` after the first snapshot; keep \
+                 it off this host.\n\n",
+            );
+            out.push_str(&card.text());
+        }
+        None => out.push_str(&format!(
+            "Then print the new trust card, and throw the old one away:\n      \
+             databasus-escrow --config {config} card\n"
+        )),
+    }
     out
 }
 

@@ -37,11 +37,34 @@ struct Document<'a> {
     plan: Vec<String>,
     proofs: &'a [Proof],
     seconds: u64,
-    compose: String,
-    docker_run: String,
+    /// Whether PostgreSQL has been up on it, and was shut down cleanly.
+    recovered: bool,
+    /// What was remarkable on the night the escrow was taken.
+    warnings: &'a [String],
+    /// Null where Databasus must not be started on the target yet.
+    start: Option<Start>,
     findings: &'a [Finding],
     exit: u8,
 }
+
+#[derive(Serialize)]
+struct Start {
+    compose: String,
+    docker_run: String,
+}
+
+/// Said where a cluster was built for a later PostgreSQL than Databasus' image has.
+const ANOTHER_MAJOR: &str = "
+This cluster is of a later PostgreSQL major than the one in Databasus' image, which cannot start it.
+Rehydrate with the recorded major to run Databasus on it.
+";
+
+/// Said where files were restored and nothing was started.
+const NOT_READY: &str = "
+Do not start Databasus on it yet. PostgreSQL has to recover these files first: if it cannot within
+30 seconds, Databasus' own start script throws their log away. RESTORE.md in the escrow says how, or
+rehydrate again without --files-only.
+";
 
 pub(in crate::cli) fn run(
     args: &Rehydrate,
@@ -85,7 +108,7 @@ pub(in crate::cli) fn run(
     drop(progress);
     let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
     let exit = exit(&report, &findings);
-    let start = start_instructions(image(args, &manifest), version(&manifest), &report.target);
+    let start = start(args, &manifest, &mode, &report.target);
     let document = Document {
         escrow_id: &manifest.escrow_id,
         seq: manifest.seq,
@@ -96,9 +119,10 @@ pub(in crate::cli) fn run(
         fenced: false,
         plan,
         proofs: &report.proofs,
+        recovered: !matches!(mode, Mode::FilesOnly),
+        warnings: &report.index.warnings,
         seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
-        compose: start.compose_yaml,
-        docker_run: start.docker_run,
+        start,
         findings: &findings,
         exit: exit.code(),
     };
@@ -149,22 +173,41 @@ fn version(manifest: &Manifest) -> Option<&str> {
     manifest.source.databasus_version.as_deref()
 }
 
-/// Finds the PostgreSQL that is needed before anything is fetched.
-fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
-    if args.files_only {
-        return Ok(Mode::FilesOnly);
-    }
+/// How to start Databasus on the target, if it may be: not before PostgreSQL has recovered it,
+/// and not with an image whose PostgreSQL is of another major.
+fn start(args: &Rehydrate, manifest: &Manifest, mode: &Mode, target: &Path) -> Option<Start> {
+    let ready = match mode {
+        Mode::FilesOnly => false,
+        Mode::Full(_) => true,
+        Mode::FromLogical(launcher) => launcher.major() == major(manifest).ok(),
+    };
+    let start = start_instructions(image(args, manifest), version(manifest), target);
+    ready.then_some(Start {
+        compose: start.compose_yaml,
+        docker_run: start.docker_run,
+    })
+}
+
+/// PostgreSQL's major release, as the manifest records it.
+fn major(manifest: &Manifest) -> Result<u32, CliError> {
     let recorded = &manifest.source.pg_version;
-    let major = recorded
-        .split(|c: char| !c.is_ascii_digit())
-        .next()
+    let digits = recorded.split(|c: char| !c.is_ascii_digit()).next();
+    digits
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| {
             CliError::usage(format!(
                 "the manifest names PostgreSQL {:?}, which is no version",
                 printable(recorded)
             ))
-        })?;
+        })
+}
+
+/// Finds the PostgreSQL that is needed before anything is fetched.
+fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
+    if args.files_only {
+        return Ok(Mode::FilesOnly);
+    }
+    let major = major(manifest)?;
     let docker = docker();
     let pg_bin = environment("PG_BIN").map(PathBuf::from);
     let path = environment("PATH").map(std::ffi::OsString::from);
@@ -239,7 +282,6 @@ fn dry_run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let exit = super::findings::exit_beside(&history.findings);
-    let start = start_instructions(image(args, manifest), version(manifest), &args.target);
     let document = Document {
         escrow_id: &manifest.escrow_id,
         seq: manifest.seq,
@@ -250,9 +292,10 @@ fn dry_run(
         fenced: false,
         plan,
         proofs: &[],
+        recovered: false,
+        warnings: &[],
         seconds: 0,
-        compose: start.compose_yaml,
-        docker_run: start.docker_run,
+        start: None,
         findings: &history.findings,
         exit: exit.code(),
     };
@@ -316,10 +359,20 @@ fn text(document: &Document<'_>) -> String {
         })
         .collect();
     out.push_str(&table(&rows));
+    if !document.warnings.is_empty() {
+        out.push_str("\nSaid on the night it was taken:\n");
+    }
+    for warning in document.warnings {
+        out.push_str(&format!("  {}\n", printable(warning)));
+    }
     out.push_str(&super::findings::text(document.findings));
-    out.push_str(&format!(
-        "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",
-        document.compose, document.docker_run
-    ));
+    match &document.start {
+        Some(start) => out.push_str(&format!(
+            "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",
+            start.compose, start.docker_run
+        )),
+        None if document.recovered => out.push_str(ANOTHER_MAJOR),
+        None => out.push_str(NOT_READY),
+    }
     out
 }

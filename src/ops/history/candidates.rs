@@ -1,6 +1,6 @@
 //! What the stores claim to hold: listings of manifests and signatures, and their bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -40,12 +40,25 @@ pub(super) struct Candidate {
     pub(super) key: String,
     pub(super) claim: ManifestKey,
     pub(super) bytes: Result<Vec<u8>, StoreError>,
+    /// The signature that most likely counts, where the store lists any.
+    pub(super) likely: Option<Signature>,
 }
 
 /// A signature that a store claims to hold.
 pub(super) struct SignatureClaim<'a> {
     store: &'a Arc<dyn Store>,
     pub(super) signer: &'a SignerName,
+}
+
+/// Who claims to have signed, and the armoured signature as a store served it.
+pub(super) type Signature = (SignerName, Result<Vec<u8>, StoreError>);
+
+impl SignatureClaim<'_> {
+    fn fetch(&self, layout: &Layout, digest: &Digest) -> Signature {
+        let key = layout.signature(digest, self.signer);
+        let bytes = self.store.get(&key, MAX_SIGNATURE_BYTES as u64);
+        (self.signer.clone(), bytes.map(|object| object.bytes))
+    }
 }
 
 impl Listings {
@@ -116,16 +129,35 @@ impl Listings {
         all.chunks(4 * CONCURRENCY).map(<[_]>::to_vec).collect()
     }
 
-    /// Fetches the manifests of one batch.
-    pub(super) fn fetch(&self, batch: &[(usize, &str, ManifestKey)]) -> Vec<Candidate> {
-        concurrently(batch, |(store, key, claim)| Candidate {
-            store: *store,
-            key: (*key).to_owned(),
-            claim: *claim,
-            bytes: self.answered[*store]
-                .store
-                .get(key, manifest::MAX_BYTES)
-                .map(|object| object.bytes),
+    /// Fetches the manifests of one batch, each with the signature that most likely counts: one
+    /// of `known` signers, else the first. A chain is read in two round trips per batch that way.
+    pub(super) fn fetch(
+        &self,
+        batch: &[(usize, &str, ManifestKey)],
+        layout: &Layout,
+        known: &BTreeSet<SignerName>,
+    ) -> Vec<Candidate> {
+        concurrently(batch, |(store, key, claim)| {
+            let listing = &self.answered[*store];
+            let object = listing.store.get(key, manifest::MAX_BYTES);
+            let bytes = object.map(|object| object.bytes);
+            let likely = bytes.as_ref().ok().and_then(|bytes| {
+                let digest = Digest::of(bytes);
+                let claims = listing.signatures.get(&digest)?;
+                let named = claims.iter().find(|signer| known.contains(signer));
+                let claim = SignatureClaim {
+                    store: &listing.store,
+                    signer: named.or(claims.first())?,
+                };
+                Some(claim.fetch(layout, &digest))
+            });
+            Candidate {
+                store: *store,
+                key: (*key).to_owned(),
+                claim: *claim,
+                bytes,
+                likely,
+            }
         })
     }
 
@@ -148,14 +180,10 @@ impl Listings {
         claims: &'s [SignatureClaim<'s>],
         layout: &'s Layout,
         digest: &'s Digest,
-    ) -> impl Iterator<Item = (SignerName, Result<Vec<u8>, StoreError>)> + 's {
-        claims.chunks(CONCURRENCY).flat_map(move |chunk| {
-            concurrently(chunk, |claim| {
-                let key = layout.signature(digest, claim.signer);
-                let bytes = claim.store.get(&key, MAX_SIGNATURE_BYTES as u64);
-                (claim.signer.clone(), bytes.map(|object| object.bytes))
-            })
-        })
+    ) -> impl Iterator<Item = Signature> + 's {
+        claims
+            .chunks(CONCURRENCY)
+            .flat_map(move |chunk| concurrently(chunk, |claim| claim.fetch(layout, digest)))
     }
 
     /// Reads a small content-addressed object from any store; none if no store has those bytes.

@@ -64,6 +64,8 @@ pub struct EscrowSummary {
     pub databasus_version: Option<String>,
     /// Fingerprint of `secret.key`.
     pub secret_key_id: String,
+    /// Digest of the policy in force: recipients and signers.
+    pub policy_sha256: Digest,
     /// Stores that held the payload when the manifest was signed.
     pub stored_in: Vec<StoreName>,
 }
@@ -261,6 +263,7 @@ impl EscrowSummary {
             pg_version: manifest.source.pg_version.clone(),
             databasus_version: manifest.source.databasus_version.clone(),
             secret_key_id: manifest.secret_key_id.clone(),
+            policy_sha256: manifest.policy_sha256,
             stored_in: stored
                 .filter(|record| record.state == StoreState::Stored)
                 .map(|record| record.name.clone())

@@ -17,7 +17,7 @@ use crate::model::trust::{Authentic, Trust};
 use crate::sealing::sshsig::verify_sshsig;
 use crate::store::{StoreError, StoreErrorKind};
 
-use super::candidates::{Candidate, Listings};
+use super::candidates::{Candidate, Listings, Signature};
 use super::{Entry, EscrowSummary, is_passing};
 
 /// Verifies manifests newest first, learning signers from the policies of trusted ones, until
@@ -70,17 +70,17 @@ impl Refusal {
     fn of_object(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a manifest was not read");
         match error.kind {
-            kind if is_passing(kind) => Self::Unread("the store failed when it was read"),
-            StoreErrorKind::TooLarge => Self::Unverified("it is too large for a manifest".into()),
-            _ => Self::Unacceptable("manifest-unreadable", "it cannot be read".into()),
+            kind if is_passing(kind) => Self::Unread("the store failed at this"),
+            StoreErrorKind::TooLarge => Self::Unverified("too large for a manifest".into()),
+            _ => Self::Unacceptable("manifest-unreadable", "not readable".into()),
         }
     }
 
     fn of_signature(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a signature was not read");
         match is_passing(error.kind) {
-            true => Self::Unread("the store failed when its signature was read"),
-            false => Self::Unverified("its signature cannot be read".into()),
+            true => Self::Unread("the store failed at the signature"),
+            false => Self::Unverified("no readable signature".into()),
         }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Verifier<'a> {
             let known = self.policies.len();
             self.refused.clear();
             for batch in listings.batches() {
-                for candidate in listings.fetch(&batch) {
+                for candidate in listings.fetch(&batch, self.layout, &self.known_signers) {
                     // What an interruption cut short must not look like a finding.
                     self.cancel.check()?;
                     self.take(listings, candidate);
@@ -153,7 +153,10 @@ impl<'a> Verifier<'a> {
         let store = listings.answered[candidate.store].store.name().clone();
         let judged = match candidate.bytes {
             Err(error) => Err(Refusal::of_object(&error)),
-            Ok(bytes) => self.judge(listings, &candidate.key, candidate.claim, &bytes),
+            Ok(bytes) => {
+                let place = (candidate.key.as_str(), candidate.claim);
+                self.judge(listings, place, &bytes, candidate.likely)
+            }
         };
         match judged {
             Ok(digest) => {
@@ -175,18 +178,21 @@ impl<'a> Verifier<'a> {
     fn judge(
         &mut self,
         listings: &Listings,
-        key: &str,
-        claim: ManifestKey,
+        (key, claim): (&str, ManifestKey),
         bytes: &[u8],
+        likely: Option<Signature>,
     ) -> Result<Digest, Refusal> {
         let digest = Digest::of(bytes);
         let known = self.verified.get(&digest);
         let fresh = match known.is_some_and(|entry| entry.link.seq == claim.seq) {
             true => None,
-            false => Some(self.verify(listings, key, claim.seq, digest, bytes)?),
+            false => {
+                let signed_by = self.authenticate(listings, &digest, bytes, likely)?;
+                Some(self.examine(listings, (key, claim.seq), digest, bytes, signed_by)?)
+            }
         };
         if claim.digest.is_some_and(|named| named != digest) {
-            let why = "it is named after another one's digest";
+            let why = "named after another one's digest";
             return Err(Refusal::Unacceptable("misplaced-manifest", why.to_owned()));
         }
         if let Some(entry) = fresh {
@@ -196,15 +202,15 @@ impl<'a> Verifier<'a> {
         Ok(digest)
     }
 
-    fn verify(
+    /// Reads a manifest whose signature is good, and learns from it.
+    fn examine(
         &mut self,
         listings: &Listings,
-        key: &str,
-        seq: u64,
+        (key, seq): (&str, u64),
         digest: Digest,
         bytes: &[u8],
+        signed_by: Authentic,
     ) -> Result<Entry, Refusal> {
-        let signed_by = self.authenticate(listings, &digest, bytes)?;
         let document = Document::parse(bytes)
             .map_err(|error| Refusal::Unacceptable("manifest-unreadable", error_chain(&error)))?;
         let head = &document.head;
@@ -212,7 +218,7 @@ impl<'a> Verifier<'a> {
             return Err(Refusal::Unacceptable(
                 "misplaced-manifest",
                 format!(
-                    "it is manifest {} of instance {}",
+                    "in truth manifest {} of instance {}",
                     head.seq, head.instance.slug
                 ),
             ));
@@ -245,10 +251,16 @@ impl<'a> Verifier<'a> {
         listings: &Listings,
         digest: &Digest,
         bytes: &[u8],
+        likely: Option<Signature>,
     ) -> Result<Authentic, Refusal> {
+        if let Some((claimed, Ok(armored))) = &likely
+            && let Ok(authentic) = self.authenticate_one(claimed, armored, bytes)
+        {
+            return Ok(authentic);
+        }
         let mut claims = listings.signatures(digest);
         claims.sort_by_key(|claim| !self.known_signers.contains(claim.signer));
-        let mut refusal = Refusal::Unverified("it has no signature".to_owned());
+        let mut refusal = Refusal::Unverified("no signature".to_owned());
         for (claimed, signature) in listings.fetch_signatures(&claims, self.layout, digest) {
             let verdict = match signature {
                 Ok(armored) => self.authenticate_one(&claimed, &armored, bytes),
@@ -323,8 +335,10 @@ fn refusals(refused: &[Refused]) -> Vec<Finding> {
     told.sort_by_key(|(_, (seqs, _))| seqs.first().copied());
     told.into_iter()
         .map(|(refusal, (seqs, stores))| {
+            let many = if stores.len() > 1 { "s" } else { "" };
             let stores: Vec<&str> = stores.into_iter().collect();
-            let which = format!("{} in {}", super::manifests(&seqs), stores.join(" and "));
+            let names = stores.join(" and ");
+            let which = format!("{} in store{many} {names}", super::manifests(&seqs));
             refusal.finding(&which)
         })
         .collect()

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use crate::base::cancel::Cancel;
 use crate::model::index::Index;
+use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::initdb::initdb;
 use crate::postgres::private_server::PrivateServer;
 use crate::postgres::restore::pg_restore;
 
-use super::preflight::Unable;
+use super::preflight::{Unable, major_of};
 use super::recover::{DATABASE, RecoverError, examine, shut_down};
 use super::write::{DUMP_FILE, POSTGRES, gives_away};
 use super::{Proof, RehydrateError, failed};
@@ -20,6 +21,7 @@ use super::{Proof, RehydrateError, failed};
 pub(super) fn rebuild(
     launcher: &Launcher,
     data_dir: &Path,
+    manifest: &Manifest,
     index: &Index,
     cancel: &Cancel,
 ) -> Result<Vec<Proof>, RehydrateError> {
@@ -34,13 +36,7 @@ pub(super) fn rebuild(
     pg_restore(binaries, owner, &server.address(), DATABASE, dump, cancel)
         .map_err(RecoverError::from)?;
     fs::remove_file(&dump_path).map_err(failed("remove", &dump_path))?;
-    let mut proofs = vec![Proof::proven(
-        "logical copy",
-        format!(
-            "restored into a new cluster of PostgreSQL {}",
-            binaries.version
-        ),
-    )];
+    let mut proofs = vec![Proof::proven("logical copy", restored(binaries, manifest))];
     proofs.extend(examine(&server, index)?);
     proofs.push(shut_down(server)?);
     Ok(proofs)
@@ -52,6 +48,20 @@ pub(super) fn programs(launcher: &Launcher) -> Result<&PgBinaries, Unable> {
         Launcher::Local(binaries) => Ok(binaries),
         Launcher::Docker { .. } => Err(Unable::Image),
     }
+}
+
+fn restored(binaries: &PgBinaries, manifest: &Manifest) -> String {
+    let mut detail = format!(
+        "restored into a new cluster of PostgreSQL {}",
+        binaries.version
+    );
+    if binaries.major() != major_of(&manifest.source.pg_version) {
+        detail.push_str(&format!(
+            "; the image of the escrow's time has {}, which cannot run it",
+            manifest.source.pg_version
+        ));
+    }
+    detail
 }
 
 fn open_dump(path: &Path) -> Result<File, RehydrateError> {

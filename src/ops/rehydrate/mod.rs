@@ -185,7 +185,13 @@ fn build(
     )];
     writer.finish()?;
     proofs.push(check_key(staged.path(), manifest)?);
-    proofs.extend(bring_up(mode, staged.path(), &opened.index, ports.cancel)?);
+    proofs.extend(bring_up(
+        mode,
+        staged.path(),
+        manifest,
+        &opened.index,
+        ports.cancel,
+    )?);
     proofs.push(Proof::not_done(
         "fence",
         "UNFENCED: this release cannot fence; start it without a network only",
@@ -208,6 +214,7 @@ fn build(
 fn bring_up(
     mode: &Mode,
     data_dir: &Path,
+    manifest: &Manifest,
     index: &Index,
     cancel: &Cancel,
 ) -> Result<Vec<Proof>, RehydrateError> {
@@ -220,7 +227,9 @@ fn bring_up(
             "recovery",
             "files only: PostgreSQL has not been started; do that before Databasus does",
         )]),
-        Mode::FromLogical(launcher) => logical::rebuild(launcher, data_dir, index, cancel),
+        Mode::FromLogical(launcher) => {
+            logical::rebuild(launcher, data_dir, manifest, index, cancel)
+        }
     }
 }
 

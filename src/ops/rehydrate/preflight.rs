@@ -118,7 +118,7 @@ fn version(launcher: &Launcher) -> String {
 }
 
 /// 17 of `17.10`.
-fn major_of(version: &str) -> Option<u32> {
+pub(super) fn major_of(version: &str) -> Option<u32> {
     let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }

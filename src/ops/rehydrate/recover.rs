@@ -20,6 +20,8 @@ use super::Proof;
 /// Databasus' own database.
 pub(super) const DATABASE: &str = "databasus";
 
+const ROWS: &str = "row counts";
+
 /// The cluster could not be brought to a clean shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -61,10 +63,14 @@ pub(super) fn recover(
 /// in a disaster most of a catalogue is better than none.
 pub(super) fn examine(server: &PrivateServer, index: &Index) -> Result<Vec<Proof>, RecoverError> {
     let mut session = server.connect(DATABASE)?;
-    Ok(vec![
-        check_rows(&mut session, index)?,
-        check_structure(&mut session)?,
-    ])
+    let found = match catalogue::read(&mut session) {
+        Err(PgError::Interrupted(signal)) => return Err(signal.into()),
+        other => other,
+    };
+    let mut proofs = vec![check_rows(index, found.as_ref())];
+    proofs.extend(found.ok().as_ref().and_then(check_legacy_keys));
+    proofs.push(check_structure(&mut session)?);
+    Ok(proofs)
 }
 
 /// Stops the server and proves in `pg_control` that nothing is left to replay.
@@ -76,21 +82,29 @@ pub(super) fn shut_down(server: PrivateServer) -> Result<Proof, RecoverError> {
     ))
 }
 
-fn check_rows(session: &mut Connection, index: &Index) -> Result<Proof, RecoverError> {
-    const WHAT: &str = "row counts";
+fn check_rows(index: &Index, found: Result<&Catalogue, &PgError>) -> Proof {
     let (Some(before), Some(after)) = (&index.catalogue_before, &index.catalogue_after) else {
-        let why = "the escrow records none: no server was asked";
-        return Ok(Proof::unknown(WHAT, why));
+        return Proof::unknown(ROWS, "the escrow records none: no server was asked");
     };
-    Ok(match catalogue::read(session) {
-        Ok(found) => compare_rows(&expected_rows(before, after), &found),
-        Err(PgError::Interrupted(signal)) => return Err(signal.into()),
-        Err(error) => Proof::failed(WHAT, error_chain(&error)),
+    match found {
+        Ok(found) => compare_rows(&expected_rows(before, after), found),
+        Err(error) => Proof::failed(ROWS, error_chain(error)),
+    }
+}
+
+/// Databasus writes a row of this table over `secret.key` at its next start.
+fn check_legacy_keys(found: &Catalogue) -> Option<Proof> {
+    let rows = found.legacy_secret_keys;
+    (rows > 0).then(|| {
+        let detail = format!(
+            "table secret_keys holds {rows} rows: empty it before Databasus starts, which would \
+             write one of them over secret.key"
+        );
+        Proof::failed("legacy keys", detail)
     })
 }
 
 fn compare_rows(expected: &BTreeMap<String, ExpectedRows>, found: &Catalogue) -> Proof {
-    const WHAT: &str = "row counts";
     let mut equal = 0;
     let mut unknown = Vec::new();
     let mut wrong = Vec::new();
@@ -105,7 +119,7 @@ fn compare_rows(expected: &BTreeMap<String, ExpectedRows>, found: &Catalogue) ->
         }
     }
     if !wrong.is_empty() {
-        return Proof::failed(WHAT, wrong.join(", "));
+        return Proof::failed(ROWS, wrong.join(", "));
     }
     let mut detail = format!("{equal} tables have the recorded number of rows");
     if !unknown.is_empty() {
@@ -115,9 +129,9 @@ fn compare_rows(expected: &BTreeMap<String, ExpectedRows>, found: &Catalogue) ->
         ));
     }
     if equal == 0 {
-        return Proof::unknown(WHAT, detail);
+        return Proof::unknown(ROWS, detail);
     }
-    Proof::proven(WHAT, detail)
+    Proof::proven(ROWS, detail)
 }
 
 fn check_structure(session: &mut Connection) -> Result<Proof, RecoverError> {

@@ -57,8 +57,8 @@ impl DataDirWriter {
         })
     }
 
-    /// Waits for the last byte, then sets what the format does not leave to the payload: `pgdata` 0700, `secret.key` 0600, the
-    /// data directory itself 0755.
+    /// Waits for the last byte, then sets what the format does not leave to the payload:
+    /// `pgdata` 0700, `secret.key` 0600, the data directory itself 0755.
     pub(super) fn finish(&mut self) -> Result<(), RehydrateError> {
         let written = self.behind.finish();
         written.map_err(failed("write below", &self.root))?;

@@ -11,12 +11,12 @@ use crate::model::finding::Finding;
 use crate::model::manifest::{self, Manifest};
 use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
-use crate::model::trust::Trust;
 use crate::ops::history::{self, History};
 use crate::ops::state::Pending;
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::Store;
 
 use super::copies::Copy;
+use super::slot::{Slot, put_exactly};
 use super::{Committable, Report, Run, SnapshotError, StoreReport};
 
 /// How often a place in the chain may be lost to other hosts before the run gives up.
@@ -39,13 +39,6 @@ pub(super) struct Placed {
     pub(super) missing: BTreeMap<StoreName, String>,
 }
 
-/// One store's answer.
-enum Slot {
-    Ours,
-    Taken,
-    Failed(String),
-}
-
 impl Run<'_> {
     pub(super) fn commit(
         &mut self,
@@ -54,6 +47,7 @@ impl Run<'_> {
     ) -> Result<Report, SnapshotError> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy));
+        self.compare_policy(&history, manifest.policy_sha256);
         let undocumented = self.put_supporting(&policy);
         let mut history = history;
         self.look_for_stolen_key(&history)?;
@@ -82,6 +76,22 @@ impl Run<'_> {
             }
         }
         Err(SnapshotError::LostRace(RACES))
+    }
+
+    /// Recipients or signers that changed make the printed trust card an old one.
+    fn compare_policy(&mut self, history: &History, policy: Digest) {
+        let last = history.escrows().next_back();
+        let changed = last.filter(|(_, escrow)| escrow.policy_sha256 != policy);
+        if let Some((entry, _)) = changed {
+            let seq = entry.link.seq;
+            self.findings.push(Finding::note(
+                "policy-changed",
+                format!(
+                    "recipients or signers have changed since manifest {seq}: print the trust card \
+                     again"
+                ),
+            ));
+        }
     }
 
     /// Gives the manifest its place after the highest head that is known.
@@ -156,83 +166,6 @@ impl Run<'_> {
             Ok(slot) => slot,
             Err(error) => Slot::Failed(error_chain(&error)),
         }
-    }
-
-    /// Claims the manifest's slot. Where it is contended, what lies there may change between two
-    /// looks: another host may take over a squatted slot at the same moment.
-    fn claim(&mut self, store: &dyn Store, pending: &Pending) -> Result<Slot, StoreError> {
-        let key = self.layout.manifest(pending.seq);
-        for _ in 0..RACES {
-            match store.put_if_absent(&key, pending.manifest.as_bytes()) {
-                Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
-                other => return other.map(|_| Slot::Ours),
-            }
-            match self.contend(store, &key, pending) {
-                Err(error) if has_changed(&error) => {}
-                other => return other,
-            }
-        }
-        Ok(Slot::Taken)
-    }
-
-    /// The slot is taken: by the same bytes, by another valid manifest, or by a squatter, who is
-    /// not waited for.
-    fn contend(
-        &mut self,
-        store: &dyn Store,
-        key: &str,
-        pending: &Pending,
-    ) -> Result<Slot, StoreError> {
-        let bytes = pending.manifest.as_bytes();
-        let there = Occupant::of(store, key)?;
-        if there.bytes.as_deref() == Some(bytes) {
-            return Ok(Slot::Ours);
-        }
-        if self.is_taken(store.name(), pending) {
-            return Ok(Slot::Taken);
-        }
-        let squatted = Finding::violation(
-            "slot-squatted",
-            format!(
-                "store {}: {key} held something that nobody here signed",
-                store.name()
-            ),
-        );
-        if !self.findings.contains(&squatted) {
-            self.findings.push(squatted);
-        }
-        match there.replace(store, key, bytes) {
-            Ok(()) => Ok(Slot::Ours),
-            Err(error) if error.kind == StoreErrorKind::Denied => {
-                let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
-                put_exactly(store, &beside, bytes).map(|()| Slot::Ours)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a valid manifest other than ours has this place in a store, under either name.
-    /// What cannot be judged counts as taken: overwriting is the worse mistake.
-    fn is_taken(&self, store: &StoreName, pending: &Pending) -> bool {
-        let digest = pending.digest();
-        let mut stores = self.stores();
-        stores.retain(|candidate| candidate.name() == store);
-        let read = History::read(history::Request {
-            slug: &self.settings.slug,
-            stores: &stores,
-            trust: Trust::new(self.allowed.clone(), Vec::new()),
-            mark: Some(Mark {
-                seq: pending.seq,
-                manifest_sha256: digest,
-            }),
-            since_mark: true,
-            now: self.ports.clock.now(),
-            cancel: self.ports.cancel,
-        });
-        read.map_or(true, |history| {
-            let mut links = history.entries.iter().map(|entry| entry.link);
-            !history.complete || links.any(|link| link.seq == pending.seq && link.digest != digest)
-        })
     }
 
     /// Puts recipients, signers and instructions, named by their digests, before any manifest
@@ -355,61 +288,6 @@ impl Run<'_> {
             ..placed.pending.clone()
         };
         Ok(state.set_pending(slug, &pending)?)
-    }
-}
-
-/// What lies where something else belongs.
-struct Occupant {
-    /// None if it is larger than anything that belongs there.
-    bytes: Option<Vec<u8>>,
-    /// What it takes to replace it, where the store tells.
-    etag: Option<String>,
-}
-
-impl Occupant {
-    fn of(store: &dyn Store, key: &str) -> Result<Self, StoreError> {
-        match store.get(key, manifest::MAX_BYTES) {
-            Ok(there) => Ok(Self {
-                bytes: Some(there.bytes),
-                etag: Some(there.etag),
-            }),
-            Err(error) if error.kind == StoreErrorKind::TooLarge => Ok(Self {
-                bytes: None,
-                etag: store.head(key)?.etag,
-            }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Replaces it, if it is still the same. What is too large to be read, in a store that names
-    /// no tag without reading, counts as denied.
-    fn replace(&self, store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let Some(etag) = &self.etag else {
-            let kind = StoreErrorKind::Denied;
-            return Err(StoreError::new(store.name(), kind, "replace", key));
-        };
-        store.replace(key, bytes, etag).map(|_| ())
-    }
-}
-
-/// Whether what was there is no longer what was seen a moment ago.
-fn has_changed(error: &StoreError) -> bool {
-    use StoreErrorKind::{AlreadyExists, NotFound};
-    matches!(error.kind, AlreadyExists | NotFound)
-}
-
-/// Puts an object that must have exactly these bytes; what is there with others is replaced.
-fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    match store.put_if_absent(key, bytes) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-            let there = Occupant::of(store, key)?;
-            if there.bytes.as_deref() == Some(bytes) {
-                return Ok(());
-            }
-            there.replace(store, key, bytes)
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ mod commit;
 mod copies;
 mod leftovers;
 mod seal;
+mod slot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,6 +141,7 @@ impl Report {
             || self.stores.iter().all(lacks);
         match worst {
             Some(Severity::Violation) => Completeness::Alarm,
+            Some(Severity::Warning) => Completeness::Partial,
             _ if missing => Completeness::Partial,
             _ => Completeness::Whole,
         }
@@ -308,7 +310,10 @@ impl<'a> Run<'a> {
         })?;
         // Read again after a lost race, the chain shows the same once more.
         let told = std::mem::take(&mut history.findings);
-        let fresh = told.into_iter().filter(|one| !self.findings.contains(one));
+        let fresh = told
+            .into_iter()
+            .map(noted)
+            .filter(|one| !self.findings.contains(one));
         let fresh: Vec<Finding> = fresh.collect();
         self.findings.extend(fresh);
         Ok(history)
@@ -428,6 +433,18 @@ impl<'a> Run<'a> {
             self.settings.recipients_text.clone(),
             self.settings.allowed_signers_text.clone(),
         )
+    }
+}
+
+/// What a store lacks of earlier nights does not make this one partial: the stores of this run
+/// report themselves, and `verify` reports the rest.
+fn noted(finding: Finding) -> Finding {
+    match finding.severity {
+        Severity::Warning => Finding {
+            severity: Severity::Note,
+            ..finding
+        },
+        Severity::Note | Severity::Violation => finding,
     }
 }
 

@@ -235,7 +235,7 @@ fn part_size(estimate: u64) -> u64 {
 
 fn key_findings(key: &SecretKey) -> impl Iterator<Item = Finding> {
     key.check().into_iter().map(|warning| {
-        Finding::warning(
+        Finding::note(
             "secret-key-unusual",
             format!("{warning}; it is sealed byte for byte"),
         )
@@ -259,7 +259,7 @@ fn left_behind(left_out: &LeftOut) -> Vec<Finding> {
     let told = |tally: Option<Tally>, id, what: &str| {
         let tally = tally.filter(|tally| tally.files > 0)?;
         let size = crate::base::text::bytes(tally.bytes);
-        Some(Finding::warning(
+        Some(Finding::note(
             id,
             format!("{} files ({size}) in {what}", tally.files),
         ))

@@ -28,7 +28,7 @@ fn a_lost_hosts_chain_goes_on_under_a_new_key() {
     let third = bench.snapshot(&new, 7_200);
     assert_eq!(third.manifest.seq, 3);
     assert_eq!(third.manifest.prev_sha256, Some(second.digest));
-    assert_eq!(third.findings, []);
+    assert_eq!(ids(&third.findings), ["policy-changed"]);
 
     let history = bench.history(9_000, pinned(written.fingerprint));
     assert_eq!(history.entries.len(), 3);
@@ -97,6 +97,26 @@ fn the_lost_key_signs_nothing_after_the_join() {
 }
 
 #[test]
+fn a_lost_host_that_comes_back_leaves_its_successors_manifest_alone() {
+    let bench = Bench::new();
+    let (lost, new) = (bench.host("lost"), bench.host("new"));
+    let print = bench.init(&lost).fingerprint;
+    bench.snapshot(&lost, 60);
+    let written = join::apply(&bench.join(&new, 7_200, print).unwrap(), &new.state).unwrap();
+    let successor = bench.snapshot(&new, 7_260);
+    let back = bench.snapshot(&lost, 10_800);
+    assert_eq!(
+        ids(&back.findings),
+        ["unverified-manifest", "slot-of-a-stranger"]
+    );
+    assert_eq!(back.completeness(), Completeness::Alarm);
+    let history = bench.history(12_000, pinned(written.fingerprint));
+    assert_eq!(history.head().unwrap().link.digest, successor.digest);
+    let old = bench.history(12_000, pinned(print));
+    assert_eq!(old.head().unwrap().link.digest, back.digest);
+}
+
+#[test]
 fn a_stolen_keys_manifests_stop_to_alarm_once_they_are_joined() {
     let bench = Bench::new();
     let (host, thief, new) = (bench.host("host"), bench.host("thief"), bench.host("new"));
@@ -108,7 +128,7 @@ fn a_stolen_keys_manifests_stop_to_alarm_once_they_are_joined() {
     assert_eq!(ids(&alarmed.findings), ["unknown-manifest-of-ours"]);
     join::apply(&bench.join(&new, 240, print).unwrap(), &new.state).unwrap();
     let calm = bench.snapshot(&new, 300);
-    assert_eq!(ids(&calm.findings), [""; 0]);
+    assert_eq!(ids(&calm.findings), ["policy-changed"]);
 }
 
 #[test]

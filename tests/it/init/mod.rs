@@ -26,7 +26,7 @@ use databasus_escrow::ops::card::{self, CardHead, CardRequest, TrustCard};
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::init::{self, InitError, InitRequest, Written};
 use databasus_escrow::ops::join::{self, JoinError, JoinPlan, JoinRequest, NewerManifests};
-use databasus_escrow::ops::snapshot::{self, Destination, Ports, Report, Settings};
+use databasus_escrow::ops::snapshot::{self, Completeness, Destination, Ports, Report, Settings};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::source::{

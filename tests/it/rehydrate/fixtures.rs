@@ -7,7 +7,7 @@ use databasus_escrow::ops::rehydrate::{Mode, Outcome};
 
 use super::{assert_fit_for_databasus, outcomes, row_counts, served};
 use crate::support::escrowing::{Escrowing, local};
-use crate::support::needed;
+use crate::support::optional;
 use crate::support::postgres::TestPg;
 
 fn load(server: &TestPg, sql: &Path) {
@@ -25,7 +25,7 @@ fn load(server: &TestPg, sql: &Path) {
 
 /// Snapshot and rehydrate, both ways.
 fn round_trip(release: &str) {
-    let Some(fixtures) = needed("ESCROW_TEST_FIXTURES") else {
+    let Some(fixtures) = optional("ESCROW_TEST_FIXTURES") else {
         return;
     };
     let Some(server) = TestPg::start() else {

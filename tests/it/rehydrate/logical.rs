@@ -1,15 +1,22 @@
 //! A new cluster from the logical copy, of the same major and of a later one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use databasus_escrow::ops::rehydrate::{Mode, Outcome, RehydrateError};
 
 use super::{assert_fit_for_databasus, instance, outcomes, row_counts, served};
 use crate::support::escrowing::{Escrowing, local};
-use crate::support::{needed, skip};
+use crate::support::{needed, optional};
 
-/// An instance's life in a cluster that is not the one it was copied from.
-fn rebuild_with(bin: &Path) -> Option<(Escrowing, std::path::PathBuf)> {
+/// A cluster built from an instance's logical copy.
+struct Rebuilt {
+    _escrows: Escrowing,
+    target: PathBuf,
+    /// What was said of the copy.
+    said: String,
+}
+
+fn rebuild_with(bin: &Path) -> Option<Rebuilt> {
     let server = instance()?;
     let escrows = Escrowing::into_stores(&["first"]);
     let manifest = escrows.snapshot(&server);
@@ -23,7 +30,15 @@ fn rebuild_with(bin: &Path) -> Option<(Escrowing, std::path::PathBuf)> {
     assert!(report.is_whole());
     assert_fit_for_databasus(&target);
     assert_eq!(escrows.litter(), ["databasus-data"]);
-    Some((escrows, target))
+    let copy = report
+        .proofs
+        .into_iter()
+        .find(|proof| proof.what == "logical copy");
+    Some(Rebuilt {
+        _escrows: escrows,
+        target,
+        said: copy?.detail,
+    })
 }
 
 #[test]
@@ -31,9 +46,10 @@ fn a_cluster_of_the_same_major_is_built_and_runs() {
     let Some(bin) = needed("ESCROW_TEST_PG_BIN") else {
         return;
     };
-    let Some((_escrows, target)) = rebuild_with(&bin) else {
+    let Some(rebuilt) = rebuild_with(&bin) else {
         return;
     };
+    let target = &rebuilt.target;
     let settings = std::fs::read_to_string(target.join("pgdata/postgresql.conf")).unwrap();
     assert!(settings.ends_with(
         "port = 5437\nlisten_addresses = 'localhost'\nshared_buffers = 256MB\nmax_connections = 100\n"
@@ -41,7 +57,7 @@ fn a_cluster_of_the_same_major_is_built_and_runs() {
     assert!(settings.contains("\ntimezone = 'Etc/UTC'\n"), "{settings}");
     let rules = std::fs::read_to_string(target.join("pgdata/pg_hba.conf")).unwrap();
     assert!(rules.ends_with("host all all 127.0.0.1/32 md5\nlocal all all trust\n"));
-    let copy = served(&target);
+    let copy = served(target);
     assert_eq!(row_counts(&copy), "empty|0\ngoose_db_version|1\nusers|500");
     let encoding = copy.psql("SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = 'databasus'");
     assert_eq!(encoding, "UTF8|C.UTF-8");
@@ -49,13 +65,18 @@ fn a_cluster_of_the_same_major_is_built_and_runs() {
 
 #[test]
 fn a_cluster_of_a_later_major_is_built() {
-    let Some(bin) = std::env::var_os("ESCROW_TEST_PG18_BIN") else {
-        return skip("ESCROW_TEST_PG18_BIN names no PostgreSQL 18");
-    };
-    let Some((_escrows, target)) = rebuild_with(Path::new(&bin)) else {
+    let Some(bin) = optional("ESCROW_TEST_PG18_BIN") else {
         return;
     };
-    let major = std::fs::read_to_string(target.join("pgdata/PG_VERSION")).unwrap();
+    let Some(rebuilt) = rebuild_with(&bin) else {
+        return;
+    };
+    assert!(
+        rebuilt.said.contains("which cannot run it"),
+        "{}",
+        rebuilt.said
+    );
+    let major = std::fs::read_to_string(rebuilt.target.join("pgdata/PG_VERSION")).unwrap();
     assert_eq!(major, "18\n");
 }
 

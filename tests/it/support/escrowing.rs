@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::fingerprint::Fingerprint;
 use databasus_escrow::base::time::{Clock, SystemClock};
 use databasus_escrow::model::allowed_signers::AllowedSigners;
 use databasus_escrow::model::manifest::Manifest;
@@ -14,7 +15,7 @@ use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{History, Request};
 use databasus_escrow::ops::rehydrate::{self, Mode, RehydrateError, Report};
 use databasus_escrow::ops::select::{Selection, select};
-use databasus_escrow::ops::snapshot::{self, Completeness, Destination, Settings};
+use databasus_escrow::ops::snapshot::{self, Destination, Settings};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
 use databasus_escrow::postgres::socket::ServerAddress;
@@ -96,6 +97,16 @@ impl Escrowing {
         identities(&self.identity)
     }
 
+    /// The same as text.
+    pub fn identity_text(&self) -> age::secrecy::SecretString {
+        self.identity.to_string()
+    }
+
+    /// Who signs them.
+    pub fn signer(&self) -> Fingerprint {
+        self.settings.signing_key.fingerprint()
+    }
+
     /// To whom they are sealed.
     pub fn recipient(&self) -> age::x25519::Recipient {
         self.identity.to_public()
@@ -116,17 +127,16 @@ impl Escrowing {
                 random: rand::random(),
             },
         );
-        let report = report.unwrap();
-        assert_eq!(report.completeness(), Completeness::Whole);
+        let stores = report.unwrap().stores;
+        assert!(stores.iter().all(|store| store.failure.is_none()));
         self.newest()
     }
 
     fn newest(&self) -> Manifest {
-        let pinned = self.settings.signing_key.fingerprint();
         let history = History::read(Request {
             slug: &self.settings.slug,
             stores: &self.stores(),
-            trust: Trust::new(AllowedSigners::default(), vec![pinned]),
+            trust: Trust::new(AllowedSigners::default(), vec![self.signer()]),
             mark: None,
             since_mark: false,
             now: SystemClock.now(),

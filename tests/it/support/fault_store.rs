@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -33,18 +33,53 @@ pub enum Fault {
     Hook,
 }
 
-/// A fault at the call `call` (from 0) of one store.
+/// A fault at one call of a store.
 #[derive(Clone)]
 pub struct Plan {
-    pub call: usize,
+    when: When,
     pub fault: Fault,
-    pub hook: Arc<dyn Fn() + Send + Sync>,
+    hook: Arc<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Clone)]
+enum When {
+    Call(usize),
+    First { action: String, key_part: String },
+    Every { action: String, key_part: String },
 }
 
 impl Plan {
+    /// A fault at this call, counted from 0.
     pub fn new(call: usize, fault: Fault) -> Self {
+        Self::when(When::Call(call), fault)
+    }
+
+    /// A fault at the first call that does `action` (`put`, `get`, …) to a key with this in it.
+    pub fn at(action: &str, key_part: &str, fault: Fault) -> Self {
+        let first = When::First {
+            action: format!("{action} "),
+            key_part: key_part.to_owned(),
+        };
+        Self::when(first, fault)
+    }
+
+    /// Every call that does `action` to a key with this in it fails and changes nothing.
+    pub fn every(action: &str, key_part: &str) -> Self {
+        let every = When::Every {
+            action: format!("{action} "),
+            key_part: key_part.to_owned(),
+        };
+        Self::when(every, Fault::Before)
+    }
+
+    /// No fault: for a store whose calls are counted.
+    pub fn never() -> Self {
+        Self::new(usize::MAX, Fault::Before)
+    }
+
+    fn when(when: When, fault: Fault) -> Self {
         Self {
-            call,
+            when,
             fault,
             hook: Arc::new(|| {}),
         }
@@ -114,7 +149,7 @@ struct Shared {
     process: Process,
     uploads: OpenUploads,
     down: AtomicBool,
-    calls: AtomicUsize,
+    is_hit: AtomicBool,
     log: Mutex<Vec<String>>,
 }
 
@@ -136,7 +171,7 @@ impl FaultStore {
             process,
             uploads,
             down: AtomicBool::new(false),
-            calls: AtomicUsize::new(0),
+            is_hit: AtomicBool::new(false),
             log: Mutex::default(),
         };
         Self {
@@ -147,9 +182,7 @@ impl FaultStore {
 
     /// Whether the planned call was reached.
     pub fn was_hit(&self) -> bool {
-        let calls = self.shared.calls.load(Ordering::SeqCst);
-        let plan = self.shared.plan.as_ref();
-        plan.is_some_and(|plan| plan.call < calls)
+        self.shared.is_hit.load(Ordering::SeqCst)
     }
 
     /// Every call so far, in order.
@@ -158,30 +191,45 @@ impl FaultStore {
     }
 }
 
+fn suits(call: &str, action: &str, key_part: &str) -> bool {
+    let key = call.strip_prefix(action);
+    key.is_some_and(|key| key.contains(key_part))
+}
+
 impl Shared {
+    /// Notes the call, and tells whether it is the chosen one.
+    fn is_planned(&self, call: String) -> bool {
+        let mut log = self.log.lock().unwrap();
+        let number = log.len();
+        log.push(call);
+        let chosen = match self.plan.as_ref().map(|plan| &plan.when) {
+            None => false,
+            Some(When::Call(chosen)) => *chosen == number,
+            Some(When::First { action, key_part }) => {
+                suits(&log[number], action, key_part) && !self.is_hit.load(Ordering::SeqCst)
+            }
+            Some(When::Every { action, key_part }) => suits(&log[number], action, key_part),
+        };
+        self.is_hit.fetch_or(chosen, Ordering::SeqCst);
+        chosen
+    }
+
     fn call<T>(
         &self,
         action: &'static str,
         key: &str,
         act: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut log = self.log.lock().unwrap();
-        let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        log.push(format!("{action} {key}"));
-        drop(log);
+        let planned = self.is_planned(format!("{action} {key}"));
         let lost = || {
-            Err(StoreError::new(
-                &self.name,
-                StoreErrorKind::Transient,
-                action,
-                key,
-            ))
+            let kind = StoreErrorKind::Transient;
+            Err(StoreError::new(&self.name, kind, action, key))
         };
         let is_cut_off = self.process.is_cut_off.load(Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) || is_cut_off {
             return lost();
         }
-        let Some(plan) = self.plan.as_ref().filter(|plan| plan.call == number) else {
+        let Some(plan) = self.plan.as_ref().filter(|_| planned) else {
             return act();
         };
         match plan.fault {

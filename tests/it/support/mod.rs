@@ -30,6 +30,23 @@ pub fn needed(variable: &str) -> Option<PathBuf> {
     found
 }
 
+/// The same for what nobody has to set up, and no run can demand: another release of PostgreSQL,
+/// data that is not in the repository, rights that not every machine gives.
+pub fn optional(variable: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    if found.is_none() {
+        omit(&format!("{variable} is not set"));
+    }
+    found
+}
+
+/// Says that the running test is left out, and why.
+pub fn omit(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not eprintln!, which the test runner swallows unless a test fails.
+    let _ = writeln!(std::io::stderr(), "OMITTED {name}: {why}");
+}
+
 /// Says that the running test is skipped, and why; fails it where skipping is not allowed.
 pub fn skip(why: &str) {
     assert!(

@@ -1,0 +1,217 @@
+//! Following the pages, one by one.
+
+use std::fs;
+
+use super::page::Page;
+use super::world::World;
+
+/// What a store's credentials are called on the pages.
+const CREDENTIALS: [&str; 2] = [
+    "ESCROW_PRIMARY_ACCESS_KEY_ID",
+    "ESCROW_PRIMARY_SECRET_ACCESS_KEY",
+];
+
+fn with_credentials<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    [names, &CREDENTIALS].concat()
+}
+
+#[test]
+fn the_readme_leads_from_nothing_to_a_restored_instance() {
+    let Some(mut world) = World::with_bucket("readme") else {
+        return;
+    };
+    let readme = Page::read("README.md");
+    let sections = ["First setup", "Commands", "Disaster, in three commands"];
+    let [setup, commands, disaster] = sections.map(|heading| readme.section(heading));
+    // Whoever follows it has not made Alice's identity yet.
+    fs::remove_file(world.path("box/alice.key")).unwrap();
+    let names = with_credentials(&["ETC", "DATA", "PORT", "ALICE", "BOB", "STORE"]);
+    world.follow(&setup, "box", &world.values(&names), "");
+    fs::copy(
+        world.path("etc/trust-card.txt"),
+        world.path("box/trust-card.txt"),
+    )
+    .unwrap();
+    world.follow(&commands, "etc", &[], "");
+    world.destroy();
+    let names = with_credentials(&["STORE", "TRUST", "IDENTITY", "TARGET"]);
+    world.follow(&disaster, "box", &world.values(&names), "");
+    world.assert_same_instance(&world.path("box/restored"));
+
+    let run = |page: &Page| page.blocks().iter().filter(|block| block.is_run()).count();
+    let sum = [setup, commands, disaster].iter().map(run).sum::<usize>();
+    assert_eq!(
+        sum,
+        run(&readme),
+        "a block stands in a section that nobody ran"
+    );
+}
+
+#[test]
+fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
+    let Some(mut world) = World::with_bucket("disaster") else {
+        return;
+    };
+    world.init();
+    world.destroy();
+    let names = ["INSTANCE", "STORE", "TRUST", "MARK", "IDENTITY", "TARGET"];
+    let values = world.values(&with_credentials(&names));
+    world.follow(&Page::read("runbooks/disaster.md"), "box", &values, "");
+    world.assert_same_instance(&world.path("box/restored"));
+}
+
+#[test]
+fn the_stock_tools_page_opens_an_escrow_without_this_program() {
+    let Some(mut world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    world.destroy();
+    fs::remove_file(world.path("bin/databasus-escrow")).unwrap();
+    let values = world.values(&["COPY", "FINGERPRINT", "RESTORE", "IDENTITY"]);
+    let page = Page::read("runbooks/restore-one-escrow-with-stock-tools.md");
+    world.follow(&page, "box", &values, "");
+    world.assert_same_instance(&world.path("box/restored/databasus-data"));
+}
+
+#[test]
+fn the_stock_tools_page_takes_no_strangers_manifest() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    let values = world.values(&["COPY", "FINGERPRINT", "RESTORE", "IDENTITY"]);
+    world.bash(
+        "store/heatwave-prod",
+        "ssh-keygen -q -t ed25519 -N '' -f stranger
+         sed 's/\"seq\": 1,/\"seq\": 2,/' manifest/0000000001.json > manifest/0000000002.json
+         ssh-keygen -q -Y sign -n escrow-manifest@databasus -f stranger manifest/0000000002.json
+         digest=$(sha256sum manifest/0000000002.json | cut -c 1-64)
+         mv manifest/0000000002.json.sig sig/$digest.escrow-host.sig",
+        "",
+    );
+    let page = Page::read("runbooks/restore-one-escrow-with-stock-tools.md");
+    let said = world.follow(&page, "box", &values, "");
+    assert!(said.contains("/manifest/0000000001.json\n"), "{said}");
+}
+
+#[test]
+fn the_lost_key_page_continues_the_chain_and_keeps_old_escrows_verifiable() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    let names = with_credentials(&["ETC", "DATA", "PORT", "STORE", "TRUST", "MARK"]);
+    let values = world.values(&names);
+    world.destroy_configuration();
+    let page = Page::read("runbooks/lost-signing-key.md");
+    world.follow(&page, "box", &values, "");
+    fs::copy(
+        world.path("etc/trust-card.txt"),
+        world.path("box/trust-card.txt"),
+    )
+    .unwrap();
+    let new_card = world.values(&["STORE", "TRUST"]);
+    assert_ne!(values[4], new_card[1], "the card names the lost key first");
+    let verified = world.bash(
+        "box",
+        &format!(
+            "databasus-escrow verify --all --instance heatwave-prod --store {} --trust {}",
+            new_card[0].1, new_card[1].1
+        ),
+        "",
+    );
+    assert!(
+        verified.contains("Manifests with good signatures: 2."),
+        "{verified}"
+    );
+}
+
+#[test]
+fn the_nightly_page_makes_snapshots_by_hand_by_cron_and_by_systemd() {
+    let Some(world) = World::with_bucket("nightly") else {
+        return;
+    };
+    world.init();
+    let values = world.values(&["ETC", "TOOL", "LOG", "CRON", "UNITS"]);
+    let page = Page::read("runbooks/nightly.md");
+    world.follow(&page, "box", &values, &world.environment_file());
+
+    let line = fs::read_to_string(world.path("cron")).unwrap();
+    let (schedule, command) = line.split_once(" root ").unwrap();
+    assert_eq!(schedule.split(' ').count(), 5);
+    let mail = world.bash("box", &in_sh(command), "");
+    assert_eq!(mail, "", "cron mails what a good night says");
+    let unit = fs::read_to_string(world.path("box/databasus-escrow.service")).unwrap();
+    let of = |key: &str| {
+        unit.lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap()
+    };
+    let start = format!("set -a; . {}; {}", of("EnvironmentFile="), of("ExecStart="));
+    world.bash("box", &in_sh(&start), "");
+    let listed = world.bash(
+        "etc",
+        "databasus-escrow list --json | jq '.escrows | length'",
+        "",
+    );
+    assert_eq!(listed.trim(), "4");
+}
+
+/// With nothing set but what cron sets.
+fn in_sh(command: &str) -> String {
+    format!("env -i PATH=/usr/bin:/bin sh <<'EOF'\n{command}\nEOF")
+}
+
+#[test]
+fn cron_mails_a_snapshot_that_failed() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    let values = world.values(&["ETC", "TOOL", "LOG", "CRON", "UNITS"]);
+    let page = Page::read("runbooks/nightly.md");
+    world.follow(&page, "box", &values, &world.environment_file());
+    let line = fs::read_to_string(world.path("cron")).unwrap();
+    let (_, command) = line.split_once(" root ").unwrap();
+    fs::remove_dir_all(world.path("store")).unwrap();
+    let mail = world.bash("box", &in_sh(command), "");
+    assert!(mail.contains("databasus-escrow: error: "), "{mail}");
+}
+
+#[test]
+fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    let names = with_credentials(&["ETC", "CAROL", "STORE", "TRUST"]);
+    let mut values = world.values(&names);
+    values.push(("IDENTITY", "carol.key".to_owned()));
+    let page = Page::read("runbooks/new-custodian.md");
+    world.follow(&page, "box", &values, "");
+
+    let listed = world.bash(
+        "etc",
+        "databasus-escrow list --json | jq -r '.escrows[].id'",
+        "",
+    );
+    let [old, new]: [&str; 2] = listed.lines().collect::<Vec<_>>().try_into().unwrap();
+    let opens = |who: &str, escrow: &str| {
+        let verify = format!("databasus-escrow verify {escrow} --identity ../box/{who}.key");
+        world.try_bash("etc", &verify, "").status.code().unwrap()
+    };
+    let exits = ["alice", "bob", "carol"].map(|who| [opens(who, old), opens(who, new)]);
+    assert_eq!(exits, [[0, 0], [0, 12], [12, 0]]);
+}
+
+#[test]
+fn the_reference_pages_run_on_a_healthy_instance() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    for name in ["runbooks/findings.md", "runbooks/exit-codes.md"] {
+        world.follow(&Page::read(name), "etc", &[], "");
+    }
+}
