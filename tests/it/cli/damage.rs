@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, flip, json, replace, the_file};
+use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, flip, json, replace, the_file};
 
 /// What can happen to a payload.
 type Damage = fn(&Path);
@@ -155,7 +155,16 @@ fn a_copy_that_was_deleted_is_missing_and_no_violation() {
     host.snapshot();
     std::fs::remove_file(payload(&sandbox, "usb")).unwrap();
     let ran = host.run("verify").code(3);
-    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @"");
+    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @r"
+    ESCROW  STORE  COPY
+    ESCROW-ID  usb  MISSING
+    ESCROW-ID  nas  every part is as signed
+
+    Manifests with good signatures: 1.
+
+    Findings:
+    warning  copy-missing  escrow ESCROW-ID it was stored in usb, and is gone
+    ");
     rehydrate(&sandbox, &host, "").code(3);
     assert_rehydrated(&sandbox);
 }
@@ -237,7 +246,7 @@ fn a_manifest_that_a_stranger_signed_counts_for_nothing() {
     let id = host.snapshot()["escrow_id"].clone();
     stranger.snapshot();
     stranger.snapshot();
-    for (path, bytes) in crate::support::sandbox::files(&theirs.path("usb/demo")) {
+    for (path, bytes) in files(&theirs.path("usb/demo")) {
         let to = ours
             .path("usb/demo")
             .join(path.strip_prefix(theirs.path("usb/demo")).unwrap());

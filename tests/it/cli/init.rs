@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::support::sandbox::{Sandbox, files, json, replace, stdout};
+use crate::support::sandbox::{Host, Sandbox, files, json, objects, replace, stdout};
 
 /// A new instance in a sandbox, as one command line.
 fn line(sandbox: &Sandbox, more: &str) -> String {
@@ -47,7 +47,7 @@ fn init_writes_key_policies_and_configuration_and_prints_the_trust_card() {
     assert_eq!(mode("signing.key"), 0o600);
     assert_eq!(mode("policies/allowed_signers") & 0o644, 0o644);
     assert!(
-        files(&sandbox.path("usb")).is_empty(),
+        objects(&sandbox.path("usb")).is_empty(),
         "the probe left something"
     );
 }
@@ -138,7 +138,7 @@ fn what_is_no_recipient_is_refused_and_nothing_written() {
             "{recipients} left something"
         );
     }
-    assert!(files(&sandbox.path("usb")).is_empty());
+    assert!(objects(&sandbox.path("usb")).is_empty());
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn card_without_a_store_that_answers_still_comes_offline() {
     let Some(host) = sandbox.frozen_host(&["usb"]) else {
         return;
     };
-    std::fs::remove_dir(sandbox.path("usb")).unwrap();
+    std::fs::remove_dir_all(sandbox.path("usb")).unwrap();
     host.run("card")
         .code(1)
         .stderr(contains("no store could be read"));
@@ -256,7 +256,7 @@ fn a_configuration_that_somebody_edited_still_gives_the_card_of_its_files() {
     let Some(host) = sandbox.frozen_host(&["usb"]) else {
         return;
     };
-    let policy = |host: &crate::support::sandbox::Host<'_>| {
+    let policy = |host: &Host<'_>| {
         json(&host.run("card --json --offline").success())["policy_sha256"].clone()
     };
     let before = policy(&host);

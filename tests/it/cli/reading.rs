@@ -3,7 +3,7 @@
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::support::sandbox::{Sandbox, files, json};
+use crate::support::sandbox::{Sandbox, json, objects};
 
 #[test]
 fn list_shows_every_escrow_the_next_one_and_the_mark() {
@@ -16,11 +16,11 @@ fn list_shows_every_escrow_the_next_one_and_the_mark() {
     let ran = host.run("list").success().stderr("");
     insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @r"
     SEQ  ESCROW  TAKEN  AGE  SIZE  METHOD  DATABASUS  SIGNER  STORED IN
-    1  ESCROW-ID  TIME  AGE  SIZE  frozen  -  escrow-host  usb, nas
-    2  ESCROW-ID  TIME  AGE  SIZE  frozen  -  escrow-host  usb, nas
+    1  ESCROW-ID  TIME  AGE s ago  SIZE KiB  frozen  -  escrow-host  usb, nas
+    2  ESCROW-ID  TIME  AGE s ago  SIZE KiB  frozen  -  escrow-host  usb, nas
 
-    Next escrow due TIME (in 25 h).
-    MARK
+    Next escrow due TIME (in SOME h).
+    Mark: MARK
     ");
 }
 
@@ -72,7 +72,23 @@ fn show_tells_what_the_manifest_says() {
     host.edit("# version = ", "version = \"3.42.0\" #");
     host.snapshot();
     let ran = host.run("show").success().stderr("");
-    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @"");
+    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @r"
+    escrow  ESCROW-ID
+    sequence  1
+    taken  TIME (AGE s ago), frozen
+    next due  TIME
+    payload  SIZE KiB in 1 parts, sha256 DIGEST
+    databasus  3.42.0
+    image  databasus/databasus:v3.42.0
+    schema  -
+    postgresql  17, system identifier SYSTEM timeline 1
+    log  LSN to LSN
+    secret key id  KEY-ID
+    signed by  escrow-host FINGERPRINT
+    manifest  sha256 DIGEST
+    custodian  alice x25519 FINGERPRINT
+    store  usb stored, a directory
+    ");
 }
 
 #[test]
@@ -101,7 +117,14 @@ fn verify_compares_every_copy_and_with_an_identity_the_content() {
         .run("verify --identity ../alice.key")
         .success()
         .stderr("");
-    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @"");
+    insta::assert_snapshot!(sandbox.redacted(&ran.get_output().stdout), @r"
+    ESCROW  STORE  COPY
+    ESCROW-ID  usb  every part is as signed
+    ESCROW-ID  nas  every part is as signed
+    ESCROW-ID  content  8 entries, SIZE KiB, all as indexed
+
+    Manifests with good signatures: 1.
+    ");
 }
 
 #[test]
@@ -185,9 +208,9 @@ fn reading_leaves_stores_as_they_are() {
         return;
     };
     host.snapshot();
-    let before = files(&sandbox.path("usb"));
+    let before = objects(&sandbox.path("usb"));
     for line in ["list", "show", "verify --identity ../alice.key", "card"] {
         host.run(line).success();
     }
-    assert!(files(&sandbox.path("usb")) == before);
+    assert!(objects(&sandbox.path("usb")) == before);
 }

@@ -6,7 +6,7 @@ use predicates::str::contains;
 use rustix::process::Signal;
 
 use crate::support::postgres::TestPg;
-use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files};
+use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, uploads};
 
 /// Enough that sealing, or opening, takes a while.
 const NOISE: usize = 48 << 20;
@@ -17,11 +17,6 @@ fn add_noise(sandbox: &Sandbox) {
         .flatten()
         .collect();
     sandbox.file("databasus-data/noise", noise);
-}
-
-/// Unfinished uploads in a directory store.
-fn uploads(store: &Path) -> usize {
-    std::fs::read_dir(store.join(".uploads")).map_or(0, Iterator::count)
 }
 
 fn assert_nothing_committed(store: &Path) {

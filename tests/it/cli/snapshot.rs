@@ -6,7 +6,7 @@ use std::process::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::support::sandbox::{Sandbox, files, json, stderr};
+use crate::support::sandbox::{Sandbox, files, json, objects, stderr};
 use crate::support::skip;
 
 #[test]
@@ -23,12 +23,8 @@ fn a_snapshot_tells_what_was_committed_where() {
         "{first}"
     );
     insta::assert_snapshot!(rest, @r"
-      usb  stored and read back
-      nas  stored and read back
-
-    Findings:
-    note  no-row-counts  no server was asked: a rehydrate cannot compare row counts
-    note  no-logical-copy  no pg_dump of the server's major or later was found: the escrow holds no logical copy, and can be rehydrated with the same PostgreSQL major only
+    usb  stored and read back
+    nas  stored and read back
     ");
 }
 
@@ -85,7 +81,7 @@ fn a_store_that_is_not_there_makes_the_run_partial_and_is_named_under_quiet_too(
     let Some(host) = sandbox.frozen_host(&["usb", "nas"]) else {
         return;
     };
-    std::fs::remove_dir(sandbox.path("usb")).unwrap();
+    std::fs::remove_dir_all(sandbox.path("usb")).unwrap();
     let ran = host.run("snapshot --quiet").code(3).stdout("");
     assert!(stderr(&ran).contains("store usb is incomplete"), "{ran}");
     // The other one has it all the same.
@@ -109,7 +105,7 @@ fn a_store_that_is_not_required_does_not_make_the_run_partial() {
         return;
     };
     host.edit("# required = true", "required = false");
-    std::fs::remove_dir(sandbox.path("usb")).unwrap();
+    std::fs::remove_dir_all(sandbox.path("usb")).unwrap();
     let document = json(&host.run("snapshot --json").code(0));
     assert_eq!(document["stores"][0]["required"], false);
     assert!(document["stores"][0]["failure"].is_string());
@@ -123,7 +119,7 @@ fn without_any_store_nothing_is_committed() {
         return;
     };
     for name in ["usb", "nas"] {
-        std::fs::remove_dir(sandbox.path(name)).unwrap();
+        std::fs::remove_dir_all(sandbox.path(name)).unwrap();
     }
     host.run("snapshot")
         .code(1)
@@ -176,7 +172,7 @@ fn a_freezing_command_that_fails_is_told_and_let_go() {
         .code(1)
         .stderr(contains("no such pool").and(contains("hint: ")));
     assert!(released.exists());
-    assert!(files(&sandbox.path("usb")).is_empty());
+    assert!(objects(&sandbox.path("usb")).is_empty());
 }
 
 /// A file system of a few pages, gone with the value.

@@ -20,11 +20,12 @@ fn commands() -> Vec<String> {
 
 /// The command lines in a help text, as words.
 fn examples(help: &str) -> Vec<Vec<String>> {
-    let joined = help.replace("\\\n", " ");
+    let joined: Vec<&str> = help.split("\\\n").map(str::trim_start).collect();
+    let joined = joined.join(" ");
     let line = |line: &str| {
         let (_, line) = line.split_once("databasus-escrow ")?;
         // What follows is for a shell, or for people.
-        let ends = [" | ", " > ", "   (", "        "];
+        let ends = [" | ", " > ", "   "];
         let end = ends.iter().filter_map(|end| line.find(end)).min();
         let line = &line[..end.unwrap_or(line.len())];
         let words = line.replace("SHA256:…", &format!("SHA256:{}", "A".repeat(43)));

@@ -154,7 +154,7 @@ impl Sandbox {
         Host {
             sandbox: self,
             config: dir.join("escrow.toml"),
-            fingerprint: fingerprint(&document),
+            fingerprint: fingerprint(&document["card"]),
             stores,
         }
     }
@@ -169,23 +169,16 @@ impl Sandbox {
     }
 
     /// Text of a run without what differs from run to run: names of this folder, ids, digests,
-    /// times, ages and the widths of columns.
+    /// times, sizes and the widths of columns.
     pub fn redacted(&self, text: &[u8]) -> String {
         let text = String::from_utf8(text.to_vec()).unwrap();
         let text = text.replace(&self.home.path().display().to_string(), "HOME");
-        let line = |line: &str| {
-            let words: Vec<String> = line.split("  ").map(str::trim).map(redact).collect();
-            let kept: Vec<&str> = words.iter().map(String::as_str).collect();
-            let indent = if line.starts_with("  ") { "  " } else { "" };
-            format!(
-                "{indent}{}",
-                kept.into_iter()
-                    .filter(|word| !word.is_empty())
-                    .collect::<Vec<_>>()
-                    .join("  ")
-            )
-        };
-        text.lines().map(line).collect::<Vec<_>>().join("\n")
+        let lines = text.lines().map(|line| {
+            let cells = line.split("  ").map(str::trim).map(redact);
+            let cells: Vec<String> = cells.filter(|cell| !cell.is_empty()).collect();
+            cells.join("  ")
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -316,10 +309,12 @@ pub fn stdout(ran: &Assert) -> String {
     String::from_utf8(ran.get_output().stdout.clone()).unwrap()
 }
 
-/// The fingerprint of the key that signs now, from what `init --json` prints.
-pub fn fingerprint(document: &serde_json::Value) -> String {
-    let signers = document["card"]["signers"].as_array().unwrap();
-    let signer = signers.iter().find(|signer| signer["valid"] == true);
+/// The fingerprint of the key that signs now, from a trust card.
+pub fn fingerprint(card: &serde_json::Value) -> String {
+    let signers = card["signers"].as_array().unwrap();
+    let signer = signers
+        .iter()
+        .find(|signer| signer["valid_before"].is_null());
     signer.unwrap()["fingerprint"].as_str().unwrap().to_owned()
 }
 
@@ -339,6 +334,20 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// Everything that a directory store holds, without what it keeps for itself.
+pub fn objects(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = files(store);
+    found.retain(|(path, _)| !path.starts_with(store.join(".uploads")));
+    found
+}
+
+/// Unfinished uploads in a directory store.
+pub fn uploads(store: &Path) -> usize {
+    let folder = store.join(".uploads");
+    let entries = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    entries - usize::from(store.join(".uploads/lock").exists())
 }
 
 /// The only file below a folder whose name ends so.
@@ -368,22 +377,126 @@ pub fn flip(path: &Path, at: usize) {
 }
 
 fn redact(cell: &str) -> String {
-    let words: Vec<&str> = cell.split(' ').map(redact_word).collect();
-    let cell = words.join(" ");
-    let unit = |unit: &str| cell.ends_with(unit);
-    if unit(" ago") || cell == "now" {
-        "AGE".to_owned()
-    } else if ["B", "KiB", "MiB"]
-        .iter()
-        .any(|name| unit(&format!(" {name}")))
-        && cell.starts_with(|c: char| c.is_ascii_digit())
-    {
-        "SIZE".to_owned()
-    } else {
-        cell
+    let mut words: Vec<&str> = cell.split(' ').map(redact_word).collect();
+    let is_count = |word: &str| word.parse::<f64>().is_ok();
+    for at in 1..words.len() {
+        let is_unit = ["B", "KiB", "MiB"].contains(&words[at].trim_end_matches(','));
+        if is_unit && is_count(words[at - 1]) {
+            words[at - 1] = "SIZE";
+        }
+        if words[at].starts_with("ago") {
+            let open = words[at - 2].starts_with('(');
+            words[at - 2] = if open { "(AGE" } else { "AGE" };
+        }
+        if words[at - 1] == "(in" {
+            words[at] = "SOME";
+        }
     }
+    words.join(" ")
 }
 
+/// Standard output as the one document that it is.
+pub fn json(ran: &Assert) -> serde_json::Value {
+    serde_json::from_slice(&ran.get_output().stdout).unwrap()
+}
+
+/// Standard error.
+pub fn stderr(ran: &Assert) -> String {
+    String::from_utf8(ran.get_output().stderr.clone()).unwrap()
+}
+
+/// Standard output.
+pub fn stdout(ran: &Assert) -> String {
+    String::from_utf8(ran.get_output().stdout.clone()).unwrap()
+}
+
+/// The fingerprint of the key that signs now, from a trust card.
+pub fn fingerprint(card: &serde_json::Value) -> String {
+    let signers = card["signers"].as_array().unwrap();
+    let signer = signers
+        .iter()
+        .find(|signer| signer["valid_before"].is_null());
+    signer.unwrap()["fingerprint"].as_str().unwrap().to_owned()
+}
+
+/// Every file below a folder with its content, by its path.
+pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path.is_file() {
+                found.push((path.clone(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Everything that a directory store holds, without what it keeps for itself.
+pub fn objects(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = files(store);
+    found.retain(|(path, _)| !path.starts_with(store.join(".uploads")));
+    found
+}
+
+/// Unfinished uploads in a directory store.
+pub fn uploads(store: &Path) -> usize {
+    let folder = store.join(".uploads");
+    let entries = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    entries - usize::from(store.join(".uploads/lock").exists())
+}
+
+/// The only file below a folder whose name ends so.
+pub fn the_file(folder: &Path, end: &str) -> PathBuf {
+    let mut found = files(folder)
+        .into_iter()
+        .filter(|(path, _)| path.to_string_lossy().ends_with(end));
+    let (path, _) = found
+        .next()
+        .unwrap_or_else(|| panic!("no {end} in {folder:?}"));
+    assert!(found.next().is_none(), "several {end} in {folder:?}");
+    path
+}
+
+/// Replaces text in a file, where it must stand.
+pub fn replace(path: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from:?} is not in {path:?}");
+    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Changes one byte of a file.
+pub fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn redact(cell: &str) -> String {
+    let mut words: Vec<&str> = cell.split(' ').map(redact_word).collect();
+    let is_count = |word: &str| word.parse::<f64>().is_ok();
+    for at in 1..words.len() {
+        let is_unit = ["B", "KiB", "MiB"].contains(&words[at].trim_end_matches(','));
+        if is_unit && is_count(words[at - 1]) {
+            words[at - 1] = "SIZE";
+        }
+        if words[at].starts_with("ago") {
+            words[at - 2] = if words[at].ends_with(')') {
+                "(AGE"
+            } else {
+                "AGE"
+            };
+        }
+    }
+    words.join(" ")
+}
+
+/// What a word stands for, where it is one of a kind.
 fn redact_word(word: &str) -> &str {
     let bare = word.trim_matches(|c: char| "(),.;:`".contains(c));
     let is_hex = |length| bare.len() == length && bare.bytes().all(|b| b.is_ascii_hexdigit());
@@ -393,6 +506,8 @@ fn redact_word(word: &str) -> &str {
         "TIME"
     } else if bare.starts_with("SHA256:") {
         "FINGERPRINT"
+    } else if bare.starts_with("0/") {
+        "LSN"
     } else if is_hex(64) {
         "DIGEST"
     } else if is_hex(32) {
