@@ -6,6 +6,7 @@ use crate::model::allowed_signers::AllowedSignersError;
 use crate::model::recipients::RecipientsError;
 #[cfg(feature = "s3")]
 use crate::model::store_spec::CredentialsError;
+use crate::ops::fetch::NoCopy;
 use crate::ops::history::HistoryError;
 use crate::ops::init::InitError;
 use crate::ops::join::JoinError;
@@ -75,11 +76,11 @@ pub(super) fn recipients(place: Option<&Path>, error: RecipientsError) -> CliErr
 
 /// A file of signers cannot be used.
 pub(super) fn allowed_signers(path: &Path, error: AllowedSignersError) -> CliError {
-    CliError::in_file(path, error).hint(
-        "its lines are those of ssh-keygen -Y verify; the trust card has the fingerprints of the \
-         keys that belong into it",
-    )
+    CliError::in_file(path, error).hint(SIGNERS_HINT)
 }
+
+const SIGNERS_HINT: &str = "its lines are those of ssh-keygen -Y verify; the trust card has the \
+     fingerprints of the keys that belong into it";
 
 /// The key to sign with cannot be used.
 pub(super) fn signing_key(path: &Path, error: SigningKeyError) -> CliError {
@@ -186,7 +187,11 @@ pub(super) fn snapshot(error: SnapshotError) -> CliError {
                 "signing.key and policies/allowed_signers do not belong together; if the key was lost, `databasus-escrow init --join` continues the chain",
             ),
         ),
-        SnapshotError::AllowedSigners(_) | SnapshotError::Recipient(_) => (Exit::Usage, None),
+        SnapshotError::AllowedSigners(_) => (Exit::Usage, Some(SIGNERS_HINT)),
+        SnapshotError::Recipient(_) => (
+            Exit::Usage,
+            Some("the plugin of a recipient must be installed on this host"),
+        ),
         SnapshotError::NoStore { first, .. } => (Exit::Failed, first.as_ref().and_then(store_hint)),
         SnapshotError::History(HistoryError::NoStore(error)) => (Exit::Failed, store_hint(error)),
         _ => (Exit::Failed, None),
@@ -336,7 +341,8 @@ fn read_exit(error: &std::io::Error) -> Exit {
     let mut cause: Option<&(dyn std::error::Error + 'static)> =
         error.get_ref().map(|inner| inner as _);
     while let Some(error) = cause {
-        if error.is::<PartError>() {
+        let no_copy = error.downcast_ref::<NoCopy>();
+        if error.is::<PartError>() || no_copy.is_some_and(NoCopy::is_damage) {
             return Exit::Integrity;
         }
         cause = error.source();

@@ -49,6 +49,14 @@ pub struct NoCopy {
     part: usize,
     parts: usize,
     last: String,
+    is_damage: bool,
+}
+
+impl NoCopy {
+    /// Whether a store holds something else than what was signed; else none could be read.
+    pub fn is_damage(&self) -> bool {
+        self.is_damage
+    }
 }
 
 impl Fetcher {
@@ -145,6 +153,7 @@ impl Iterator for Parts {
 impl Shared {
     fn fetch(&self, index: usize) -> io::Result<VerifiedPart> {
         let mut last = "no store was named".to_owned();
+        let mut is_damage = false;
         for copy in self.best_first() {
             self.cancel.check_io()?;
             match self.fetch_from(self.copies[copy].store.as_ref(), index) {
@@ -154,6 +163,7 @@ impl Shared {
                 }
                 Err(error) => {
                     last = error_chain(&error);
+                    is_damage |= error.is_damage();
                     self.put_last(copy, &error);
                 }
             }
@@ -162,6 +172,7 @@ impl Shared {
             part: index + 1,
             parts: self.payload.parts.len(),
             last,
+            is_damage,
         }))
     }
 
@@ -173,11 +184,29 @@ impl Shared {
     }
 
     fn fetch_from(&self, store: &dyn Store, index: usize) -> Result<VerifiedPart, FetchError> {
-        let bytes = store.get_range(&self.key, self.payload.part_range(index))?;
+        let range = self.payload.part_range(index);
+        let bytes = store
+            .get_range(&self.key, range)
+            .map_err(|error| self.explain(store, error))?;
         let size = bytes.len() as u64;
         let part = VerifiedPart::check(&self.payload, index, bytes)?;
         (self.on_bytes)(size);
         Ok(part)
+    }
+
+    /// A range that cannot be read may lie beyond the end of a copy that was cut.
+    fn explain(&self, store: &dyn Store, error: StoreError) -> FetchError {
+        if error.kind != StoreErrorKind::Unexpected {
+            return FetchError::Store(error);
+        }
+        let signed = self.payload.size;
+        match store.head(&self.key) {
+            Ok(meta) if meta.size != signed => FetchError::Size {
+                actual: meta.size,
+                signed,
+            },
+            _ => FetchError::Store(error),
+        }
     }
 
     /// Remembers that a copy failed; each kind of failure is reported once.
@@ -185,13 +214,13 @@ impl Shared {
         let failed = &self.copies[copy];
         failed.has_failed.store(true, Ordering::SeqCst);
         let message = match error {
-            FetchError::Part(_) => format!("store {}: {}", failed.store.name(), error_chain(error)),
             // It names its store itself.
             FetchError::Store(_) => error_chain(error),
+            _ => format!("store {}: {}", failed.store.name(), error_chain(error)),
         };
-        let finding = match error {
-            FetchError::Part(_) => Finding::violation("copy-damaged", message),
-            FetchError::Store(_) => Finding::warning("copy-unreadable", message),
+        let finding = match error.is_damage() {
+            true => Finding::violation("copy-damaged", message),
+            false => Finding::warning("copy-unreadable", message),
         };
         let findings = self.findings.lock();
         let mut findings = findings.unwrap_or_else(PoisonError::into_inner);
@@ -208,4 +237,12 @@ enum FetchError {
     Store(#[from] StoreError),
     #[error("the copy is not what was signed: {0}")]
     Part(#[from] PartError),
+    #[error("the copy is not what was signed: it has {actual} bytes instead of {signed}")]
+    Size { actual: u64, signed: u64 },
+}
+
+impl FetchError {
+    fn is_damage(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
 }

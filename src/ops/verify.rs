@@ -128,27 +128,16 @@ fn verify_copy(
     let read = fetcher
         .parts()
         .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
-    let recorded = manifest
-        .stores
-        .iter()
-        .find(|record| record.name == *store.name())
-        .map(|record| record.state);
-    let (state, why) = match (read, recorded) {
-        (Ok(()), _) => (CopyState::Verified, None),
-        (Err(error), recorded) => {
-            let damaged = fetcher
-                .findings()
-                .iter()
-                .any(|finding| finding.severity == Severity::Violation);
-            let state = match recorded {
-                _ if damaged => CopyState::Damaged,
-                Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
-                Some(StoreState::Stored) => CopyState::Unknown,
-                Some(StoreState::Failed) | None => CopyState::NeverStored,
-            };
+    let (state, why) = match read {
+        Ok(()) => match surplus(manifest, store) {
+            None => (CopyState::Verified, None),
+            Some(why) => (CopyState::Damaged, Some(why)),
+        },
+        Err(error) => {
             let found = fetcher.findings().pop();
+            let severity = found.as_ref().map(|finding| finding.severity);
             let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
-            (state, Some(why))
+            (unread(manifest, store, severity), Some(why))
         }
     };
     CopyReport {
@@ -156,6 +145,31 @@ fn verify_copy(
         state,
         why,
     }
+}
+
+/// What to make of a copy that could not be read to its end.
+fn unread(manifest: &Manifest, store: &Arc<dyn Store>, severity: Option<Severity>) -> CopyState {
+    let mut records = manifest.stores.iter();
+    let recorded = records.find(|record| record.name == *store.name());
+    match recorded.map(|record| record.state) {
+        _ if severity == Some(Severity::Violation) => CopyState::Damaged,
+        Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
+        Some(StoreState::Stored) => CopyState::Unknown,
+        Some(StoreState::Failed) | None => CopyState::NeverStored,
+    }
+}
+
+/// What is wrong with a copy whose parts are all as signed: stock tools would read what follows.
+fn surplus(manifest: &Manifest, store: &Arc<dyn Store>) -> Option<String> {
+    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+    let size = store.head(&key).ok()?.size;
+    (size != manifest.payload.size).then(|| {
+        format!(
+            "store {}: the copy has {size} bytes instead of {}",
+            store.name(),
+            manifest.payload.size
+        )
+    })
 }
 
 fn is_gone(manifest: &Manifest, store: &Arc<dyn Store>) -> bool {

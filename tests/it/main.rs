@@ -12,6 +12,7 @@
 
 mod age_interop;
 mod attacks;
+mod cli;
 mod cold_source;
 mod crash_sweep;
 mod fetching;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ use databasus_escrow::source::{
     EntryReceipt, EntrySink, SinkError, Source, SourceContent, SourceEntry, SourceError,
 };
 
+use crate::support::netns::Namespace;
 use crate::support::postgres::TestPg;
-use crate::support::skip;
 
 fn settings(server: &TestPg) -> OnlineSettings {
     OnlineSettings {
@@ -507,44 +507,12 @@ fn a_standby_is_refused() {
     );
 }
 
-/// A network namespace of its own, as a container has.
-struct Namespace(String);
-
-impl Namespace {
-    fn create() -> Option<Self> {
-        let name = format!("escrow-test-{}", std::process::id());
-        let ip = |args: &[&str]| {
-            let output = Command::new("ip").args(args).output();
-            output.is_ok_and(|output| output.status.success())
-        };
-        if !ip(&["netns", "add", &name]) {
-            skip("network namespaces need root and the program ip");
-            return None;
-        }
-        let namespace = Self(name);
-        assert!(ip(&["-n", &namespace.0, "link", "set", "lo", "up"]));
-        Some(namespace)
-    }
-
-    fn path(&self) -> PathBuf {
-        Path::new("/run/netns").join(&self.0)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "delete", &self.0])
-            .output();
-    }
-}
-
 #[test]
 fn a_server_on_the_loopback_of_another_network_namespace_is_copied() {
     let (Some(namespace), Some(copy)) = (Namespace::create(), TestPg::prepare()) else {
         return;
     };
-    let Some(server) = TestPg::start_under(&["ip", "netns", "exec", &namespace.0]) else {
+    let Some(server) = TestPg::start_under(&["ip", "netns", "exec", namespace.name()]) else {
         return;
     };
     let mut settings = settings(&server);

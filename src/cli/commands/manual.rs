@@ -21,7 +21,13 @@ pub(in crate::cli) fn completions(args: &Completions, output: &Output) -> Result
 
 /// Writes one page per command.
 pub(in crate::cli) fn man(args: &Man, output: &Output) -> Result<Exit, CliError> {
-    clap_mangen::generate_to(Args::command(), &args.dir)?;
+    clap_mangen::generate_to(Args::command(), &args.dir).map_err(|error| CliError {
+        message: format!(
+            "cannot write the manual pages into {}: {error}",
+            args.dir.display()
+        ),
+        ..CliError::failed(error)
+    })?;
     output.remark(&format!("manual pages are in {}", args.dir.display()));
     Ok(Exit::Done)
 }

@@ -63,15 +63,19 @@ pub(in crate::cli) fn run(
 }
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
-    if args.all {
-        return Ok(history.escrows().map(|(entry, _)| entry).collect());
-    }
+    let mut escrows = history.escrows().map(|(entry, _)| entry);
     match super::show::selection(&args.escrow) {
+        Selection::Newest if args.all => {
+            let all: Vec<&Entry> = escrows.collect();
+            // Nothing must not look like a pass.
+            let some = (!all.is_empty()).then_some(all);
+            some.ok_or(SelectError::None)
+        }
         // What is newest may be in doubt; the verdict says so, and the newest there is gets
         // verified all the same.
         Selection::Newest => {
-            let newest = history.escrows().next_back().ok_or(SelectError::None)?;
-            Ok(vec![newest.0])
+            let newest = escrows.next_back().ok_or(SelectError::None)?;
+            Ok(vec![newest])
         }
         selection => Ok(vec![select(history, &selection)?.0]),
     }

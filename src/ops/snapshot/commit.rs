@@ -182,8 +182,10 @@ impl Run<'_> {
             for (key, bytes) in &documents {
                 if let Err(error) = put_exactly(store, key, bytes) {
                     let why = error_chain(&error);
-                    self.findings
-                        .push(Finding::warning("document-missing", &*why));
+                    self.findings.push(match destination.required {
+                        true => Finding::warning("document-missing", &*why),
+                        false => Finding::note("document-missing", &*why),
+                    });
                     lacking.insert(store.name().clone(), why);
                 }
             }

@@ -3,7 +3,9 @@
 pub mod escrowing;
 pub mod fault_store;
 pub mod instance;
+pub mod netns;
 pub mod postgres;
+pub mod sandbox;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,0 +1,15 @@
+//! The binary as people and scripts meet it: exit codes, words, documents, and what it leaves.
+
+mod canary;
+mod damage;
+mod init;
+mod join;
+mod methods;
+mod reading;
+mod refused_input;
+mod rehydrate;
+mod signals;
+mod snapshot;
+#[cfg(feature = "s3")]
+mod stores;
+mod usage;
