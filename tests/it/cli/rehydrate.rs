@@ -1,5 +1,6 @@
 //! `rehydrate`: what it refuses, what it plans, and what it leaves.
 
+use databasus_escrow::base::time::{Clock, SystemClock};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -230,7 +231,8 @@ fn a_time_chooses_the_newest_escrow_from_then_or_before() {
     };
     // The source says when it was frozen: whoever froze it an hour ago, an hour ago.
     let age = |hours: u64| {
-        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+        let seconds = SystemClock.now().unix().unsigned_abs() - hours * 3600;
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         for (path, _) in files(&sandbox.path("databasus-data")) {
             let file = std::fs::File::options().write(true).open(path).unwrap();
             file.set_modified(at).unwrap();
