@@ -25,6 +25,7 @@ use crate::target::TargetError;
 use super::exit::{CliError, Exit};
 
 /// A store could not be used.
+#[cfg(feature = "s3")]
 pub(super) fn store(error: StoreError) -> CliError {
     let hint = store_hint(&error);
     CliError::failed(error).maybe_hint(hint)

@@ -139,7 +139,7 @@ fn a_truncated_copy_is_completed_from_the_next_store() {
     let content = content();
     for length in [0, 1, PART_SIZE, content.len() - 1] {
         let told = assert_reads_whole(&[store("a", &content[..length]), whole("b")]);
-        assert_eq!(told, ["copy-unreadable (warning)"], "{length} bytes");
+        assert_eq!(told, ["copy-damaged"], "{length} bytes");
     }
 }
 

@@ -479,5 +479,5 @@ fn a_spoilt_store_beside_a_good_one_changes_nothing() {
     assert_eq!(scene.newest(&history), Ok(3));
     let manifest = history.load(history.head().unwrap()).unwrap();
     let findings = scene.bed.open(&manifest, &scene.bed.stores).unwrap();
-    assert_eq!(ids(&findings), ["copy-unreadable (warning)"]);
+    assert_eq!(ids(&findings), ["copy-damaged"]);
 }

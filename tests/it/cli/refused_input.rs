@@ -1,14 +1,16 @@
 //! Input that cannot be used: what is said, how it ends, and that nothing was changed.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 
 use databasus_escrow::sealing::sshsig::SigningKey;
 use predicates::prelude::*;
 use predicates::str::contains;
 
 use crate::support::postgres::TestPg;
-use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, flip, json, replace};
+use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, flip, json, objects, replace};
 
 /// Fails with this code, these words and a hint, and leaves stores and memory as they were.
 fn assert_refused(sandbox: &Sandbox, host: &Host<'_>, line: &str, code: i32, told: &str) {
@@ -160,6 +162,43 @@ fn a_data_directory_without_a_usable_key_is_refused() {
         .stderr(contains("until somebody signs in for the first time"));
     std::fs::write(&key, "").unwrap();
     assert_refused(&sandbox, &host, "snapshot", 14, "secret.key is empty");
+}
+
+#[test]
+fn a_key_that_may_not_be_read_is_refused() {
+    let sandbox = Sandbox::new();
+    let Some(host) = sandbox.frozen_host(&["usb"]) else {
+        return;
+    };
+    let key = sandbox.path("databasus-data/secret.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = sandbox.command(&format!("--config {} snapshot", host.config.display()));
+    if rustix::process::geteuid().is_root() {
+        // Root reads everything: somebody else runs it, who owns all but the key.
+        for folder in ["host", "usb", "box"] {
+            give_away(&sandbox.path(folder));
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    assert_cmd::Command::from_std(command)
+        .assert()
+        .code(14)
+        .stdout("")
+        .stderr(contains("cannot read").and(contains("secret.key")))
+        .stderr(contains("hint: run as root"));
+    assert!(objects(&sandbox.path("usb")).is_empty());
+}
+
+/// A user that root can be for a while.
+const NOBODY: u32 = 65534;
+
+fn give_away(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            give_away(&entry.unwrap().path());
+        }
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! `rehydrate`: what it refuses, what it plans, and what it leaves.
 
-use databasus_escrow::base::time::{Clock, SystemClock};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use assert_cmd::assert::Assert;
+use databasus_escrow::base::time::{Clock, SystemClock};
 use predicates::prelude::*;
 use predicates::str::contains;
 
+use crate::support::disk::SmallDisk;
 use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, json};
 
 /// A rehydrate into `target` on a box that has nothing but the card.
@@ -130,7 +131,18 @@ fn what_cannot_be_begun_leaves_nothing() {
     sandbox.identity("mallory");
     let target = sandbox.folder("srv").join("data");
     let unknown = "--escrow 20200101T000000Z-0123456789abcdef";
+    let older = sandbox.folder("pg16");
+    let says = sandbox.file(
+        "pg16/postgres",
+        "#!/bin/sh\necho 'postgres (PostgreSQL) 16.4'\n",
+    );
+    std::fs::set_permissions(says, std::fs::Permissions::from_mode(0o755)).unwrap();
     for (more, code, told) in [
+        (
+            format!("{ALICE} --pg-bin {}", older.display()),
+            1,
+            "no PostgreSQL 17 found",
+        ),
         (
             "--files-only --identity ../mallory.key".to_owned(),
             12,
@@ -213,14 +225,15 @@ fn a_mount_point_is_refused() {
         return;
     };
     host.snapshot();
-    let shm = Path::new("/dev/shm");
-    if !std::fs::read_dir(shm).is_ok_and(|mut entries| entries.next().is_none()) {
-        crate::support::skip("/dev/shm is not an empty mount point");
+    let disk = sandbox.folder("srv/disk");
+    let Some(_mounted) = SmallDisk::mount(&disk, "1m") else {
         return;
-    }
-    rehydrate(&sandbox, &host, shm, &format!("{ALICE} --files-only"))
+    };
+    let more = format!("{ALICE} --files-only");
+    rehydrate(&sandbox, &host, &disk, &more)
         .code(14)
         .stderr(contains("is a mount point; name a directory below it"));
+    rehydrate(&sandbox, &host, &disk.join("data"), &more).success();
 }
 
 #[test]
@@ -229,10 +242,10 @@ fn a_time_chooses_the_newest_escrow_from_then_or_before() {
     let Some(host) = sandbox.frozen_host(&["usb"]) else {
         return;
     };
+    let now = u64::try_from(SystemClock.now().unix()).unwrap();
     // The source says when it was frozen: whoever froze it an hour ago, an hour ago.
     let age = |hours: u64| {
-        let seconds = SystemClock.now().unix().unsigned_abs() - hours * 3600;
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(now - hours * 3600);
         for (path, _) in files(&sandbox.path("databasus-data")) {
             let file = std::fs::File::options().write(true).open(path).unwrap();
             file.set_modified(at).unwrap();

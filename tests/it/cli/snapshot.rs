@@ -1,13 +1,10 @@
 //! What `snapshot` says and leaves, with directory stores.
 
-use std::path::Path;
-use std::process::Command;
-
 use predicates::prelude::*;
 use predicates::str::contains;
 
+use crate::support::disk::SmallDisk;
 use crate::support::sandbox::{Sandbox, files, json, objects, stderr};
-use crate::support::skip;
 
 #[test]
 fn a_snapshot_tells_what_was_committed_where() {
@@ -173,30 +170,6 @@ fn a_freezing_command_that_fails_is_told_and_let_go() {
         .stderr(contains("no such pool").and(contains("hint: ")));
     assert!(released.exists());
     assert!(objects(&sandbox.path("usb")).is_empty());
-}
-
-/// A file system of a few pages, gone with the value.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path, size: &str) -> Option<Self> {
-        let size = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", &size, "escrow-test"])
-            .arg(at);
-        if mount.output().is_ok_and(|output| output.status.success()) {
-            return Some(Self(at));
-        }
-        skip("a disk that is full needs the right to mount one");
-        None
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).output();
-    }
 }
 
 #[test]

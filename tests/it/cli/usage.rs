@@ -163,7 +163,7 @@ fn a_private_key_on_the_command_line_is_refused_and_never_repeated() {
             KEY.to_lowercase()
         ),
         format!("verify {KEY}"),
-        KEY.to_string(),
+        KEY.to_owned(),
         format!("list --mark {KEY} --json"),
     ] {
         let secret = contains(&KEY[20..40]).or(contains(KEY[20..40].to_lowercase()));
