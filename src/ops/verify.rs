@@ -48,7 +48,7 @@ pub struct CopyReport {
 pub enum CopyState {
     /// Every part has the signed hash.
     Verified,
-    /// The manifest says it was never there.
+    /// The manifest does not say that it was ever there, and there is nothing to be read.
     NeverStored,
     /// The manifest says it was there, and the store has nothing under its name.
     Missing,
@@ -136,19 +136,21 @@ fn verify_copy(
     let (state, why) = match (read, recorded) {
         (Ok(()), _) => (CopyState::Verified, None),
         (Err(error), recorded) => {
+            let found = fetcher.findings().pop();
+            let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
             let damaged = fetcher
                 .findings()
                 .iter()
                 .any(|finding| finding.severity == Severity::Violation);
-            let state = match recorded {
-                _ if damaged => CopyState::Damaged,
-                Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
-                Some(StoreState::Stored) => CopyState::Unknown,
-                Some(StoreState::Failed) | None => CopyState::NeverStored,
-            };
-            let found = fetcher.findings().pop();
-            let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
-            (state, Some(why))
+            match (Seen::of(manifest, store), recorded) {
+                _ if damaged => (CopyState::Damaged, Some(why)),
+                (Seen::WrongSize(why), _) => (CopyState::Damaged, Some(why)),
+                (_, Some(StoreState::Failed)) => (CopyState::NeverStored, Some(why)),
+                (Seen::Nothing, Some(StoreState::Stored)) => (CopyState::Missing, Some(why)),
+                // The manifest does not know this store, by this name at least.
+                (Seen::Nothing, None) => (CopyState::NeverStored, Some(why)),
+                (Seen::Unclear, _) => (CopyState::Unknown, Some(why)),
+            }
         }
     };
     CopyReport {
@@ -158,10 +160,30 @@ fn verify_copy(
     }
 }
 
-fn is_gone(manifest: &Manifest, store: &Arc<dyn Store>) -> bool {
-    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
-    let looked = store.head(&key);
-    looked.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
+/// What a store says of a copy that could not be read.
+enum Seen {
+    /// It answers, and has nothing of that name.
+    Nothing,
+    /// Cut or grown, and how. Reading beyond the end looks like any other failure.
+    WrongSize(String),
+    /// Nobody knows.
+    Unclear,
+}
+
+impl Seen {
+    fn of(manifest: &Manifest, store: &Arc<dyn Store>) -> Self {
+        let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+        let signed = manifest.payload.size;
+        match store.head(&key) {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Self::Nothing,
+            Ok(meta) if meta.size != signed => Self::WrongSize(format!(
+                "store {}: the copy has {} bytes instead of {signed}",
+                store.name(),
+                meta.size
+            )),
+            _ => Self::Unclear,
+        }
+    }
 }
 
 fn verify_content(
