@@ -229,11 +229,7 @@ fn refuse_another_past(history: &History) -> Result<(), JoinError> {
     }
 }
 
-fn refuse_newer(
-    request: &JoinRequest<'_>,
-    history: &History,
-    head: u64,
-) -> Result<(), JoinError> {
+fn refuse_newer(request: &JoinRequest<'_>, history: &History, head: u64) -> Result<(), JoinError> {
     let layout = Layout::new(&request.answers.instance);
     let mut newest = head;
     for store in request.stores {
