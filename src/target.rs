@@ -1,15 +1,16 @@
 //! Floor 3: the destination of a rehydrate: built beside its final place, then renamed once.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 /// A directory that either does not exist or is complete.
 ///
-/// Everything is written into a hidden sibling. Dropping the value without
+/// Everything is written into a hidden sibling, which nobody else may enter before the writer
+/// lets them: files have the modes of the source until all of them are there. Dropping the value without
 /// [`StagedTarget::commit`] removes the sibling; what a killed run left of one is removed by the
 /// next.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl StagedTarget {
         let target = parent.join(&name);
         let partial = parent.join(format!(".{name}.databasus-escrow-partial"));
         let lock = loop {
-            match fs::create_dir(&partial) {
+            match DirBuilder::new().mode(0o700).create(&partial) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let _held = lock_directory(&partial, &target)?;
@@ -211,6 +212,14 @@ mod tests {
         assert!(staged.commit().is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn nobody_else_may_enter_a_target_in_the_making() {
+        let dir = sandbox();
+        let staged = StagedTarget::begin(&dir.path().join("data")).unwrap();
+        let mode = fs::metadata(staged.path()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]

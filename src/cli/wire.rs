@@ -356,11 +356,15 @@ pub(super) fn identities(
     Ok(all)
 }
 
+/// Far more than any file of identities has.
+const MAX_IDENTITY_BYTES: usize = 256 << 10;
+
 const IDENTITY_HINT: &str = "--identity names a file with a line AGE-SECRET-KEY-1…, or an OpenSSH \
      private key without a passphrase; `-` reads it from standard input";
 
 fn read_identity(file: &Path) -> Result<Identities, CliError> {
-    let mut text = Zeroizing::new(String::new());
+    // With room for all of it: a buffer that grows leaves unwiped copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_IDENTITY_BYTES + 1));
     let name = file.display().to_string();
     if holds_private_key(&name) {
         return Err(CliError::usage(
@@ -369,15 +373,24 @@ fn read_identity(file: &Path) -> Result<Identities, CliError> {
         .hint("write it into a file of mode 0600, or give it to --identity - on standard input"));
     }
     let read = if name == "-" {
-        std::io::stdin().lock().read_to_string(&mut text)
+        bounded(std::io::stdin().lock(), &mut text)
     } else {
-        std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| bounded(file, &mut text))
     };
     read.map_err(|error| {
         CliError::usage(format!("cannot read identity {name}: {error}")).hint(IDENTITY_HINT)
     })?;
     Identities::parse(&name, text)
         .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
+}
+
+fn bounded(from: impl Read, text: &mut String) -> std::io::Result<()> {
+    from.take(MAX_IDENTITY_BYTES as u64 + 1)
+        .read_to_string(text)?;
+    if text.len() > MAX_IDENTITY_BYTES {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(())
 }
 
 /// Digest of the running program, for the trust card; none where it cannot be read.

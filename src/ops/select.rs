@@ -41,7 +41,15 @@ pub enum SelectError {
 
 /// Findings after which the newest verified manifest may not be the newest there was. A fork is
 /// not among them: one that the chain has left behind leaves no doubt about what is newest.
-const DOUBTFUL: [&str; 3] = ["rollback", "history-rewritten", "future-manifest"];
+const DOUBTFUL: [&str; 5] = [
+    "rollback",
+    "history-rewritten",
+    "future-manifest",
+    // Whoever stole a key that was retired since can date manifests back into its time, but not
+    // put them before what others have signed.
+    "time-runs-back",
+    "chain-break",
+];
 
 /// Chooses an escrow. `--escrow ID` is obeyed whatever the rest of the chain looks like; the
 /// other two refuse while it is in doubt what the newest one is.

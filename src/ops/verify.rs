@@ -48,7 +48,7 @@ pub struct CopyReport {
 pub enum CopyState {
     /// Every part has the signed hash.
     Verified,
-    /// The manifest says it was never there.
+    /// The manifest does not say that it was ever there, and there is nothing to be read.
     NeverStored,
     /// The manifest says it was there, and the store has nothing under its name.
     Missing,
@@ -128,16 +128,33 @@ fn verify_copy(
     let read = fetcher
         .parts()
         .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
-    let (state, why) = match read {
-        Ok(()) => match surplus(manifest, store) {
-            None => (CopyState::Verified, None),
-            Some(why) => (CopyState::Damaged, Some(why)),
+    let recorded = manifest
+        .stores
+        .iter()
+        .find(|record| record.name == *store.name())
+        .map(|record| record.state);
+    let (state, why) = match (read, recorded) {
+        // Stock tools would read what follows the last part.
+        (Ok(()), _) => match Seen::of(manifest, store) {
+            Seen::WrongSize(why) => (CopyState::Damaged, Some(why)),
+            Seen::Nothing | Seen::Unclear => (CopyState::Verified, None),
         },
-        Err(error) => {
+        (Err(error), recorded) => {
             let found = fetcher.findings().pop();
-            let severity = found.as_ref().map(|finding| finding.severity);
             let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
-            (unread(manifest, store, severity), Some(why))
+            let damaged = fetcher
+                .findings()
+                .iter()
+                .any(|finding| finding.severity == Severity::Violation);
+            match (Seen::of(manifest, store), recorded) {
+                _ if damaged => (CopyState::Damaged, Some(why)),
+                (Seen::WrongSize(why), _) => (CopyState::Damaged, Some(why)),
+                (_, Some(StoreState::Failed)) => (CopyState::NeverStored, Some(why)),
+                (Seen::Nothing, Some(StoreState::Stored)) => (CopyState::Missing, Some(why)),
+                // The manifest does not know this store, by this name at least.
+                (Seen::Nothing, None) => (CopyState::NeverStored, Some(why)),
+                (Seen::Unclear, _) => (CopyState::Unknown, Some(why)),
+            }
         }
     };
     CopyReport {
@@ -147,35 +164,30 @@ fn verify_copy(
     }
 }
 
-/// What to make of a copy that could not be read to its end.
-fn unread(manifest: &Manifest, store: &Arc<dyn Store>, severity: Option<Severity>) -> CopyState {
-    let mut records = manifest.stores.iter();
-    let recorded = records.find(|record| record.name == *store.name());
-    match recorded.map(|record| record.state) {
-        _ if severity == Some(Severity::Violation) => CopyState::Damaged,
-        Some(StoreState::Stored) if is_gone(manifest, store) => CopyState::Missing,
-        Some(StoreState::Stored) => CopyState::Unknown,
-        Some(StoreState::Failed) | None => CopyState::NeverStored,
+/// What a store says of a copy that could not be read.
+enum Seen {
+    /// It answers, and has nothing of that name.
+    Nothing,
+    /// Cut or grown, and how. Reading beyond the end looks like any other failure.
+    WrongSize(String),
+    /// Nobody knows.
+    Unclear,
+}
+
+impl Seen {
+    fn of(manifest: &Manifest, store: &Arc<dyn Store>) -> Self {
+        let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+        let signed = manifest.payload.size;
+        match store.head(&key) {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Self::Nothing,
+            Ok(meta) if meta.size != signed => Self::WrongSize(format!(
+                "store {}: the copy has {} bytes instead of {signed}",
+                store.name(),
+                meta.size
+            )),
+            _ => Self::Unclear,
+        }
     }
-}
-
-/// What is wrong with a copy whose parts are all as signed: stock tools would read what follows.
-fn surplus(manifest: &Manifest, store: &Arc<dyn Store>) -> Option<String> {
-    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
-    let size = store.head(&key).ok()?.size;
-    (size != manifest.payload.size).then(|| {
-        format!(
-            "store {}: the copy has {size} bytes instead of {}",
-            store.name(),
-            manifest.payload.size
-        )
-    })
-}
-
-fn is_gone(manifest: &Manifest, store: &Arc<dyn Store>) -> bool {
-    let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
-    let looked = store.head(&key);
-    looked.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
 }
 
 fn verify_content(

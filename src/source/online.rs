@@ -316,7 +316,9 @@ impl Examined {
             in_recovery: text(1)? == "t",
             is_clone: text(2)? == "t",
             data_checksums: text(3)? == "on",
-            estimated_size: databases + databases / 8 + 4 * segment,
+            estimated_size: databases
+                .saturating_add(databases / 8)
+                .saturating_add(segment.saturating_mul(4)),
         })
     }
 }

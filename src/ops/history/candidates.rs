@@ -69,10 +69,7 @@ impl Listings {
                 .iter()
                 .map(|store| scope.spawn(|| Listing::read(store.clone(), layout, first)))
                 .collect();
-            running
-                .into_iter()
-                .filter_map(|run| run.join().ok())
-                .collect()
+            running.into_iter().map(joined).collect()
         });
         let mut listings = Self {
             answered: Vec::new(),
@@ -279,13 +276,17 @@ fn concurrently<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> 
         let workers: Vec<_> = (0..CONCURRENCY.min(items.len()))
             .map(|_| scope.spawn(work))
             .collect();
-        workers
-            .into_iter()
-            .filter_map(|worker| worker.join().ok())
-            .flatten()
-            .collect()
+        workers.into_iter().flat_map(joined).collect()
     });
     results.into_values().collect()
+}
+
+/// What a thread gave. Its panic goes on here: what it was to look at must not count as looked
+/// at.
+fn joined<T>(handle: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::model::policy::Policy;
 use crate::model::recipients::Recipients;
 use crate::model::trust::Trust;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
-use crate::store::Store;
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::history::{self, Entry, History, HistoryError};
 use super::init::{self, InitError, InitPlan, Written};
@@ -102,6 +102,9 @@ pub enum JoinError {
         /// The newest one there is.
         newest: u64,
     },
+    /// Whether there are newer manifests cannot be told.
+    #[error("cannot look for manifests after the newest that a trusted key signed")]
+    Newer(#[source] StoreError),
     /// The whole chain reports, and commits nothing.
     #[error("the chain names no policy to continue with")]
     NoPolicy,
@@ -133,7 +136,7 @@ pub fn plan(request: JoinRequest<'_>) -> Result<JoinPlan, JoinError> {
     let head = find_head(&history, &slug)?;
     refuse_another_past(&history)?;
     if request.newer == NewerManifests::Refuse {
-        refuse_newer(&request, head.link.seq)?;
+        refuse_newer(&request, &history, head.link.seq)?;
     }
     let policy = policy_in_force(&history, head)?;
     let last = request.now.max(head.link.created_at);
@@ -226,7 +229,7 @@ fn refuse_another_past(history: &History) -> Result<(), JoinError> {
     }
 }
 
-fn refuse_newer(request: &JoinRequest<'_>, head: u64) -> Result<(), JoinError> {
+fn refuse_newer(request: &JoinRequest<'_>, history: &History, head: u64) -> Result<(), JoinError> {
     let layout = Layout::new(&request.answers.instance);
     let mut newest = head;
     for store in request.stores {
@@ -236,9 +239,14 @@ fn refuse_newer(request: &JoinRequest<'_>, head: u64) -> Result<(), JoinError> {
             newest = newest.max(claim.map_or(0, |claim| claim.seq));
             ControlFlow::Continue(())
         });
-        // A store that fails has been reported when the chain was read.
-        if let Err(error) = listed {
-            tracing::debug!(%error, "not asked for newer manifests");
+        match listed {
+            Err(error) if error.kind == StoreErrorKind::NotFound => {}
+            // One that answered a moment ago may have held them.
+            Err(error) if history.answered.contains(store.name()) => {
+                return Err(JoinError::Newer(error));
+            }
+            // A store that failed then has been reported.
+            _ => {}
         }
     }
     if newest > head {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
 use crate::base::time::{Clock, UtcTime};
@@ -232,14 +233,26 @@ pub fn run<'a>(settings: &'a Settings, ports: Ports<'a>) -> Result<Report, Snaps
     // The source is released whatever happened; its own failure must not hide the first.
     let released = run.ports.source.finish();
     // What failed because of a signal is told as that.
-    let report = outcome.map_err(|error| match run.ports.cancel.check() {
+    let outcome = outcome.map_err(|error| match run.ports.cancel.check() {
         Err(interrupted) => interrupted.into(),
         Ok(()) => error,
-    })?;
-    if let Err(error) = released {
-        tracing::warn!(error = %crate::base::error_chain::error_chain(&error), "the source was not released cleanly");
+    });
+    let Err(error) = released else {
+        return outcome;
+    };
+    let why = format!("the source was not let go: {}", error_chain(&error));
+    match outcome {
+        Ok(mut report) => {
+            report
+                .findings
+                .push(Finding::warning("source-not-released", why));
+            Ok(report)
+        }
+        Err(first) => {
+            tracing::warn!("{why}");
+            Err(first)
+        }
     }
-    Ok(report)
 }
 
 struct Run<'a> {

@@ -257,12 +257,14 @@ fn legacy_keys(catalogue: &Catalogue) -> Option<Finding> {
 
 fn left_behind(left_out: &LeftOut) -> Vec<Finding> {
     let told = |tally: Option<Tally>, id, what: &str| {
-        let tally = tally.filter(|tally| tally.files > 0)?;
-        let size = crate::base::text::bytes(tally.bytes);
-        Some(Finding::note(
-            id,
-            format!("{} files ({size}) in {what}", tally.files),
-        ))
+        let count = match tally {
+            Some(Tally { files: 0, .. }) => return None,
+            Some(Tally { files, bytes }) => {
+                format!("{files} files ({})", crate::base::text::bytes(bytes))
+            }
+            None => "files that could not be counted".to_owned(),
+        };
+        Some(Finding::note(id, format!("{count} in {what}")))
     };
     [
         told(
