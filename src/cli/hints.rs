@@ -210,6 +210,7 @@ fn secret_key_hint(problem: &SecretKeyProblem) -> &'static str {
             "an empty key encrypts nothing: stop Databasus and put the real one back before it \
              makes backups"
         }
+        SecretKeyProblem::Changed(_) => "find out who writes to it, then run this again",
         SecretKeyProblem::Unreadable { .. } => {
             "run as root, or as a user in a group that may read it"
         }

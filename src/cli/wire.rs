@@ -253,8 +253,9 @@ impl Reader {
 
     /// Reads and judges the chain; checks first, then remembers the mark.
     pub(super) fn history(&self, output: &Output, cancel: &Cancel) -> Result<History, CliError> {
-        let mark = self.mark()?;
-        let history = History::read(Request {
+        let marks = self.marks()?;
+        let mark = marks.iter().max_by_key(|mark| mark.seq).copied();
+        let mut history = History::read(Request {
             slug: &self.slug,
             stores: &self.stores,
             trust: self.trust.clone(),
@@ -264,6 +265,9 @@ impl Reader {
             cancel,
         })
         .map_err(hints::history)?;
+        for mark in &marks {
+            history.hold_against(mark);
+        }
         if mark.is_none() {
             output.remark(
                 "first contact: nothing known here protects against a rollback; compare the \
@@ -279,7 +283,8 @@ impl Reader {
         Ok(history)
     }
 
-    fn mark(&self) -> Result<Option<Mark>, CliError> {
+    /// What was given, what this host committed, and what was seen from here.
+    fn marks(&self) -> Result<Vec<Mark>, CliError> {
         let (committed, seen) = match &self.state {
             None => (None, None),
             Some(state) => (
@@ -288,7 +293,7 @@ impl Reader {
             ),
         };
         let marks = [self.given_mark, committed, seen].into_iter().flatten();
-        Ok(marks.max_by_key(|mark| mark.seq))
+        Ok(marks.collect())
     }
 }
 
@@ -375,6 +380,7 @@ fn read_identity(file: &Path) -> Result<Identities, CliError> {
     let read = if name == "-" {
         bounded(std::io::stdin().lock(), &mut text)
     } else {
+        warn_if_shared(file);
         std::fs::File::open(file).and_then(|file| bounded(file, &mut text))
     };
     read.map_err(|error| {
@@ -382,6 +388,16 @@ fn read_identity(file: &Path) -> Result<Identities, CliError> {
     })?;
     Identities::parse(&name, text)
         .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
+}
+
+/// Says so when a private file is readable by others.
+pub(super) fn warn_if_shared(file: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let shared = std::fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o077 != 0);
+    if shared {
+        let file = file.display();
+        tracing::warn!("{file} is open to others than its owner; chmod 600 closes it");
+    }
 }
 
 fn bounded(from: impl Read, text: &mut String) -> std::io::Result<()> {

@@ -1,6 +1,8 @@
 //! Whose signature counts: from a reader's own `allowed_signers`, from the fingerprint on a
 //! trust card, and from policies that trusted manifests named.
 
+use std::collections::BTreeMap;
+
 use super::allowed_signers::{AllowedSigners, Entry, Window, WindowError};
 use super::namespace::Namespace;
 use super::signer_key::SignerKey;
@@ -15,6 +17,8 @@ pub struct Trust {
     allowed: AllowedSigners,
     pinned: Vec<Fingerprint>,
     learnt: Vec<Learnt>,
+    /// When learnt keys ended, by the policy that ended them earliest.
+    ended: BTreeMap<Fingerprint, UtcTime>,
 }
 
 /// A line of a policy, and the sequence number of the manifest that named it.
@@ -33,6 +37,7 @@ pub struct Authentic {
     /// With which key.
     pub fingerprint: Fingerprint,
     windows: Vec<Window>,
+    ended: Option<UtcTime>,
 }
 
 /// Why a signature does not count, although it is one.
@@ -85,6 +90,7 @@ impl Trust {
             allowed,
             pinned,
             learnt: Vec::new(),
+            ended: BTreeMap::new(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Trust {
     /// retired key stays retired; and the reader's own file has the last word on its keys. A key
     /// that a later policy leaves out keeps what it had: only retiring ends it.
     pub fn learn(&mut self, policy: &AllowedSigners, seq: u64) {
+        self.learn_ends(policy);
         let told_later: Vec<SignerKey> = policy
             .entries()
             .map(Entry::key)
@@ -140,6 +147,7 @@ impl Trust {
             signer: claimed.clone(),
             fingerprint,
             windows,
+            ended: self.end_of(&fingerprint),
         })
     }
 
@@ -147,6 +155,37 @@ impl Trust {
         let learnt = self.learnt.iter().map(|learnt| &learnt.entry);
         let all = self.allowed.entries().chain(learnt);
         all.filter(move |entry| entry.key() == key)
+    }
+
+    /// When a key's time ended, by the policies learnt so far. The reader's own file is the
+    /// reader's own word: what it lists has no other end.
+    pub fn end_of(&self, fingerprint: &Fingerprint) -> Option<UtcTime> {
+        let mut own = self
+            .allowed
+            .entries()
+            .map(|entry| entry.key().fingerprint());
+        match own.any(|own| own == *fingerprint) {
+            true => None,
+            false => self.ended.get(fingerprint).copied(),
+        }
+    }
+
+    /// Remembers which keys a policy ends. A key that one of them ended stays so, whatever a
+    /// later one says: whoever stole it could otherwise date a manifest back into its time and
+    /// have that one's policy take the end away.
+    fn learn_ends(&mut self, policy: &AllowedSigners) {
+        for key in policy.entries().map(Entry::key) {
+            let lines = policy.entries().filter(|entry| entry.key() == key);
+            let ends = lines.map(|entry| entry.window().valid_before());
+            let Some(end) = ends
+                .collect::<Option<Vec<_>>>()
+                .and_then(|ends| ends.into_iter().max())
+            else {
+                continue;
+            };
+            let known = self.ended.entry(key.fingerprint()).or_insert(end);
+            *known = end.min(*known);
+        }
     }
 
     fn is_own(&self, key: &SignerKey) -> bool {
@@ -194,7 +233,8 @@ impl Authentic {
         let inside = self
             .windows
             .iter()
-            .any(|window| window.contains(created_at));
+            .any(|window| window.contains(created_at))
+            && self.ended.is_none_or(|ended| created_at <= ended);
         match self.windows.last() {
             Some(window) if !inside => Err(TrustError::OutsideWindow {
                 signer: self.signer.clone(),

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use zeroize::Zeroizing;
+
 use crate::base::digest::{Digest, Hasher};
 use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
@@ -63,7 +65,7 @@ pub struct PayloadWriter<W: Write> {
     out: Compressed<W>,
     entries: Vec<IndexEntry>,
     mtime: u64,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 impl<W: Write> PayloadWriter<W> {
@@ -83,7 +85,7 @@ impl<W: Write> PayloadWriter<W> {
             out,
             entries: Vec::new(),
             mtime: u64::try_from(sealing.mtime.unix()).unwrap_or(0),
-            buffer: vec![0; COPY_BUFFER],
+            buffer: Zeroizing::new(vec![0; COPY_BUFFER]),
         })
     }
 

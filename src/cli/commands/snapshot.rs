@@ -111,6 +111,7 @@ fn settings(config: &Config) -> Result<Settings, CliError> {
     let recipients = Recipients::parse(&recipients_text)
         .map_err(|error| hints::recipients(Some(&recipients_file), error))?;
     let key_file = config.resolve(&signing.key_file);
+    wire::warn_if_shared(&key_file);
     let pem = zeroize::Zeroizing::new(wire::read_text(&key_file)?);
     let signing_key =
         SigningKey::from_openssh_pem(&pem).map_err(|error| hints::signing_key(&key_file, error))?;

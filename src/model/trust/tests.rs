@@ -128,3 +128,21 @@ fn the_readers_own_file_has_the_last_word() {
     let host = manifest_by_host(&trust).unwrap();
     assert!(host.check_window(at("2026-06-01T00:00:00Z")).is_err());
 }
+
+#[test]
+fn no_later_policy_takes_a_retired_keys_end_away() {
+    let retired = host_file(",valid-before=\"20260601000000Z\"");
+    let everlasting = host_file("");
+    for order in [
+        [(&retired, 3), (&everlasting, 4)],
+        [(&everlasting, 4), (&retired, 3)],
+    ] {
+        let mut trust = Trust::default();
+        for (policy, seq) in order {
+            trust.learn(policy, seq);
+        }
+        let authentic = manifest_by_host(&trust).unwrap();
+        assert!(authentic.check_window(at("2026-05-31T00:00:00Z")).is_ok());
+        assert!(authentic.check_window(at("2026-07-01T00:00:00Z")).is_err());
+    }
+}

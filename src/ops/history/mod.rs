@@ -185,6 +185,20 @@ impl History {
         slot.min_by_key(|entry| (entry.link.created_at, entry.link.digest))
     }
 
+    /// Holds the chain against one more mark, older than the one it was read with.
+    pub fn hold_against(&mut self, mark: &Mark) {
+        let links = self.entries.iter().map(|entry| entry.link);
+        let slot: Vec<Link> = links.filter(|link| link.seq == mark.seq).collect();
+        let known = slot.iter().any(|link| link.digest == mark.manifest_sha256);
+        if !slot.is_empty() && !known {
+            let message = format!("manifest {} is not the one that was seen before", mark.seq);
+            let finding = Finding::violation("history-rewritten", message);
+            if !self.findings.contains(&finding) {
+                self.findings.push(finding);
+            }
+        }
+    }
+
     /// The mark that this reading leaves behind.
     pub fn mark(&self) -> Option<Mark> {
         self.head().map(|head| Mark {

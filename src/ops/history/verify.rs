@@ -129,8 +129,28 @@ impl<'a> Verifier<'a> {
             self.cancel.check()?;
             let hopeless = !self.refused.iter().any(Refused::may_change);
             if hopeless || self.policies.len() == known {
+                self.refuse_ended();
                 return Ok(self.verdict());
             }
+        }
+    }
+
+    /// A policy that ends a key may have been learnt after manifests of that key were accepted.
+    fn refuse_ended(&mut self) {
+        let trust = &self.trust;
+        let is_ended = |entry: &Entry| {
+            let end = trust.end_of(&entry.fingerprint);
+            end.is_some_and(|end| entry.link.created_at > end)
+        };
+        let ended = self.verified.extract_if(.., |_, entry| is_ended(entry));
+        for (_, entry) in ended {
+            let why = format!("signed by {} after the end of that key", entry.signer);
+            self.refused
+                .extend(entry.held_by.into_iter().map(|store| Refused {
+                    seq: entry.link.seq,
+                    store,
+                    refusal: Refusal::Unacceptable("signer-window", why.clone()),
+                }));
         }
     }
 

@@ -158,6 +158,10 @@ pub enum SecretKeyProblem {
     /// It has no bytes, with which Databasus would encrypt nothing.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
+    /// It is not the one that was read before PostgreSQL's files were: whether it belongs to
+    /// them cannot be told.
+    #[error("{} was changed while the snapshot ran", .0.display())]
+    Changed(PathBuf),
     /// It is there, and this process cannot read it.
     #[error("cannot read {}: {why}", path.display())]
     Unreadable {
@@ -449,15 +453,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a store lacks of earlier nights does not make this one partial: the stores of this run
-/// report themselves, and `verify` reports the rest.
+/// What could not be read of earlier nights does not make this one partial: the stores of this
+/// run report themselves, and `verify` reports the rest. But a store that lacks the last manifest,
+/// which the run before has put there, is not the store it was: a directory that is no longer
+/// mounted looks like that.
 fn noted(finding: Finding) -> Finding {
     match finding.severity {
-        Severity::Warning => Finding {
+        Severity::Warning if finding.id != "manifest-missing" => Finding {
             severity: Severity::Note,
             ..finding
         },
-        Severity::Note | Severity::Violation => finding,
+        Severity::Note | Severity::Warning | Severity::Violation => finding,
     }
 }
 

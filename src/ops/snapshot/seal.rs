@@ -110,6 +110,7 @@ impl Draft {
         let facts = self.copy(run, &mut payload)?;
         let after = run.ports.source.catalogue()?;
         self.copy_logical(run, &mut payload)?;
+        self.compare_key_again(run)?;
         let warnings = run.findings.iter().map(|found| found.message.clone());
         let parts = payload
             .finish(
@@ -130,6 +131,17 @@ impl Draft {
             payload,
         };
         Ok((fan_out, sealed))
+    }
+
+    /// The key was read before PostgreSQL's files. One that was replaced meanwhile would be sealed
+    /// beside a database that it does not open.
+    fn compare_key_again(&self, run: &Run<'_>) -> Result<(), SnapshotError> {
+        let root = run.ports.source.data_dir();
+        let now = secret_key(&DataDir::open(root)?, root)?;
+        match now.key_id(&run.settings.slug) == self.key_id {
+            true => Ok(()),
+            false => Err(SecretKeyProblem::Changed(root.join("secret.key")).into()),
+        }
     }
 
     fn copy<W: io::Write>(
