@@ -27,6 +27,7 @@ use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
 use crate::model::manifest::{self, Custody, CustodyMode, Instance, Kind, Manifest, Tool};
+use crate::model::mark::Mark;
 use crate::model::policy::Policy;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
@@ -333,7 +334,31 @@ impl<'a> Run<'a> {
             .filter(|one| !self.findings.contains(one));
         let fresh: Vec<Finding> = fresh.collect();
         self.findings.extend(fresh);
+        if let Some(mark) = mark {
+            self.look_for_own_manifest(&history, &mark);
+        }
         Ok(history)
+    }
+
+    /// A store that answers and lacks the manifest which this host put there last is not the
+    /// store it was: a directory whose disk is no longer mounted looks like that.
+    fn look_for_own_manifest(&mut self, history: &History, mark: &Mark) {
+        let mut entries = history.entries.iter();
+        let last = entries.find(|entry| entry.link.digest == mark.manifest_sha256);
+        let held_by = last.map_or(&[][..], |entry| &entry.held_by);
+        let lacking = history
+            .answered
+            .iter()
+            .filter(|name| !held_by.contains(name));
+        let told: Vec<Finding> = lacking
+            .map(|name| {
+                let seq = mark.seq;
+                let message = format!("store {name} has lost manifest {seq}, or is another store");
+                Finding::warning("manifest-missing", message)
+            })
+            .filter(|finding| !self.findings.contains(finding))
+            .collect();
+        self.findings.extend(told);
     }
 
     /// Seals the source into every store and completes the uploads.
@@ -453,17 +478,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What could not be read of earlier nights does not make this one partial: the stores of this
-/// run report themselves, and `verify` reports the rest. But a store that lacks the last manifest,
-/// which the run before has put there, is not the store it was: a directory that is no longer
-/// mounted looks like that.
+/// What stores lack of earlier nights does not make this one partial: those of this run report
+/// themselves, and `verify` reports the rest.
 fn noted(finding: Finding) -> Finding {
     match finding.severity {
-        Severity::Warning if finding.id != "manifest-missing" => Finding {
+        Severity::Warning => Finding {
             severity: Severity::Note,
             ..finding
         },
-        Severity::Note | Severity::Warning | Severity::Violation => finding,
+        Severity::Note | Severity::Violation => finding,
     }
 }
 
