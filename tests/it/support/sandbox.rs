@@ -70,6 +70,8 @@ impl Sandbox {
             let identity = age::x25519::Identity::generate();
             let recipient = identity.to_public().to_string();
             self.file(&format!("{who}.key"), identity.to_string().expose_secret());
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&file, private).unwrap();
             self.file(&format!("{who}.pub"), recipient);
         }
         file
