@@ -16,8 +16,8 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 
 use crate::base::error_chain::error_chain;
 
-/// Parts that are fetched at once; with the one being opened, five are in memory.
-const AHEAD: usize = 4;
+/// Parts that are fetched at once; with the one being opened, four are in memory.
+const AHEAD: usize = 3;
 
 /// Fetches the parts of one payload.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ use crate::support::instance::{ids, noise};
 const PART_SIZE: usize = 1000;
 const PARTS: usize = 12;
 /// What the fetcher holds at most beside the part in use.
-const AHEAD: u64 = 4;
+const AHEAD: u64 = 3;
 const KEY: &str = "payload";
 
 fn content() -> Bytes {

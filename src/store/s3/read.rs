@@ -123,7 +123,9 @@ async fn body(
     if let Some(announced) = announced {
         expect.allows(announced)?;
     }
-    let mut bytes = BytesMut::new();
+    // Grown piece by piece, a part would take up twice its size.
+    let size = announced.and_then(|len| usize::try_from(len).ok());
+    let mut bytes = BytesMut::with_capacity(size.unwrap_or(0));
     while let Some(chunk) = answer.body.next().await {
         bytes.extend_from_slice(&chunk.map_err(|error| {
             Broken::Failed(Failure::because(StoreErrorKind::Transient, &error))
