@@ -1,0 +1,111 @@
+//! What keeps a snapshot from being committed.
+
+use crate::cli::exit::{CliError, Exit};
+use crate::ops::history::HistoryError;
+use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
+use crate::ops::state::StateError;
+use crate::postgres::wire::PgError;
+use crate::source::SourceError;
+
+use super::{SIGNERS_HINT, store_hint};
+
+/// No snapshot was committed.
+pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
+    let (exit, hint) = match &error {
+        SnapshotError::State(StateError::Busy(_)) => (
+            Exit::Busy,
+            Some("wait for the other run, or look for one that hangs"),
+        ),
+        SnapshotError::LostRace(_) => (
+            Exit::Busy,
+            Some("two hosts write this chain; run it again, or stop one of them"),
+        ),
+        SnapshotError::SecretKey(problem) => (Exit::Refused, Some(secret_key_hint(problem))),
+        SnapshotError::Source(error) => source(error),
+        SnapshotError::SignerNotAllowed { .. } => (
+            Exit::Usage,
+            Some(
+                "signing.key and policies/allowed_signers do not belong together; if the key was lost, `databasus-escrow init --join` continues the chain",
+            ),
+        ),
+        SnapshotError::AllowedSigners(_) => (Exit::Usage, Some(SIGNERS_HINT)),
+        SnapshotError::Recipient(_) => (
+            Exit::Usage,
+            Some("the plugin of a recipient must be installed on this host"),
+        ),
+        SnapshotError::NoStore { first, .. } => (Exit::Failed, first.as_ref().and_then(store_hint)),
+        SnapshotError::History(HistoryError::NoStore(error)) => (Exit::Failed, store_hint(error)),
+        _ => (Exit::Failed, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+fn secret_key_hint(problem: &SecretKeyProblem) -> &'static str {
+    match problem {
+        SecretKeyProblem::Absent(_) => {
+            "a fresh Databasus has no key until somebody signs in for the first time; else check \
+             source.data_dir: it must be the folder that the container sees as /databasus-data"
+        }
+        SecretKeyProblem::Empty(_) => {
+            "an empty key encrypts nothing: stop Databasus and put the real one back before it \
+             makes backups"
+        }
+        SecretKeyProblem::Changed(_) => "find out who writes to it, then run this again",
+        SecretKeyProblem::Unreadable { .. } => {
+            "run as root, or as a user in a group that may read it"
+        }
+    }
+}
+
+fn source(error: &SourceError) -> (Exit, Option<&'static str>) {
+    match error {
+        SourceError::Clone => (
+            Exit::Refused,
+            Some("this is a rehydrated, fenced copy; take snapshots of production only"),
+        ),
+        SourceError::Postgres(error) => (Exit::Failed, postgres_hint(error)),
+        SourceError::NeitherWay(neither) => source(&neither.online),
+        SourceError::TooOld(_) | SourceError::InRecovery => (
+            Exit::Failed,
+            Some("check that source.host and source.port are those of Databasus' own server"),
+        ),
+        SourceError::NotStopped(_) => (
+            Exit::Failed,
+            Some("stop Databasus for a cold copy, or set source.method to \"online\""),
+        ),
+        SourceError::Tree(_) | SourceError::Pgdata(_) => (
+            Exit::Failed,
+            Some(
+                "source.data_dir must be the folder that the container sees as /databasus-data, \
+                 with pgdata in it",
+            ),
+        ),
+        SourceError::Frozen(_) => (
+            Exit::Failed,
+            Some("the commands stand in [source.frozen]; they run without a shell"),
+        ),
+        _ => (Exit::Failed, None),
+    }
+}
+
+fn postgres_hint(error: &PgError) -> Option<&'static str> {
+    match error {
+        PgError::Unreachable { .. } | PgError::Namespace { .. } => Some(
+            "Databasus' PostgreSQL listens inside its container only: run this in the container's \
+             network namespace (docker run --network container:NAME …), or as root with \
+             source.container set; check source.port too",
+        ),
+        PgError::AuthenticationDemanded { .. } => Some(
+            "Databasus' own server trusts loopback: check that host and port are its own, and \
+             that nobody edited pg_hba.conf",
+        ),
+        PgError::Protocol(_) => Some("something else listens there: check source.port"),
+        PgError::Server { sqlstate, .. } if NOT_LET_IN.contains(&sqlstate.as_str()) => {
+            Some("check source.user and source.database; Databasus' own are the defaults")
+        }
+        _ => None,
+    }
+}
+
+/// Invalid authorization, insufficient privilege, no such database (PostgreSQL, appendix A).
+const NOT_LET_IN: [&str; 3] = ["28000", "42501", "3D000"];
