@@ -87,7 +87,7 @@ pub struct Reading {
     #[arg(long, value_name = "NAME")]
     pub instance: Option<Slug>,
     /// A store: NAME=s3://BUCKET/PREFIX?endpoint=URL&region=R or NAME=dir:/PATH; repeatable.
-    /// Credentials come from ESCROW_<NAME>_ACCESS_KEY_ID and ESCROW_<NAME>_SECRET_ACCESS_KEY
+    /// Credentials come from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`
     #[arg(long = "store", value_name = "STORE")]
     pub stores: Vec<String>,
     /// Fingerprint of the signer's key, from the trust card; repeatable
