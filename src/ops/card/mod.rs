@@ -212,7 +212,8 @@ impl CardSigner {
             fingerprint: entry.key().fingerprint(),
             valid_after: window.valid_after(),
             valid_before: window.valid_before(),
-            valid: window.contains(now),
+            // A window holds to the end of its last second; a card is for what comes after it.
+            valid: window.contains(now) && window.contains(now.plus(1)),
         }
     }
 }
