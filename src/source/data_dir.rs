@@ -63,6 +63,13 @@ pub struct DataDir {
     pub left_out: LeftOut,
 }
 
+impl SecretKeyFile {
+    /// Reads the key of the data directory `root` alone, as it is now.
+    pub fn read(root: &Path) -> Result<Self, SourceError> {
+        Ok(read_secret_key(&root.join(SECRET_KEY))?.0)
+    }
+}
+
 impl DataDir {
     /// Reads the key and lists the rest. Links and special files are refused by name.
     pub fn open(root: &Path) -> Result<Self, SourceError> {

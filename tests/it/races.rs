@@ -9,7 +9,7 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::ops::select::{SelectError, Selection, select};
-use databasus_escrow::ops::snapshot::{Completeness, Report, SnapshotError};
+use databasus_escrow::ops::snapshot::{Completeness, Report, SecretKeyProblem, SnapshotError};
 use databasus_escrow::ops::state::StateError;
 use databasus_escrow::store::Store;
 
@@ -188,6 +188,24 @@ fn a_second_run_on_the_same_host_is_kept_out() {
         refused,
         Some(SnapshotError::State(StateError::Busy(_)))
     ));
+}
+
+#[test]
+fn a_key_that_is_replaced_while_the_snapshot_runs_is_not_committed() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let key = bed.folder.path().join("data/secret.key");
+    let another = "44444444-4444-4444-8444-44444444444455555555-5555-4555-8555-555555555555";
+    let replaced = key.clone();
+    let plan = Plan::at("start upload", "payload", Fault::Hook)
+        .with(move || std::fs::write(&replaced, another).unwrap());
+    let stores = with_fault(&bed, 0, plan).0;
+    let refused = bed.snapshot_into(&host, &stores, &Cancel::new()).err();
+    assert!(matches!(
+        refused,
+        Some(SnapshotError::SecretKey(SecretKeyProblem::Changed(path))) if path == key
+    ));
+    assert!(bed.read(None).entries.is_empty());
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Draft {
         // A frozen tree exists only once the source has begun.
         let estimate = run.ports.source.begin()?;
         let data_dir = DataDir::open(run.ports.source.data_dir())?;
-        let key = secret_key(&data_dir, run.ports.source.data_dir())?;
+        let key = secret_key(&data_dir.secret_key, run.ports.source.data_dir())?;
         let before = run.ports.source.catalogue()?;
         let instance_id = instance_id(run.ports.source.data_dir());
         run.findings.extend(key_findings(&key));
@@ -137,7 +137,7 @@ impl Draft {
     /// beside a database that it does not open.
     fn compare_key_again(&self, run: &Run<'_>) -> Result<(), SnapshotError> {
         let root = run.ports.source.data_dir();
-        let now = secret_key(&DataDir::open(root)?, root)?;
+        let now = secret_key(&SecretKeyFile::read(root)?, root)?;
         match now.key_id(&run.settings.slug) == self.key_id {
             true => Ok(()),
             false => Err(SecretKeyProblem::Changed(root.join("secret.key")).into()),
@@ -295,9 +295,9 @@ fn left_behind(left_out: &LeftOut) -> Vec<Finding> {
     .collect()
 }
 
-fn secret_key(data_dir: &DataDir, root: &Path) -> Result<SecretKey, SecretKeyProblem> {
+fn secret_key(file: &SecretKeyFile, root: &Path) -> Result<SecretKey, SecretKeyProblem> {
     let path = root.join("secret.key");
-    match &data_dir.secret_key {
+    match file {
         SecretKeyFile::Present(bytes) => SecretKey::new(bytes.expose_secret().to_vec())
             .map_err(|_| SecretKeyProblem::Empty(path)),
         SecretKeyFile::Absent => Err(SecretKeyProblem::Absent(path)),
