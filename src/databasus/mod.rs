@@ -1,6 +1,9 @@
 //! Floor 2: what this tool knows of Databasus: its key, its tables, how it is started.
 
 pub mod compose;
+pub mod fields;
 pub mod instance;
 pub mod restore_md;
+pub mod schema;
 pub mod secret_key;
+pub mod storages;

@@ -16,5 +16,6 @@ mod private_settings;
 pub mod program;
 pub mod restore;
 pub mod socket;
+pub mod sql;
 pub mod stopped;
 pub mod wire;
