@@ -3,6 +3,7 @@
 pub mod compose;
 pub mod fields;
 pub mod instance;
+pub mod objects;
 pub mod restore_md;
 pub mod schema;
 pub mod secret_key;

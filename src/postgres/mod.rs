@@ -18,4 +18,5 @@ pub mod restore;
 pub mod socket;
 pub mod sql;
 pub mod stopped;
+pub mod wal_segment;
 pub mod wire;

@@ -1,0 +1,9 @@
+//! The objects that Databasus writes to a storage: what their names say, what lies beside a
+//! backup, and what its content is.
+//!
+//! Nothing here reads a storage: names, sizes and bytes come in, typed values come out.
+
+pub mod group;
+pub mod name;
+pub mod parts;
+pub mod sidecar;
