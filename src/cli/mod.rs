@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod signals;
 mod source;
+mod storages;
 mod wire;
 
 use std::ffi::OsString;

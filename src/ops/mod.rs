@@ -11,5 +11,6 @@ pub mod rehydrate;
 pub mod select;
 pub mod snapshot;
 pub mod state;
+pub mod storages;
 pub mod upload;
 pub mod verify;
