@@ -4,6 +4,7 @@
 pub mod card;
 pub mod fetch;
 pub mod history;
+pub mod import;
 pub mod init;
 pub mod join;
 pub mod open;

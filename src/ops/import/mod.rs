@@ -1,0 +1,3 @@
+//! Bringing the catalogue up to what the storages hold.
+
+pub mod attribution;
