@@ -2,6 +2,7 @@
 //! reads the environment or prints.
 
 pub mod backup_object;
+pub mod bucket;
 pub mod card;
 pub mod fetch;
 pub mod history;
