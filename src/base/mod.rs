@@ -5,6 +5,7 @@ pub mod digest;
 pub mod error_chain;
 pub mod fingerprint;
 pub mod names;
+pub mod parallel;
 pub mod pipe;
 pub mod text;
 pub mod time;

@@ -2,6 +2,7 @@
 
 pub mod catalogue_rows;
 pub mod compose;
+pub mod dump_header;
 pub mod fields;
 pub mod instance;
 pub mod objects;
