@@ -3,7 +3,9 @@
 //!
 //! Nothing here reads a storage: names, sizes and bytes come in, typed values come out.
 
+pub mod content;
 pub mod group;
+mod inflate;
 pub mod name;
 pub mod parts;
 pub mod sidecar;
