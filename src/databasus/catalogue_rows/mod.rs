@@ -18,7 +18,7 @@ mod rows;
 
 pub use add::{Written, add};
 pub use aside::{SideSchema, move_aside, replace_seen};
-pub use placeholder::{Placeholder, add_placeholder, derived_id};
+pub use placeholder::{Placeholder, add_placeholder, placeholder_id};
 pub use read::{databases, known_rows, workspace_for};
 pub use rows::{
     BackupRow, EncryptionColumns, HistoryRow, Listing, LogicalRow, ManifestColumns, PhysicalRow,
@@ -100,10 +100,12 @@ pub struct KnownRow {
     pub begins: Option<LogPlace>,
     /// Of incremental ones: the full backup that they hang on.
     pub root: Option<Uuid>,
+    /// Of incremental ones: the incremental one before it, if there is one.
+    pub parent: Option<Uuid>,
 }
 
 /// A place in the log of one timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPlace {
     /// Counted from 1.
     pub timeline: u32,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::add::insert_from_json;
+use crate::base::digest::Hasher;
 use crate::databasus::schema::{Generation, Schema};
 use crate::postgres::wire::{Connection, PgError};
 
@@ -108,10 +109,14 @@ impl Placeholder {
             _ => (generation.postgresql_databases(), 5432),
         };
         let mut columns = self.reach(port);
-        columns["database"] = json!(self.source.as_deref().unwrap_or(&self.name));
+        // Where the column may not be null, an empty one says as little.
+        let unknown = match self.engine {
+            Engine::MongoDb => json!(""),
+            _ => Value::Null,
+        };
+        columns["database"] = self.source.as_ref().map_or(unknown, |source| json!(source));
         if self.engine == Engine::PostgresWalV1 {
             columns["backup_type"] = json!("WAL_V1");
-            columns["database"] = Value::Null;
         }
         (table, columns)
     }
@@ -164,20 +169,47 @@ impl Placeholder {
     }
 }
 
-/// An id that the same words always give: a second import finds what the first one made. Of
-/// version 8 (RFC 9562), for it is no other's.
-pub fn derived_id(words: &[&[u8]]) -> Uuid {
-    let mut digest = crate::base::digest::Hasher::new();
+/// The id of the placeholder for dumps of this name: a second import finds what the first made,
+/// and two databases of one name get one each.
+pub fn placeholder_id(name: &str, engine: Engine, source: Option<&str>) -> Uuid {
+    let source = source.map_or([b"unknown".as_slice(), b""], |source| {
+        [b"of", source.as_bytes()]
+    });
+    let engine = format!("{engine:?}");
+    let words = [b"placeholder", name.as_bytes(), engine.as_bytes()];
+    derived_id(&[words, [source[0], source[1], b""]].concat())
+}
+
+/// An id that the same words always give. Of version 8 (RFC 9562), for it is no other's.
+fn derived_id(words: &[&[u8]]) -> Uuid {
+    let mut digest = Hasher::new();
     for word in words {
         digest.update(&(word.len() as u64).to_be_bytes());
         digest.update(word);
     }
     let digest = digest.finish();
     let mut bytes = [0; 16];
-    let taken = digest.as_bytes().iter().take(16);
-    bytes
-        .iter_mut()
-        .zip(taken)
-        .for_each(|(to, from)| *to = *from);
+    let taken = digest.as_bytes().iter().zip(&mut bytes);
+    taken.for_each(|(from, to)| *to = *from);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_backups_always_have_the_same_placeholder() {
+        let id = |name, source| placeholder_id(name, Engine::Postgres, source);
+        assert_eq!(id("shop", Some("prod")), id("shop", Some("prod")));
+        let others = [
+            id("shop", Some("test")),
+            id("shop", None),
+            id("shop", Some("")),
+            id("store", Some("prod")),
+            placeholder_id("shop", Engine::MySql, Some("prod")),
+        ];
+        assert!(!others.contains(&id("shop", Some("prod"))));
+        assert_ne!(id("shop", None), id("shop", Some("")));
+    }
 }

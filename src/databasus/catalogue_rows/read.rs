@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Engine, KnownDatabase, KnownRow, LogPlace, RowState, Table, WalV1};
 use crate::databasus::schema::{Generation, Schema};
+use crate::postgres::lsn::Lsn;
 use crate::postgres::sql::literal;
 use crate::postgres::wire::{Connection, PgError, Row};
 
@@ -42,7 +43,7 @@ pub fn known_rows(
     Ok(())
 }
 
-/// Nine columns, in the order that [`Columns::known`] takes them.
+/// The columns, in the order that [`Columns::known`] takes them.
 fn select_known(table: Table, schema: &Schema, generation: Generation) -> String {
     let name = table.name(generation);
     let or = |column: &str, otherwise: &str| match schema.has(name, column) {
@@ -72,6 +73,7 @@ fn select_known(table: Table, schema: &Schema, generation: Generation) -> String
         or("timeline_id", "NULL"),
         or("start_lsn", "NULL"),
         or("root_full_backup_id", "NULL"),
+        or("parent_incremental_backup_id", "NULL"),
     ];
     format!("SELECT {} FROM public.{name}", columns.join(", "))
 }
@@ -109,6 +111,11 @@ impl Columns {
             _ => None,
         };
         let (timeline, position) = (self.parsed(), self.parsed());
+        let position = match table {
+            // One per timeline, wherever that begins.
+            Table::History => Some(Lsn(0)),
+            _ => position,
+        };
         let begins = timeline.zip(position);
         Ok(KnownRow {
             table,
@@ -120,6 +127,7 @@ impl Columns {
             wal_v1,
             begins: begins.map(|(timeline, position)| LogPlace { timeline, position }),
             root: self.parsed(),
+            parent: self.parsed(),
         })
     }
 }

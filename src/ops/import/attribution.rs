@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::databasus::catalogue_rows::{Engine, KnownDatabase, KnownRow, Table};
+use crate::databasus::catalogue_rows::{Engine, KnownDatabase, KnownRow, Table, placeholder_id};
 use crate::databasus::objects::name::{BackupName, sanitise};
 
 /// What the content of an object is, as far as that tells databases apart.
@@ -188,10 +188,11 @@ impl Attribution {
         let of_kind = called.iter().copied();
         let fits: Vec<Uuid> = of_kind
             .filter(|id| self.fits_kind(*id, evidence.content))
+            .filter(|id| !self.stands_for_another(*id, evidence.source))
             .collect();
         match fits.as_slice() {
             [one] => self.to(*one, evidence),
-            [] if called.is_empty() => Attributed::Nobody,
+            [] if called.iter().all(|id| self.is_placeholder(*id)) => Attributed::Nobody,
             [] => Attributed::OtherKind(called),
             _ => self.by_header(fits, evidence),
         }
@@ -209,6 +210,18 @@ impl Attribution {
             [one] if self.source(*one).is_some() => self.to(*one, evidence),
             _ => Attributed::Several(fits),
         }
+    }
+
+    /// A placeholder was made for dumps of one database of a server, and takes no other's.
+    fn stands_for_another(&self, id: Uuid, source: Option<&str>) -> bool {
+        self.is_placeholder(id) && self.source(id) != source
+    }
+
+    fn is_placeholder(&self, id: Uuid) -> bool {
+        self.databases.get(&id).is_some_and(|database| {
+            let source = database.source.as_deref();
+            id == placeholder_id(&database.name, database.engine, source)
+        })
     }
 
     fn source(&self, id: Uuid) -> Option<&str> {

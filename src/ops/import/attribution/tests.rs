@@ -33,6 +33,7 @@ fn sibling(database: u128, label: &str) -> KnownRow {
         wal_v1: None,
         begins: None,
         root: None,
+        parent: None,
     }
 }
 
