@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod hints;
 mod output;
+mod programs;
 mod progress;
 mod signals;
 mod source;

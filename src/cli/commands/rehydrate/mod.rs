@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -15,16 +15,15 @@ use crate::cli::args::{Global, Rehydrate};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
+use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
-use crate::cli::source::docker;
-use crate::cli::wire::{self, Reader, environment};
+use crate::cli::wire::{self, Reader};
 use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
 use crate::ops::history::{Entry, History};
 use crate::ops::rehydrate::{self, Mode, Outcome, Ports, Proof, Report};
 use crate::ops::select::{Selection, select};
-use crate::postgres::binaries::{Launcher, Places};
 use crate::target::StagedTarget;
 
 #[derive(Serialize)]
@@ -201,31 +200,16 @@ fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
     if args.files_only {
         return Ok(Mode::FilesOnly);
     }
-    let major = major(manifest)?;
-    let docker = docker();
-    let pg_bin = environment("PG_BIN").map(PathBuf::from);
-    let path = environment("PATH").map(std::ffi::OsString::from);
-    let places = Places {
-        given: args.pg_bin.as_deref(),
-        pg_bin: pg_bin.as_deref(),
-        path: path.as_deref(),
-        image: docker.as_ref().zip(image(args, manifest)),
+    let wanted = Wanted {
+        major: major(manifest)?,
+        pg_bin: args.pg_bin.as_deref(),
+        image: image(args, manifest),
     };
-    let found = if args.from_logical {
-        Launcher::find_at_least(major, &places)
-    } else {
-        Launcher::find(major, &places)
-    };
-    let launcher = found.map_err(|error| {
-        CliError::failed(error).hint(format!(
-            "install PostgreSQL {major} (Debian: postgresql-{major}) or name its programs with \
-             --pg-bin; --files-only goes without"
-        ))
-    })?;
+    let hint = "; --files-only goes without";
     Ok(if args.from_logical {
-        Mode::FromLogical(launcher)
+        Mode::FromLogical(wanted.launcher_or_later().map_err(|e| e.add_hint(hint))?)
     } else {
-        Mode::Full(launcher)
+        Mode::Full(wanted.launcher().map_err(|e| e.add_hint(hint))?)
     })
 }
 
