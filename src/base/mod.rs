@@ -6,6 +6,7 @@ pub mod error_chain;
 pub mod file_error;
 pub mod fingerprint;
 pub mod names;
+pub mod parallel;
 pub mod pipe;
 pub mod text;
 pub mod time;

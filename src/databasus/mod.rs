@@ -2,8 +2,10 @@
 
 pub mod backup_file;
 pub mod compose;
+pub mod dump_header;
 pub mod fields;
 pub mod instance;
+pub mod objects;
 pub mod restore_md;
 pub mod risks;
 pub mod schema;
