@@ -1,6 +1,7 @@
 //! Floor 2: what this tool knows of Databasus: its key, its tables, how it is started.
 
 pub mod compose;
+pub mod fence;
 pub mod fields;
 pub mod instance;
 pub mod restore_md;

@@ -2,6 +2,7 @@
 //! reads the environment or prints.
 
 pub mod card;
+pub mod fence;
 pub mod fetch;
 pub mod history;
 pub mod init;
