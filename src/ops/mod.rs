@@ -12,5 +12,7 @@ pub mod rehydrate;
 pub mod select;
 pub mod snapshot;
 pub mod state;
+pub mod stopped_instance;
+pub mod storages;
 pub mod upload;
 pub mod verify;

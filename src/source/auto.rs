@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError};
-use crate::postgres::wire::PgError;
+use crate::postgres::wire::{Connection, PgError};
 
 /// Neither way is open.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,10 @@ impl Source for Auto {
 
     fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError> {
         self.chosen.catalogue()
+    }
+
+    fn metadata_session(&mut self) -> Option<&mut Connection> {
+        self.chosen.metadata_session()
     }
 
     fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError> {

@@ -12,6 +12,7 @@ pub mod tree;
 use std::io::Read;
 
 use crate::base::time::UtcTime;
+use crate::postgres::wire::Connection;
 
 pub use crate::model::method::Method;
 
@@ -100,6 +101,11 @@ pub trait Source {
 
     /// What the metadata database says of itself; none where no server answers.
     fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError>;
+
+    /// A session with the metadata database, to look at; none where no server answers.
+    fn metadata_session(&mut self) -> Option<&mut Connection> {
+        None
+    }
 
     /// Copies `pgdata`, directories before what they hold, `pgdata/backup_manifest` last where
     /// there is one.

@@ -25,6 +25,7 @@ mod private_server;
 mod races;
 mod rehydrate;
 mod restore_md;
+mod risks;
 mod runbooks;
 mod ssh_interop;
 mod store_contract;
