@@ -3,6 +3,7 @@
 pub mod backup_file;
 pub mod compose;
 pub mod dump_header;
+pub mod fence;
 pub mod fields;
 pub mod instance;
 pub mod objects;

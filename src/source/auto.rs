@@ -53,6 +53,8 @@ impl Source for Auto {
         self.chosen = cold;
         self.chosen.begin().map_err(|files| match files {
             SourceError::Interrupted(signal) => signal.into(),
+            // Whatever the server would have said.
+            SourceError::MarkedClone(marker) => SourceError::MarkedClone(marker),
             files => SourceError::NeitherWay(NeitherWay {
                 online: Box::new(online),
                 files: Box::new(files),

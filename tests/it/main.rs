@@ -15,6 +15,7 @@ mod attacks;
 mod cli;
 mod cold_source;
 mod crash_sweep;
+mod fence;
 mod fetching;
 mod floors;
 mod format_vectors;
