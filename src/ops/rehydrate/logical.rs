@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::base::cancel::Cancel;
 use crate::base::file_error::failed;
-use crate::model::index::Index;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::initdb::initdb;
@@ -14,18 +13,18 @@ use crate::postgres::private_server::PrivateServer;
 use crate::postgres::restore::pg_restore;
 
 use super::preflight::{Unable, major_of};
-use super::recover::{DATABASE, RecoverError, examine, shut_down};
+use super::recover::{DATABASE, RecoverError};
 use super::write::{DUMP_FILE, POSTGRES, gives_away};
 use super::{Proof, RehydrateError};
 
-/// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards.
+/// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards, and leaves
+/// a server running on it.
 pub(super) fn rebuild(
     launcher: &Launcher,
     data_dir: &Path,
     manifest: &Manifest,
-    index: &Index,
     cancel: &Cancel,
-) -> Result<Vec<Proof>, RehydrateError> {
+) -> Result<(PrivateServer, Proof), RehydrateError> {
     let dump_path = data_dir.join(DUMP_FILE);
     let dump = open_dump(&dump_path)?;
     let binaries = programs(launcher)?;
@@ -37,10 +36,8 @@ pub(super) fn rebuild(
     pg_restore(binaries, owner, &server.address(), DATABASE, dump, cancel)
         .map_err(RecoverError::from)?;
     fs::remove_file(&dump_path).map_err(failed("remove", &dump_path))?;
-    let mut proofs = vec![Proof::proven("logical copy", restored(binaries, manifest))];
-    proofs.extend(examine(&server, index)?);
-    proofs.push(shut_down(server)?);
-    Ok(proofs)
+    let proof = Proof::proven("logical copy", restored(binaries, manifest));
+    Ok((server, proof))
 }
 
 /// The programs on this host.
