@@ -5,9 +5,11 @@ mod commands;
 mod exit;
 mod hints;
 mod output;
+mod programs;
 mod progress;
 mod signals;
 mod source;
+mod storages;
 mod wire;
 
 use std::ffi::OsString;

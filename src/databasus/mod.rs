@@ -2,9 +2,13 @@
 
 pub mod backup_file;
 pub mod compose;
+pub mod dump_header;
+pub mod fence;
 pub mod fields;
 pub mod instance;
+pub mod objects;
 pub mod restore_md;
+pub mod risks;
 pub mod schema;
 pub mod secret_key;
 pub mod storages;

@@ -1,7 +1,10 @@
 //! Floor 4: one file per job. Ports come in as arguments; nothing here opens a configuration,
 //! reads the environment or prints.
 
+pub mod backup_object;
+pub mod bucket;
 pub mod card;
+pub mod fence;
 pub mod fetch;
 pub mod history;
 pub mod init;
@@ -11,5 +14,7 @@ pub mod rehydrate;
 pub mod select;
 pub mod snapshot;
 pub mod state;
+pub mod stopped_instance;
+pub mod storages;
 pub mod upload;
 pub mod verify;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::cancel::Cancel;
+use crate::base::file_error::failed;
 use crate::model::index::Index;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
@@ -15,7 +16,7 @@ use crate::postgres::restore::pg_restore;
 use super::preflight::{Unable, major_of};
 use super::recover::{DATABASE, RecoverError, examine, shut_down};
 use super::write::{DUMP_FILE, POSTGRES, gives_away};
-use super::{Proof, RehydrateError, failed};
+use super::{Proof, RehydrateError};
 
 /// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards.
 pub(super) fn rebuild(
@@ -67,7 +68,7 @@ fn restored(binaries: &PgBinaries, manifest: &Manifest) -> String {
 fn open_dump(path: &Path) -> Result<File, RehydrateError> {
     File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => RehydrateError::NoLogicalCopy,
-        _ => failed("open", path)(error),
+        _ => failed("open", path)(error).into(),
     })
 }
 

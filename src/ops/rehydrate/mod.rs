@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::file_error::FileError;
 use crate::base::names::Slug;
 use crate::base::text::printable;
 use crate::databasus::secret_key::SecretKey;
@@ -131,16 +132,8 @@ pub enum RehydrateError {
     #[error("the escrow holds no logical copy (escrow/metadata.dump)")]
     NoLogicalCopy,
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// Makes the target from a verified manifest. On failure and interruption nothing of it is left.
@@ -283,16 +276,5 @@ impl Proof {
             outcome,
             detail: printable(&detail).into_owned(),
         }
-    }
-}
-
-fn failed<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> RehydrateError + 'a {
-    move |source| RehydrateError::Io {
-        action,
-        path: path.to_owned(),
-        source,
     }
 }

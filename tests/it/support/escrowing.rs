@@ -51,6 +51,7 @@ impl Escrowing {
                 store: Arc::new(DirStore::open(name.parse().unwrap(), root).unwrap()),
                 provider: "dir".to_owned(),
                 bucket: None,
+                access: None,
                 required: true,
             }
         };

@@ -1,6 +1,8 @@
 //! `rehydrate`: from an escrow to a data directory.
 
-use std::path::{Path, PathBuf};
+mod text;
+
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -12,17 +14,16 @@ use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Rehydrate};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
-use crate::cli::output::{Output, table};
+use crate::cli::output::Output;
+use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
-use crate::cli::source::docker;
-use crate::cli::wire::{self, Reader, environment};
-use crate::databasus::compose::start_instructions;
+use crate::cli::wire::{self, Reader};
+use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
 use crate::ops::history::{Entry, History};
 use crate::ops::rehydrate::{self, Mode, Outcome, Ports, Proof, Report};
 use crate::ops::select::{Selection, select};
-use crate::postgres::binaries::{Launcher, Places};
 use crate::target::StagedTarget;
 
 #[derive(Serialize)]
@@ -52,19 +53,6 @@ struct Start {
     compose: String,
     docker_run: String,
 }
-
-/// Said where a cluster was built for a later PostgreSQL than Databasus' image has.
-const ANOTHER_MAJOR: &str = "
-This cluster is of a later PostgreSQL major than the one in Databasus' image, which cannot start it.
-Rehydrate with the recorded major to run Databasus on it.
-";
-
-/// Said where files were restored and nothing was started.
-const NOT_READY: &str = "
-Do not start Databasus on it yet. PostgreSQL has to recover these files first: if it cannot within
-30 seconds, Databasus' own start script throws their log away. RESTORE.md in the escrow says how, or
-rehydrate again without --files-only.
-";
 
 pub(in crate::cli) fn run(
     args: &Rehydrate,
@@ -126,7 +114,7 @@ pub(in crate::cli) fn run(
         findings: &findings,
         exit: exit.code(),
     };
-    output.result(&document, || text(&document))?;
+    output.result(&document, || text::finished(&document))?;
     for proof in &report.proofs {
         if proof.outcome == Outcome::Failed {
             output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
@@ -181,7 +169,12 @@ fn start(args: &Rehydrate, manifest: &Manifest, mode: &Mode, target: &Path) -> O
         Mode::Full(_) => true,
         Mode::FromLogical(launcher) => launcher.major() == major(manifest).ok(),
     };
-    let start = start_instructions(image(args, manifest), version(manifest), target);
+    let start = start_instructions(
+        image(args, manifest),
+        version(manifest),
+        target,
+        Isolation::NoNetwork,
+    );
     ready.then_some(Start {
         compose: start.compose_yaml,
         docker_run: start.docker_run,
@@ -207,31 +200,16 @@ fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
     if args.files_only {
         return Ok(Mode::FilesOnly);
     }
-    let major = major(manifest)?;
-    let docker = docker();
-    let pg_bin = environment("PG_BIN").map(PathBuf::from);
-    let path = environment("PATH").map(std::ffi::OsString::from);
-    let places = Places {
-        given: args.pg_bin.as_deref(),
-        pg_bin: pg_bin.as_deref(),
-        path: path.as_deref(),
-        image: docker.as_ref().zip(image(args, manifest)),
+    let wanted = Wanted {
+        major: major(manifest)?,
+        pg_bin: args.pg_bin.as_deref(),
+        image: image(args, manifest),
     };
-    let found = if args.from_logical {
-        Launcher::find_at_least(major, &places)
-    } else {
-        Launcher::find(major, &places)
-    };
-    let launcher = found.map_err(|error| {
-        CliError::failed(error).hint(format!(
-            "install PostgreSQL {major} (Debian: postgresql-{major}) or name its programs with \
-             --pg-bin; --files-only goes without"
-        ))
-    })?;
+    let hint = "; --files-only goes without";
     Ok(if args.from_logical {
-        Mode::FromLogical(launcher)
+        Mode::FromLogical(wanted.launcher_or_later().map_err(|e| e.add_hint(hint))?)
     } else {
-        Mode::Full(launcher)
+        Mode::Full(wanted.launcher().map_err(|e| e.add_hint(hint))?)
     })
 }
 
@@ -299,15 +277,7 @@ fn dry_run(
         findings: &history.findings,
         exit: exit.code(),
     };
-    output.result(&document, || {
-        let mut out = format!("Would rehydrate {}:\n", taken(&document));
-        for (number, step) in document.plan.iter().enumerate() {
-            out.push_str(&format!("  {}. {step}\n", number + 1));
-        }
-        out.push_str("Nothing was done (--dry-run).\n");
-        out.push_str(&super::findings::text(document.findings));
-        out
-    })?;
+    output.result(&document, || text::planned(&document))?;
     Ok(exit)
 }
 
@@ -321,58 +291,4 @@ fn exit(report: &Report, findings: &[Finding]) -> Exit {
     } else {
         Exit::Done
     }
-}
-
-fn taken(document: &Document<'_>) -> String {
-    let now = SystemClock.now();
-    format!(
-        "escrow {} (number {}), taken {} ({})",
-        document.escrow_id,
-        document.seq,
-        document.snapshot_at,
-        document.snapshot_at.relative_to(now)
-    )
-}
-
-fn text(document: &Document<'_>) -> String {
-    let mut out = format!(
-        "Rehydrated {} into {} in {} s.\n\n",
-        taken(document),
-        document.target.display(),
-        document.seconds
-    );
-    let rows: Vec<Vec<String>> = document
-        .proofs
-        .iter()
-        .map(|proof| {
-            let outcome = match proof.outcome {
-                Outcome::Proven => "proven",
-                Outcome::Failed => "FAILED",
-                Outcome::Unknown => "unknown",
-                Outcome::NotDone => "not done",
-            };
-            vec![
-                format!("  {}", proof.what),
-                outcome.to_owned(),
-                printable(&proof.detail).into_owned(),
-            ]
-        })
-        .collect();
-    out.push_str(&table(&rows));
-    if !document.warnings.is_empty() {
-        out.push_str("\nSaid on the night it was taken:\n");
-    }
-    for warning in document.warnings {
-        out.push_str(&format!("  {}\n", printable(warning)));
-    }
-    out.push_str(&super::findings::text(document.findings));
-    match &document.start {
-        Some(start) => out.push_str(&format!(
-            "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",
-            start.compose, start.docker_run
-        )),
-        None if document.recovered => out.push_str(ANOTHER_MAJOR),
-        None => out.push_str(NOT_READY),
-    }
-    out
 }
