@@ -12,6 +12,7 @@
 
 mod age_interop;
 mod attacks;
+mod backup_file;
 mod cli;
 mod cold_source;
 mod crash_sweep;
