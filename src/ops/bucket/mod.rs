@@ -107,5 +107,7 @@ pub fn read_sidecar(store: &dyn Store, group: &BackupGroup) -> FoundSidecar {
     }
 }
 
+pub mod probe;
+
 #[cfg(test)]
 mod tests;
