@@ -10,6 +10,7 @@ pub mod history;
 pub mod init;
 pub mod join;
 pub mod open;
+pub mod recover;
 pub mod rehydrate;
 pub mod select;
 pub mod snapshot;
