@@ -2,9 +2,11 @@
 
 pub mod args;
 mod commands;
+mod confirm;
 mod exit;
 mod hints;
 mod output;
+mod programs;
 mod progress;
 mod signals;
 mod source;

@@ -19,8 +19,19 @@ use crate::ops::storages::{OpenStorage, StorageUnavailable, store_name};
 use crate::store::Store;
 use crate::store::dir::DirStore;
 
+/// How long a storage is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// In a nightly run: what it holds is looked at, and not needed.
+    Look,
+    /// After a disaster: it holds what the work is about.
+    Need,
+}
+
 /// The storages as this host reaches them.
 pub(super) struct Storages {
+    /// How long they are waited for.
+    pub(super) haste: Haste,
     /// Where the files of LOCAL storages are; none where nobody knows.
     pub(super) local: Option<PathBuf>,
     /// What the operator gave.
@@ -72,7 +83,7 @@ impl GivenCredentials {
 
 impl Storages {
     /// What the operator gave for this storage; what names it wins over what is for any.
-    pub(super) fn given(&self, storage: &Storage) -> Option<&S3Keys> {
+    fn given(&self, storage: &Storage) -> Option<&S3Keys> {
         let mut fitting = self.given.iter().filter(|one| one.is_for(storage));
         let found = fitting.clone().find(|one| one.storage.is_some());
         found.or_else(|| fitting.next()).map(|one| &one.keys)
@@ -86,10 +97,10 @@ impl Storages {
     ) -> Result<Arc<dyn Store>, StorageUnavailable> {
         let name = store_name(storage);
         if let Some(keys) = self.given(storage) {
-            return open_bucket(name, place, keys, &self.cancel);
+            return self.open_bucket(name, place, keys);
         }
         let keys = place.keys(key)?.ok_or(StorageUnavailable::Blank)?;
-        open_bucket(name, place, &keys, &self.cancel)
+        self.open_bucket(name, place, &keys)
     }
 }
 
@@ -109,50 +120,61 @@ impl OpenStorage for Storages {
             (StorageKind::Other(kind), _) => Err(StorageUnavailable::Unsupported(kind.clone())),
         }
     }
+
+    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
+        let is_bucket = matches!(storage.kind, StorageKind::S3(_));
+        is_bucket.then(|| self.given(storage).cloned()).flatten()
+    }
 }
 
 /// What an S3 server takes where a user left the region out.
 #[cfg(feature = "s3")]
 const DEFAULT_REGION: &str = "us-east-1";
 
-#[cfg(feature = "s3")]
-fn open_bucket(
-    name: StoreName,
-    place: &S3Storage,
-    keys: &S3Keys,
-    cancel: &Cancel,
-) -> Result<Arc<dyn Store>, StorageUnavailable> {
-    use crate::store::s3::{S3Settings, S3Store};
+impl Storages {
+    #[cfg(feature = "s3")]
+    fn open_bucket(
+        &self,
+        name: StoreName,
+        place: &S3Storage,
+        keys: &S3Keys,
+    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        use crate::store::s3::{Patience, S3Settings, S3Store};
 
-    let region = match place.region.as_str() {
-        "" => DEFAULT_REGION,
-        region => region,
-    };
-    let endpoint = place.endpoint_url();
-    let settings = S3Settings {
-        bucket: place.bucket.clone(),
-        prefix: place.key_prefix().trim_end_matches('/').to_owned(),
-        // As Databasus' client chooses by itself: the bucket is in AWS' host names alone.
-        path_style: !place.virtual_hosted_style
-            && endpoint
-                .as_deref()
-                .is_some_and(|url| !url.contains("amazonaws.com")),
-        endpoint,
-        region: region.to_owned(),
-        access_key_id: keys.access_key_id.to_string(),
-        secret_access_key: keys.secret_access_key.as_str().into(),
-        session_token: None,
-    };
-    Ok(Arc::new(S3Store::open(name, settings, cancel.clone())?))
-}
+        let region = match place.region.as_str() {
+            "" => DEFAULT_REGION,
+            region => region,
+        };
+        let endpoint = place.endpoint_url();
+        let of_aws = |url: &str| url.contains("amazonaws.com");
+        let settings = S3Settings {
+            bucket: place.bucket.clone(),
+            prefix: place.key_prefix().trim_end_matches('/').to_owned(),
+            // As Databasus' client chooses by itself: the bucket is in AWS' host names alone.
+            path_style: !place.virtual_hosted_style
+                && endpoint.as_deref().is_some_and(|url| !of_aws(url)),
+            endpoint,
+            region: region.to_owned(),
+            access_key_id: keys.access_key_id.to_string(),
+            secret_access_key: keys.secret_access_key.as_str().into(),
+            session_token: None,
+        };
+        let patience = match self.haste {
+            Haste::Look => Patience::brief(),
+            Haste::Need => Patience::default(),
+        };
+        let store = S3Store::open_with(name, settings, patience, self.cancel.clone())?;
+        Ok(Arc::new(store))
+    }
 
-#[cfg(not(feature = "s3"))]
-fn open_bucket(
-    _: StoreName,
-    _: &S3Storage,
-    _: &S3Keys,
-    _: &Cancel,
-) -> Result<Arc<dyn Store>, StorageUnavailable> {
-    let kind = "S3, which this build lacks,".to_owned();
-    Err(StorageUnavailable::Unsupported(kind))
+    #[cfg(not(feature = "s3"))]
+    fn open_bucket(
+        &self,
+        _: StoreName,
+        _: &S3Storage,
+        _: &S3Keys,
+    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        let kind = "S3, which this build lacks,".to_owned();
+        Err(StorageUnavailable::Unsupported(kind))
+    }
 }

@@ -12,9 +12,11 @@
 
 mod age_interop;
 mod attacks;
+mod backup_file;
 mod cli;
 mod cold_source;
 mod crash_sweep;
+mod fence;
 mod fetching;
 mod floors;
 mod format_vectors;
@@ -24,6 +26,7 @@ mod private_server;
 mod races;
 mod rehydrate;
 mod restore_md;
+mod risks;
 mod runbooks;
 mod ssh_interop;
 mod store_contract;

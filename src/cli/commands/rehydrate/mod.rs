@@ -1,6 +1,8 @@
 //! `rehydrate`: from an escrow to a data directory.
 
-use std::path::{Path, PathBuf};
+mod text;
+
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -10,19 +12,21 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Rehydrate};
+use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
-use crate::cli::output::{Output, table};
+use crate::cli::output::Output;
+use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
-use crate::cli::source::docker;
-use crate::cli::wire::{self, Reader, environment};
-use crate::databasus::compose::start_instructions;
+use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::cli::wire::{self, Reader};
+use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
+use crate::ops::fence::FenceReport;
 use crate::ops::history::{Entry, History};
-use crate::ops::rehydrate::{self, Mode, Outcome, Ports, Proof, Report};
+use crate::ops::rehydrate::{self, Credentials, Handover, Mode, Outcome, Ports, Proof, Report};
 use crate::ops::select::{Selection, select};
-use crate::postgres::binaries::{Launcher, Places};
 use crate::target::StagedTarget;
 
 #[derive(Serialize)]
@@ -33,7 +37,10 @@ struct Document<'a> {
     snapshot_at: UtcTime,
     target: &'a Path,
     dry_run: bool,
+    /// Whether nothing in it can touch production.
     fenced: bool,
+    /// What the fence did.
+    fence: Option<&'a FenceReport>,
     plan: Vec<String>,
     proofs: &'a [Proof],
     seconds: u64,
@@ -53,19 +60,6 @@ struct Start {
     docker_run: String,
 }
 
-/// Said where a cluster was built for a later PostgreSQL than Databasus' image has.
-const ANOTHER_MAJOR: &str = "
-This cluster is of a later PostgreSQL major than the one in Databasus' image, which cannot start it.
-Rehydrate with the recorded major to run Databasus on it.
-";
-
-/// Said where files were restored and nothing was started.
-const NOT_READY: &str = "
-Do not start Databasus on it yet. PostgreSQL has to recover these files first: if it cannot within
-30 seconds, Databasus' own start script throws their log away. RESTORE.md in the escrow says how, or
-rehydrate again without --files-only.
-";
-
 pub(in crate::cli) fn run(
     args: &Rehydrate,
     global: &Global,
@@ -79,61 +73,171 @@ pub(in crate::cli) fn run(
     let reader = Reader::open(&args.reading, global, cancel)?;
     refuse_on_the_source(&reader)?;
     let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let storages = storages(args, cancel)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &selection(args)).map_err(hints::select)?;
     let manifest = history.load(entry).map_err(hints::history)?;
     let mode = mode(args, &manifest)?;
-    let plan = plan(args, &manifest, &mode, &reader);
+    let job = Job {
+        args,
+        manifest: &manifest,
+        entry,
+        mode: &mode,
+        plan: plan(args, &manifest, &mode, &reader),
+    };
     if args.dry_run {
-        return dry_run(args, &manifest, entry, &history, plan, output);
+        return job.dry_run(&history, output);
+    }
+    if args.fencing.live {
+        confirm::demand(&reader.slug, args.fencing.confirm.as_deref(), LIVE)?;
     }
     let identities = identities.ok_or_else(|| {
         CliError::usage("no identity is given")
             .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
     })?;
+    let handover = Handover {
+        fence: credentials(args),
+        head: head(&history, entry),
+        storages: &storages,
+        now: began,
+    };
     let progress = Progress::new(global, "restoring", Some(manifest.payload.size));
     let counter = progress.clone();
-    let report = rehydrate::run(
-        &manifest,
-        &args.target,
-        &mode,
-        Ports {
-            stores: &reader.stores,
-            identities: &identities,
-            cancel,
-            on_bytes: Box::new(move |count| counter.add(count)),
-        },
-    )
-    .map_err(hints::rehydrate)?;
-    drop(progress);
-    let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
-    let exit = exit(&report, &findings);
-    let start = start(args, &manifest, &mode, &report.target);
-    let document = Document {
-        escrow_id: &manifest.escrow_id,
-        seq: manifest.seq,
-        manifest_sha256: entry.link.digest,
-        snapshot_at: manifest.snapshot_at,
-        target: &report.target,
-        dry_run: false,
-        fenced: false,
-        plan,
-        proofs: &report.proofs,
-        recovered: !matches!(mode, Mode::FilesOnly),
-        warnings: &report.index.warnings,
-        seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
-        start,
-        findings: &findings,
-        exit: exit.code(),
+    let ports = Ports {
+        stores: &reader.stores,
+        identities: &identities,
+        handover: &handover,
+        cancel,
+        on_bytes: Box::new(move |count| counter.add(count)),
     };
-    output.result(&document, || text(&document))?;
-    for proof in &report.proofs {
-        if proof.outcome == Outcome::Failed {
-            output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
+    let report = rehydrate::run(&manifest, &args.target, &mode, ports).map_err(hints::rehydrate)?;
+    drop(progress);
+    job.tell(&report, &history, began, output)
+}
+
+const LIVE: &str = "--live leaves the clone unfenced: started with a network, it backs up, deletes \
+     and notifies as production does";
+
+/// One rehydrate, as it was asked for.
+struct Job<'a> {
+    args: &'a Rehydrate,
+    manifest: &'a Manifest,
+    entry: &'a Entry,
+    mode: &'a Mode,
+    plan: Vec<String>,
+}
+
+impl Job<'_> {
+    fn tell(
+        self,
+        report: &Report,
+        history: &History,
+        began: UtcTime,
+        output: &Output,
+    ) -> Result<Exit, CliError> {
+        let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
+        let exit = exit(report, &findings);
+        let isolation = isolation(report);
+        let document = Document {
+            target: &report.target,
+            fenced: isolation == Isolation::Fenced,
+            fence: report.fence.as_ref(),
+            proofs: &report.proofs,
+            recovered: !matches!(self.mode, Mode::FilesOnly),
+            warnings: &report.index.warnings,
+            seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
+            start: start(
+                self.args,
+                self.manifest,
+                self.mode,
+                &report.target,
+                isolation,
+            ),
+            findings: &findings,
+            exit: exit.code(),
+            ..self.document()
+        };
+        output.result(&document, || text::finished(&document))?;
+        for proof in &report.proofs {
+            if proof.outcome == Outcome::Failed {
+                output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
+            }
+        }
+        super::findings::complain(&findings, output);
+        Ok(exit)
+    }
+
+    fn dry_run(self, history: &History, output: &Output) -> Result<Exit, CliError> {
+        let exit = super::findings::exit_beside(&history.findings);
+        let document = Document {
+            dry_run: true,
+            findings: &history.findings,
+            exit: exit.code(),
+            ..self.document()
+        };
+        output.result(&document, || text::planned(&document))?;
+        Ok(exit)
+    }
+
+    /// What is known before anything is done.
+    fn document(&self) -> Document<'_> {
+        Document {
+            escrow_id: &self.manifest.escrow_id,
+            seq: self.manifest.seq,
+            manifest_sha256: self.entry.link.digest,
+            snapshot_at: self.manifest.snapshot_at,
+            target: &self.args.target,
+            dry_run: false,
+            fenced: false,
+            fence: None,
+            plan: self.plan.clone(),
+            proofs: &[],
+            seconds: 0,
+            recovered: false,
+            warnings: &[],
+            start: None,
+            findings: &[],
+            exit: 0,
         }
     }
-    super::findings::complain(&findings, output);
-    Ok(exit)
+}
+
+fn storages(args: &Rehydrate, cancel: &Cancel) -> Result<Storages, CliError> {
+    let given = args.fencing.read_only_credentials.iter();
+    Ok(Storages {
+        haste: Haste::Need,
+        // Backups in LOCAL storages are in no escrow.
+        local: None,
+        given: given
+            .map(|argument| GivenCredentials::parse(argument))
+            .collect::<Result<_, _>>()?,
+        cancel: cancel.clone(),
+    })
+}
+
+fn credentials(args: &Rehydrate) -> Option<Credentials> {
+    match (args.fencing.live, args.fencing.keep_storage_credentials) {
+        (true, _) => None,
+        (false, true) => Some(Credentials::Keep),
+        (false, false) => Some(Credentials::ReadOnlyOrBlank),
+    }
+}
+
+/// The newest manifest that is known, for the fence's record.
+fn head(history: &History, chosen: &Entry) -> (u64, Digest) {
+    let head = history.mark();
+    head.map_or((chosen.link.seq, chosen.link.digest), |mark| {
+        (mark.seq, mark.manifest_sha256)
+    })
+}
+
+/// What keeps the clone from touching production.
+fn isolation(report: &Report) -> Isolation {
+    match &report.fence {
+        Some(fence) if fence.is_whole() => Isolation::Fenced,
+        Some(_) => Isolation::PartlyFenced,
+        None => Isolation::NoNetwork,
+    }
 }
 
 /// Drills and disasters belong on another box than the source's: there must never be a place
@@ -175,13 +279,19 @@ fn version(manifest: &Manifest) -> Option<&str> {
 
 /// How to start Databasus on the target, if it may be: not before PostgreSQL has recovered it,
 /// and not with an image whose PostgreSQL is of another major.
-fn start(args: &Rehydrate, manifest: &Manifest, mode: &Mode, target: &Path) -> Option<Start> {
+fn start(
+    args: &Rehydrate,
+    manifest: &Manifest,
+    mode: &Mode,
+    target: &Path,
+    isolation: Isolation,
+) -> Option<Start> {
     let ready = match mode {
         Mode::FilesOnly => false,
         Mode::Full(_) => true,
         Mode::FromLogical(launcher) => launcher.major() == major(manifest).ok(),
     };
-    let start = start_instructions(image(args, manifest), version(manifest), target);
+    let start = start_instructions(image(args, manifest), version(manifest), target, isolation);
     ready.then_some(Start {
         compose: start.compose_yaml,
         docker_run: start.docker_run,
@@ -207,31 +317,16 @@ fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
     if args.files_only {
         return Ok(Mode::FilesOnly);
     }
-    let major = major(manifest)?;
-    let docker = docker();
-    let pg_bin = environment("PG_BIN").map(PathBuf::from);
-    let path = environment("PATH").map(std::ffi::OsString::from);
-    let places = Places {
-        given: args.pg_bin.as_deref(),
-        pg_bin: pg_bin.as_deref(),
-        path: path.as_deref(),
-        image: docker.as_ref().zip(image(args, manifest)),
+    let wanted = Wanted {
+        major: major(manifest)?,
+        pg_bin: args.pg_bin.as_deref(),
+        image: image(args, manifest),
     };
-    let found = if args.from_logical {
-        Launcher::find_at_least(major, &places)
-    } else {
-        Launcher::find(major, &places)
-    };
-    let launcher = found.map_err(|error| {
-        CliError::failed(error).hint(format!(
-            "install PostgreSQL {major} (Debian: postgresql-{major}) or name its programs with \
-             --pg-bin; --files-only goes without"
-        ))
-    })?;
+    let hint = "; --files-only goes without";
     Ok(if args.from_logical {
-        Mode::FromLogical(launcher)
+        Mode::FromLogical(wanted.launcher_or_later().map_err(|e| e.add_hint(hint))?)
     } else {
-        Mode::Full(launcher)
+        Mode::Full(wanted.launcher().map_err(|e| e.add_hint(hint))?)
     })
 }
 
@@ -265,7 +360,7 @@ fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> 
              amcheck; shut down cleanly, proven in pg_control"
         )),
     }
-    steps.push("no fence and no catalogue import: this release has neither".to_owned());
+    steps.extend(handover_steps(args, mode));
     steps.push(format!(
         "sync, and rename the result to {}",
         args.target.display()
@@ -273,42 +368,19 @@ fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> 
     steps
 }
 
-fn dry_run(
-    args: &Rehydrate,
-    manifest: &Manifest,
-    entry: &Entry,
-    history: &History,
-    plan: Vec<String>,
-    output: &Output,
-) -> Result<Exit, CliError> {
-    let exit = super::findings::exit_beside(&history.findings);
-    let document = Document {
-        escrow_id: &manifest.escrow_id,
-        seq: manifest.seq,
-        manifest_sha256: entry.link.digest,
-        snapshot_at: manifest.snapshot_at,
-        target: &args.target,
-        dry_run: true,
-        fenced: false,
-        plan,
-        proofs: &[],
-        recovered: false,
-        warnings: &[],
-        seconds: 0,
-        start: None,
-        findings: &history.findings,
-        exit: exit.code(),
-    };
-    output.result(&document, || {
-        let mut out = format!("Would rehydrate {}:\n", taken(&document));
-        for (number, step) in document.plan.iter().enumerate() {
-            out.push_str(&format!("  {}. {step}\n", number + 1));
+fn handover_steps(args: &Rehydrate, mode: &Mode) -> Vec<String> {
+    if matches!(mode, Mode::FilesOnly) {
+        return Vec::new();
+    }
+    vec![match (args.fencing.live, args.fencing.keep_storage_credentials) {
+        (true, _) => "leave the metadata LIVE (--live): unfenced".to_owned(),
+        (false, true) => "fence the metadata; KEEP the storages' credentials".to_owned(),
+        (false, false) => {
+            "fence the metadata; put read-only storage credentials in place of the real ones, or \
+             blank them"
+                .to_owned()
         }
-        out.push_str("Nothing was done (--dry-run).\n");
-        out.push_str(&super::findings::text(document.findings));
-        out
-    })?;
-    Ok(exit)
+    }]
 }
 
 /// A finished rehydrate is partial when a check failed, or when anything is wrong elsewhere.
@@ -321,58 +393,4 @@ fn exit(report: &Report, findings: &[Finding]) -> Exit {
     } else {
         Exit::Done
     }
-}
-
-fn taken(document: &Document<'_>) -> String {
-    let now = SystemClock.now();
-    format!(
-        "escrow {} (number {}), taken {} ({})",
-        document.escrow_id,
-        document.seq,
-        document.snapshot_at,
-        document.snapshot_at.relative_to(now)
-    )
-}
-
-fn text(document: &Document<'_>) -> String {
-    let mut out = format!(
-        "Rehydrated {} into {} in {} s.\n\n",
-        taken(document),
-        document.target.display(),
-        document.seconds
-    );
-    let rows: Vec<Vec<String>> = document
-        .proofs
-        .iter()
-        .map(|proof| {
-            let outcome = match proof.outcome {
-                Outcome::Proven => "proven",
-                Outcome::Failed => "FAILED",
-                Outcome::Unknown => "unknown",
-                Outcome::NotDone => "not done",
-            };
-            vec![
-                format!("  {}", proof.what),
-                outcome.to_owned(),
-                printable(&proof.detail).into_owned(),
-            ]
-        })
-        .collect();
-    out.push_str(&table(&rows));
-    if !document.warnings.is_empty() {
-        out.push_str("\nSaid on the night it was taken:\n");
-    }
-    for warning in document.warnings {
-        out.push_str(&format!("  {}\n", printable(warning)));
-    }
-    out.push_str(&super::findings::text(document.findings));
-    match &document.start {
-        Some(start) => out.push_str(&format!(
-            "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",
-            start.compose, start.docker_run
-        )),
-        None if document.recovered => out.push_str(ANOTHER_MAJOR),
-        None => out.push_str(NOT_READY),
-    }
-    out
 }
