@@ -4,6 +4,7 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
+pub mod escrowed_key;
 pub mod fetch;
 pub mod history;
 pub mod init;
