@@ -76,7 +76,7 @@ fn text(document: &Document<'_>) -> String {
     let heading = ["DATABASE", "TIME", "SIZE", "KIND", "STATE", "KEY", "ID"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(inventory.backups.iter().map(|row| line(row, document)));
-    let mut out = table(&rows);
+    let mut out = table(&rows) + &legend(document.keys);
     let problems = inventory.backups.iter().filter_map(|row| {
         let problem = row.problem.as_deref()?;
         Some(format!(
@@ -90,6 +90,22 @@ fn text(document: &Document<'_>) -> String {
         out.push('\n');
     }
     out + &foreign(inventory)
+}
+
+/// What the numbers in the column of keys stand for.
+fn legend(keys: &[KeySource]) -> String {
+    let line = |(number, key): (usize, &KeySource)| {
+        let id = key
+            .key_id
+            .map(|id| format!(", key id {id}"))
+            .unwrap_or_default();
+        format!("Key #{number}: {}{id}\n", printable(&key.source))
+    };
+    let lines: String = (1..).zip(keys).map(line).collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{lines}"),
+    }
 }
 
 fn foreign(inventory: &Inventory) -> String {
@@ -161,8 +177,9 @@ fn key(row: &Row, document: &Document<'_>) -> String {
         true => "NONE OPENS IT",
         false => "encrypted",
     };
+    let number = |key: &KeySource| document.keys.iter().position(|known| known == key);
     match (&row.opened_by, row.encrypted) {
-        (Some(key), _) => printable(&key.source).into_owned(),
+        (Some(key), _) => number(key).map_or_else(String::new, |place| format!("#{}", place + 1)),
         (None, Some(false)) => "not encrypted".to_owned(),
         (None, Some(true)) if row.state == State::FailedDump => "-".to_owned(),
         (None, Some(true)) => none.to_owned(),

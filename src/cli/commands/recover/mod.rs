@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base::cancel::Cancel;
-use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 use crate::base::text::{bytes, printable};
 use crate::cli::args::{Global, Recover};
@@ -36,19 +36,26 @@ mod list;
 /// What was recovered.
 #[derive(Serialize)]
 struct Document {
+    #[serde(flatten)]
+    described: Described,
+    #[serde(flatten)]
+    recovered: Recovered,
+    /// A path, or `-`.
+    output: String,
+    exit: u8,
+}
+
+/// What is known of a backup before it is read.
+#[derive(Serialize)]
+struct Described {
     name: String,
     id: Option<Uuid>,
     committed: bool,
     content: &'static str,
     encrypted: bool,
     opened_by: Option<KeySource>,
-    size: u64,
-    sha256: Digest,
-    /// A path, or `-`.
-    output: String,
     /// What to know before relying on it.
     remarks: Vec<String>,
-    exit: u8,
 }
 
 /// Where the backup goes.
@@ -80,27 +87,40 @@ pub(in crate::cli) fn run(
     let threads = args.threads.map_or_else(processors, std::num::NonZero::get);
     let backup = recover::open(&store, &target, &keys, threads).map_err(hints::backup)?;
     let destination = named_output(args).unwrap_or_else(|| default_output(&backup, &target));
-    let remarks = remarks(&target, &backup);
-    let mut document = Document {
-        name: backup.name.clone(),
-        id: target.sidecar.get().map(Sidecar::id).or(target.name.id()),
-        committed: target.is_committed(),
-        content: match target.stream {
-            Stream::Content => backup.content.words(),
-            Stream::Manifest => "a backup_manifest",
-        },
-        encrypted: backup.opened_by.is_some(),
-        opened_by: backup.opened_by.clone(),
-        size: backup.size,
-        sha256: Digest::of(b""),
-        output: shown(&destination),
-        remarks,
-        exit: Exit::Done.code(),
-    };
+    let described = Described::of(&target, &backup);
     let recovered = write(args, backup, &destination, global, cancel)?;
-    (document.size, document.sha256) = (recovered.size, recovered.sha256);
+    let document = described.written(recovered, &destination);
     report(&document, &destination, global, output)?;
     Ok(Exit::Done)
+}
+
+impl Described {
+    fn of(target: &Target, backup: &OpenBackup) -> Self {
+        Self {
+            name: backup.name.clone(),
+            id: target.sidecar.get().map(Sidecar::id).or(target.name.id()),
+            committed: target.is_committed(),
+            content: match target.stream {
+                Stream::Content => backup.content.words(),
+                Stream::Manifest => "a backup_manifest",
+            },
+            encrypted: backup.opened_by.is_some(),
+            opened_by: backup.opened_by.clone(),
+            remarks: remarks(target, backup),
+        }
+    }
+
+    fn written(self, recovered: Recovered, destination: &Destination) -> Document {
+        Document {
+            described: self,
+            recovered,
+            output: match destination {
+                Destination::Stdout => "-".to_owned(),
+                Destination::File(path) => path.display().to_string(),
+            },
+            exit: Exit::Done.code(),
+        }
+    }
 }
 
 /// What is to be recovered; none for a list.
@@ -191,13 +211,6 @@ fn refuse_existing(args: &Recover, place: &Path) -> Result<(), CliError> {
     begun.map(drop).map_err(hints::output)
 }
 
-fn shown(destination: &Destination) -> String {
-    match destination {
-        Destination::Stdout => "-".to_owned(),
-        Destination::File(path) => path.display().to_string(),
-    }
-}
-
 fn write(
     args: &Recover,
     backup: OpenBackup,
@@ -265,7 +278,7 @@ fn remarks(target: &Target, backup: &OpenBackup) -> Vec<String> {
         }
         FoundSidecar::Unusable(error) => remarks.push(format!(
             "nothing says that it is complete: {}",
-            crate::base::error_chain::error_chain(error)
+            error_chain(error)
         )),
         FoundSidecar::Absent | FoundSidecar::Unread(_) => remarks.push(no_sidecar(backup)),
     }
@@ -318,15 +331,16 @@ fn report(
 }
 
 fn text(document: &Document) -> String {
-    let Document {
+    let Described {
         name,
         content,
-        size,
-        sha256,
+        opened_by,
+        remarks,
         ..
-    } = document;
+    } = &document.described;
+    let Recovered { size, sha256 } = document.recovered;
     let mut out = format!("{} is {content}.\n", printable(name));
-    out.push_str(&match &document.opened_by {
+    out.push_str(&match opened_by {
         None => "It is not encrypted.\n".to_owned(),
         Some(KeySource { source, key_id }) => {
             let id = key_id
@@ -336,11 +350,11 @@ fn text(document: &Document) -> String {
             format!("The key of {source}{id} opens it; every byte is authentic.\n")
         }
     });
-    for remark in &document.remarks {
+    for remark in remarks {
         out.push_str(&format!("Mind: {remark}.\n"));
     }
     let place = printable(&document.output);
-    let human = bytes(*size);
+    let human = bytes(size);
     out.push_str(&format!(
         "Recovered {size} bytes ({human}) to {place}\nSHA-256 {sha256}\n"
     ));
