@@ -1,0 +1,4 @@
+//! Imports of what running instances and composed cases have in their buckets.
+
+mod bed;
+mod real;
