@@ -5,6 +5,7 @@ mod findings;
 pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;
+pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod show;
 pub(super) mod snapshot;

@@ -46,7 +46,7 @@ pub struct OpenBackup {
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Recovered {
     /// In bytes.
     pub size: u64,
