@@ -2,6 +2,7 @@
 
 pub(super) mod card;
 mod findings;
+pub(super) mod import;
 pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;
