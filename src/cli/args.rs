@@ -294,6 +294,9 @@ pub struct Rehydrate {
     /// What becomes of the metadata.
     #[command(flatten)]
     pub fencing: Fencing,
+    /// What becomes of the catalogue.
+    #[command(flatten)]
+    pub importing: Importing,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
@@ -317,6 +320,43 @@ pub struct Fencing {
     /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
     #[arg(long, value_name = "[STORAGE=]NAME")]
     pub read_only_credentials: Vec<String>,
+}
+
+/// Whether the catalogue is brought up to date.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Importing {
+    /// Leave the catalogue as it was at the time of the snapshot
+    #[arg(long, conflicts_with_all = ["assign", "placeholders"])]
+    pub no_import: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
+}
+
+/// What an import cannot decide by itself.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Decisions {
+    /// Give backups whose names begin with NAME, or the one object NAME, to this database of
+    /// Databasus (its name or id); repeatable
+    #[arg(long, value_name = "NAME=DATABASE", value_parser = assignment)]
+    pub assign: Vec<(String, String)>,
+    /// Make a database that is switched off for backups of databases that the catalogue does not
+    /// know
+    #[arg(long)]
+    pub placeholders: bool,
+}
+
+/// Splits `NAME=DATABASE` at the last sign: objects' names may hold it too.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, database) = text
+        .rsplit_once('=')
+        .ok_or("not of the form NAME=DATABASE")?;
+    match name.is_empty() || database.is_empty() {
+        true => Err("not of the form NAME=DATABASE".to_owned()),
+        false => Ok((name.to_owned(), database.to_owned())),
+    }
 }
 
 /// Arguments of `recover`.

@@ -4,8 +4,8 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
-pub mod fence;
 pub mod escrowed_key;
+pub mod fence;
 pub mod fetch;
 pub mod from_key;
 pub mod history;
