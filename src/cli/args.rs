@@ -431,13 +431,6 @@ pub struct Import {
     /// A data directory of Databasus, on which nothing runs
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Whose a backup is, where several databases fit or none: an object's name, or what objects'
-    /// names begin with, and a database's name or id; repeatable
-    #[arg(long = "assign", value_name = "NAME=DATABASE", value_parser = assignment)]
-    pub assign: Vec<(String, String)>,
-    /// Make a database, with everything switched off, for backups of each unknown one
-    #[arg(long)]
-    pub placeholders: bool,
     /// A file with another secret.key that older backups may be encrypted under; repeatable
     #[arg(long = "further-key", value_name = "FILE")]
     pub further_keys: Vec<PathBuf>,
@@ -458,17 +451,9 @@ pub struct Import {
     /// Look into everything, tell what would be done, and write nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// `NAME=DATABASE`. Names of objects end in a UUID and those of databases can be anything: the
-/// first sign parts them.
-fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, database)) if !name.is_empty() && !database.is_empty() => {
-            Ok((name.to_owned(), database.to_owned()))
-        }
-        _ => Err("write NAME=DATABASE".to_owned()),
-    }
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
 }
 
 /// Arguments of `completions`.

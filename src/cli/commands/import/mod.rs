@@ -99,8 +99,8 @@ fn import(
 
 fn settings(args: &Import) -> ImportSettings {
     ImportSettings {
-        assign: args.assign.clone(),
-        create_placeholders: args.placeholders,
+        assign: args.decisions.assign.clone(),
+        create_placeholders: args.decisions.placeholders,
         dry_run: args.dry_run,
         local_files_left_out: local_files(&args.data_dir).is_none(),
         moved_storages: Vec::new(),

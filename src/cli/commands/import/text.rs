@@ -22,7 +22,10 @@ pub(super) fn finished(report: &ImportReport) -> String {
     }
     for made in &report.placeholders {
         let name = printable(&made.name);
-        out.push_str(&format!("\nMade for backups of an unknown database: {name} ({})", made.id));
+        out.push_str(&format!(
+            "\nMade for backups of an unknown database: {name} ({})",
+            made.id
+        ));
     }
     if !report.remarks.is_empty() {
         out.push_str("\nRemarkable:\n");
@@ -75,9 +78,19 @@ fn storages(report: &ImportReport) -> String {
                     out.push_str(&format!("  {rows} rows without an object stay: {why}\n"));
                 }
             }
-            StorageOutcome::NotListed { why, advice, in_use } => {
-                let unused = if *in_use { "" } else { " (nothing is said to be there)" };
-                out.push_str(&format!("{name}: NOT IMPORTED{unused}: {why}\n  {advice}\n"));
+            StorageOutcome::NotListed {
+                why,
+                advice,
+                in_use,
+            } => {
+                let unused = if *in_use {
+                    ""
+                } else {
+                    " (nothing is said to be there)"
+                };
+                out.push_str(&format!(
+                    "{name}: NOT IMPORTED{unused}: {why}\n  {advice}\n"
+                ));
             }
         }
     }
@@ -90,7 +103,11 @@ fn databases(report: &ImportReport) -> String {
     for one in &report.databases {
         let counts = [one.known, one.inserted, one.promoted, one.ghosts];
         let name = printable(&one.name).into_owned();
-        rows.push(std::iter::once(name).chain(counts.map(|n| n.to_string())).collect());
+        rows.push(
+            std::iter::once(name)
+                .chain(counts.map(|n| n.to_string()))
+                .collect(),
+        );
     }
     format!("\n{}", table(&rows))
 }
@@ -102,7 +119,11 @@ fn left_out(report: &ImportReport) -> String {
     }
     let mut out = String::new();
     for (reason, objects) in by_reason {
-        out.push_str(&format!("\nNot imported: {} ({})\n", reason.words(), objects.len()));
+        out.push_str(&format!(
+            "\nNot imported: {} ({})\n",
+            reason.words(),
+            objects.len()
+        ));
         for one in objects.iter().take(NAMED) {
             let (name, size) = (printable(&one.object), bytes(one.size));
             out.push_str(&format!("  {name}, {size}: {}\n", printable(&one.detail)));
