@@ -75,6 +75,8 @@ pub enum Command {
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory
     Recover(Box<Recover>),
+    /// Bring a rehydrated catalogue up to what Databasus' storages hold
+    Import(Import),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Write the manual pages
@@ -412,6 +414,46 @@ pub struct Recover {
     /// Where escrows are, for --secret-key escrow.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow import --data-dir /srv/databasus-data --dry-run
+  databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
+    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders (old)'
+
+Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
+found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
+half-migrated. A second import changes nothing.")]
+pub struct Import {
+    /// A data directory of Databasus, on which nothing runs
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// A file with another secret.key that older backups may be encrypted under; repeatable
+    #[arg(long = "further-key", value_name = "FILE")]
+    pub further_keys: Vec<PathBuf>,
+    /// Credentials for Databasus' storages, where those in its metadata are blank or no longer
+    /// valid: from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one
+    /// storage alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
+    /// The container that mounts the directory: that it has exited proves that nothing runs
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Folder of PostgreSQL's programs, of the directory's major
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// Databasus image to run PostgreSQL from
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Look into everything, tell what would be done, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
 }
 
 /// Arguments of `completions`.

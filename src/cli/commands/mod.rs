@@ -3,6 +3,7 @@
 pub(super) mod card;
 mod fenced;
 mod findings;
+pub(super) mod import;
 pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;

@@ -3,6 +3,7 @@
 use crate::databasus::catalogue_rows::{
     SideSchema, Table, add, add_placeholder, move_aside, replace_seen,
 };
+use crate::databasus::fence::statements::EXACT_TEXT;
 use crate::databasus::schema::{Generation, Schema};
 use crate::postgres::wire::{Connection, PgError};
 
@@ -21,7 +22,7 @@ pub(super) fn write(
     ghosts: &Ghosts,
     survey: &Survey,
 ) -> Result<(), PgError> {
-    session.simple_query("BEGIN")?;
+    session.simple_query(&format!("BEGIN; {EXACT_TEXT}"))?;
     let written = write_all(session, schema, generation, side, plan, ghosts, survey);
     let end = match written {
         Ok(()) => "COMMIT",
