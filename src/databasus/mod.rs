@@ -5,6 +5,7 @@ pub mod fence;
 pub mod fields;
 pub mod instance;
 pub mod restore_md;
+pub mod retention;
 pub mod risks;
 pub mod schema;
 pub mod secret_key;
