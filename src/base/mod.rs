@@ -3,8 +3,10 @@
 pub mod cancel;
 pub mod digest;
 pub mod error_chain;
+pub mod file_error;
 pub mod fingerprint;
 pub mod names;
+pub mod parallel;
 pub mod pipe;
 pub mod text;
 pub mod time;

@@ -287,9 +287,32 @@ pub struct Rehydrate {
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// What becomes of the metadata.
+    #[command(flatten)]
+    pub fencing: Fencing,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// What keeps a rehydrated Databasus from touching production.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Fence")]
+pub struct Fencing {
+    /// Do not fence: the clone takes production's place. Demands the instance's name
+    #[arg(long)]
+    pub live: bool,
+    /// The instance's name, for --live without a terminal
+    #[arg(long, value_name = "INSTANCE", requires = "live")]
+    pub confirm: Option<String>,
+    /// Leave the storages' own credentials in the fenced metadata: whoever uses the clone can then
+    /// delete production's backups
+    #[arg(long, conflicts_with_all = ["live", "read_only_credentials"])]
+    pub keep_storage_credentials: bool,
+    /// Credentials that can only read Databasus' storages, from `ESCROW_<NAME>_ACCESS_KEY_ID` and
+    /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
 }
 
 /// Arguments of `completions`.

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod commands;
+mod confirm;
 mod exit;
 mod hints;
 mod output;

@@ -83,7 +83,7 @@ impl GivenCredentials {
 
 impl Storages {
     /// What the operator gave for this storage; what names it wins over what is for any.
-    pub(super) fn given(&self, storage: &Storage) -> Option<&S3Keys> {
+    fn given(&self, storage: &Storage) -> Option<&S3Keys> {
         let mut fitting = self.given.iter().filter(|one| one.is_for(storage));
         let found = fitting.clone().find(|one| one.storage.is_some());
         found.or_else(|| fitting.next()).map(|one| &one.keys)
@@ -119,6 +119,11 @@ impl OpenStorage for Storages {
             )?)),
             (StorageKind::Other(kind), _) => Err(StorageUnavailable::Unsupported(kind.clone())),
         }
+    }
+
+    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
+        let is_bucket = matches!(storage.kind, StorageKind::S3(_));
+        is_bucket.then(|| self.given(storage).cloned()).flatten()
     }
 }
 

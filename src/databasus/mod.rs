@@ -1,9 +1,12 @@
 //! Floor 2: what this tool knows of Databasus: its key, its tables, how it is started.
 
+pub mod backup_file;
 pub mod compose;
+pub mod dump_header;
 pub mod fence;
 pub mod fields;
 pub mod instance;
+pub mod objects;
 pub mod restore_md;
 pub mod retention;
 pub mod risks;

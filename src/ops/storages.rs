@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::names::StoreName;
 use crate::databasus::fields::FieldError;
 use crate::databasus::secret_key::SecretKey;
-use crate::databasus::storages::Storage;
+use crate::databasus::storages::{S3Keys, Storage};
 use crate::store::{Store, StoreError};
 
 /// Opens what the rows of `storages` describe. Databasus' objects are only ever read.
@@ -16,6 +16,12 @@ pub trait OpenStorage: Sync {
         storage: &Storage,
         key: &SecretKey,
     ) -> Result<Arc<dyn Store>, StorageUnavailable>;
+
+    /// Credentials that can only read it, where the operator gave some: what a fence puts in
+    /// place of the real ones.
+    fn read_only(&self, _storage: &Storage) -> Option<S3Keys> {
+        None
+    }
 }
 
 /// A storage cannot be looked into. What it holds is then unknown, not missing.

@@ -1,6 +1,7 @@
 //! Floor 2: what this tool knows of PostgreSQL: its replication protocol, its files, its server.
 
 pub mod amcheck;
+pub mod backup_label;
 pub mod backup_manifest;
 pub mod base_backup;
 pub mod binaries;
@@ -18,4 +19,6 @@ pub mod restore;
 pub mod socket;
 pub mod sql;
 pub mod stopped;
+pub mod wal_page;
+pub mod wal_segment;
 pub mod wire;

@@ -57,8 +57,13 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         paths: &["zstd::*"],
-        to: &["sealing"],
-        because: "one place knows the layers of a payload",
+        to: &["sealing", "databasus/objects/inflate"],
+        because: "one place knows the layers of a payload, and one what Databasus compresses",
+    },
+    Confined {
+        paths: &["flate2::*"],
+        to: &["databasus/objects/inflate"],
+        because: "this tool writes no gzip and only looks into what Databasus stored",
     },
     Confined {
         paths: &["clap::*", "clap_complete::*", "clap_mangen::*"],

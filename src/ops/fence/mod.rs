@@ -22,6 +22,9 @@ use crate::postgres::wire::{Connection, PgError};
 use report::Touched;
 pub use report::{FenceReport, Stopped, TaskReport};
 
+/// Who makes a fence, for its records.
+pub const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
 /// What a fence is made with, and what it puts on record.
 pub struct FenceSettings {
     /// What becomes of the storages' credentials.
@@ -135,7 +138,7 @@ fn record(schema: &Schema, generation: Generation, settings: &FenceSettings) -> 
     let (head_seq, head_sha256) = settings.head;
     FenceRecord {
         made_at: settings.now,
-        tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+        tool: TOOL.to_owned(),
         instance: settings.instance.clone(),
         escrow_id: settings.escrow_id.clone(),
         head_seq,

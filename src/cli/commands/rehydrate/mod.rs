@@ -12,17 +12,20 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Rehydrate};
+use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
+use crate::cli::storages::{GivenCredentials, Haste, Storages};
 use crate::cli::wire::{self, Reader};
 use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
+use crate::ops::fence::FenceReport;
 use crate::ops::history::{Entry, History};
-use crate::ops::rehydrate::{self, Mode, Outcome, Ports, Proof, Report};
+use crate::ops::rehydrate::{self, Credentials, Handover, Mode, Outcome, Ports, Proof, Report};
 use crate::ops::select::{Selection, select};
 use crate::target::StagedTarget;
 
@@ -34,7 +37,10 @@ struct Document<'a> {
     snapshot_at: UtcTime,
     target: &'a Path,
     dry_run: bool,
+    /// Whether nothing in it can touch production.
     fenced: bool,
+    /// What the fence did.
+    fence: Option<&'a FenceReport>,
     plan: Vec<String>,
     proofs: &'a [Proof],
     seconds: u64,
@@ -67,61 +73,171 @@ pub(in crate::cli) fn run(
     let reader = Reader::open(&args.reading, global, cancel)?;
     refuse_on_the_source(&reader)?;
     let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let storages = storages(args, cancel)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &selection(args)).map_err(hints::select)?;
     let manifest = history.load(entry).map_err(hints::history)?;
     let mode = mode(args, &manifest)?;
-    let plan = plan(args, &manifest, &mode, &reader);
+    let job = Job {
+        args,
+        manifest: &manifest,
+        entry,
+        mode: &mode,
+        plan: plan(args, &manifest, &mode, &reader),
+    };
     if args.dry_run {
-        return dry_run(args, &manifest, entry, &history, plan, output);
+        return job.dry_run(&history, output);
+    }
+    if args.fencing.live {
+        confirm::demand(&reader.slug, args.fencing.confirm.as_deref(), LIVE)?;
     }
     let identities = identities.ok_or_else(|| {
         CliError::usage("no identity is given")
             .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
     })?;
+    let handover = Handover {
+        fence: credentials(args),
+        head: head(&history, entry),
+        storages: &storages,
+        now: began,
+    };
     let progress = Progress::new(global, "restoring", Some(manifest.payload.size));
     let counter = progress.clone();
-    let report = rehydrate::run(
-        &manifest,
-        &args.target,
-        &mode,
-        Ports {
-            stores: &reader.stores,
-            identities: &identities,
-            cancel,
-            on_bytes: Box::new(move |count| counter.add(count)),
-        },
-    )
-    .map_err(hints::rehydrate)?;
-    drop(progress);
-    let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
-    let exit = exit(&report, &findings);
-    let start = start(args, &manifest, &mode, &report.target);
-    let document = Document {
-        escrow_id: &manifest.escrow_id,
-        seq: manifest.seq,
-        manifest_sha256: entry.link.digest,
-        snapshot_at: manifest.snapshot_at,
-        target: &report.target,
-        dry_run: false,
-        fenced: false,
-        plan,
-        proofs: &report.proofs,
-        recovered: !matches!(mode, Mode::FilesOnly),
-        warnings: &report.index.warnings,
-        seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
-        start,
-        findings: &findings,
-        exit: exit.code(),
+    let ports = Ports {
+        stores: &reader.stores,
+        identities: &identities,
+        handover: &handover,
+        cancel,
+        on_bytes: Box::new(move |count| counter.add(count)),
     };
-    output.result(&document, || text::finished(&document))?;
-    for proof in &report.proofs {
-        if proof.outcome == Outcome::Failed {
-            output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
+    let report = rehydrate::run(&manifest, &args.target, &mode, ports).map_err(hints::rehydrate)?;
+    drop(progress);
+    job.tell(&report, &history, began, output)
+}
+
+const LIVE: &str = "--live leaves the clone unfenced: started with a network, it backs up, deletes \
+     and notifies as production does";
+
+/// One rehydrate, as it was asked for.
+struct Job<'a> {
+    args: &'a Rehydrate,
+    manifest: &'a Manifest,
+    entry: &'a Entry,
+    mode: &'a Mode,
+    plan: Vec<String>,
+}
+
+impl Job<'_> {
+    fn tell(
+        self,
+        report: &Report,
+        history: &History,
+        began: UtcTime,
+        output: &Output,
+    ) -> Result<Exit, CliError> {
+        let findings: Vec<Finding> = [history.findings.as_slice(), &report.findings].concat();
+        let exit = exit(report, &findings);
+        let isolation = isolation(report);
+        let document = Document {
+            target: &report.target,
+            fenced: isolation == Isolation::Fenced,
+            fence: report.fence.as_ref(),
+            proofs: &report.proofs,
+            recovered: !matches!(self.mode, Mode::FilesOnly),
+            warnings: &report.index.warnings,
+            seconds: (SystemClock.now().unix() - began.unix()).unsigned_abs(),
+            start: start(
+                self.args,
+                self.manifest,
+                self.mode,
+                &report.target,
+                isolation,
+            ),
+            findings: &findings,
+            exit: exit.code(),
+            ..self.document()
+        };
+        output.result(&document, || text::finished(&document))?;
+        for proof in &report.proofs {
+            if proof.outcome == Outcome::Failed {
+                output.complain(&format!("{} FAILED: {}", proof.what, proof.detail));
+            }
+        }
+        super::findings::complain(&findings, output);
+        Ok(exit)
+    }
+
+    fn dry_run(self, history: &History, output: &Output) -> Result<Exit, CliError> {
+        let exit = super::findings::exit_beside(&history.findings);
+        let document = Document {
+            dry_run: true,
+            findings: &history.findings,
+            exit: exit.code(),
+            ..self.document()
+        };
+        output.result(&document, || text::planned(&document))?;
+        Ok(exit)
+    }
+
+    /// What is known before anything is done.
+    fn document(&self) -> Document<'_> {
+        Document {
+            escrow_id: &self.manifest.escrow_id,
+            seq: self.manifest.seq,
+            manifest_sha256: self.entry.link.digest,
+            snapshot_at: self.manifest.snapshot_at,
+            target: &self.args.target,
+            dry_run: false,
+            fenced: false,
+            fence: None,
+            plan: self.plan.clone(),
+            proofs: &[],
+            seconds: 0,
+            recovered: false,
+            warnings: &[],
+            start: None,
+            findings: &[],
+            exit: 0,
         }
     }
-    super::findings::complain(&findings, output);
-    Ok(exit)
+}
+
+fn storages(args: &Rehydrate, cancel: &Cancel) -> Result<Storages, CliError> {
+    let given = args.fencing.read_only_credentials.iter();
+    Ok(Storages {
+        haste: Haste::Need,
+        // Backups in LOCAL storages are in no escrow.
+        local: None,
+        given: given
+            .map(|argument| GivenCredentials::parse(argument))
+            .collect::<Result<_, _>>()?,
+        cancel: cancel.clone(),
+    })
+}
+
+fn credentials(args: &Rehydrate) -> Option<Credentials> {
+    match (args.fencing.live, args.fencing.keep_storage_credentials) {
+        (true, _) => None,
+        (false, true) => Some(Credentials::Keep),
+        (false, false) => Some(Credentials::ReadOnlyOrBlank),
+    }
+}
+
+/// The newest manifest that is known, for the fence's record.
+fn head(history: &History, chosen: &Entry) -> (u64, Digest) {
+    let head = history.mark();
+    head.map_or((chosen.link.seq, chosen.link.digest), |mark| {
+        (mark.seq, mark.manifest_sha256)
+    })
+}
+
+/// What keeps the clone from touching production.
+fn isolation(report: &Report) -> Isolation {
+    match &report.fence {
+        Some(fence) if fence.is_whole() => Isolation::Fenced,
+        Some(_) => Isolation::PartlyFenced,
+        None => Isolation::NoNetwork,
+    }
 }
 
 /// Drills and disasters belong on another box than the source's: there must never be a place
@@ -163,18 +279,19 @@ fn version(manifest: &Manifest) -> Option<&str> {
 
 /// How to start Databasus on the target, if it may be: not before PostgreSQL has recovered it,
 /// and not with an image whose PostgreSQL is of another major.
-fn start(args: &Rehydrate, manifest: &Manifest, mode: &Mode, target: &Path) -> Option<Start> {
+fn start(
+    args: &Rehydrate,
+    manifest: &Manifest,
+    mode: &Mode,
+    target: &Path,
+    isolation: Isolation,
+) -> Option<Start> {
     let ready = match mode {
         Mode::FilesOnly => false,
         Mode::Full(_) => true,
         Mode::FromLogical(launcher) => launcher.major() == major(manifest).ok(),
     };
-    let start = start_instructions(
-        image(args, manifest),
-        version(manifest),
-        target,
-        Isolation::NoNetwork,
-    );
+    let start = start_instructions(image(args, manifest), version(manifest), target, isolation);
     ready.then_some(Start {
         compose: start.compose_yaml,
         docker_run: start.docker_run,
@@ -243,7 +360,7 @@ fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> 
              amcheck; shut down cleanly, proven in pg_control"
         )),
     }
-    steps.push("no fence and no catalogue import: this release has neither".to_owned());
+    steps.extend(handover_steps(args, mode));
     steps.push(format!(
         "sync, and rename the result to {}",
         args.target.display()
@@ -251,34 +368,19 @@ fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> 
     steps
 }
 
-fn dry_run(
-    args: &Rehydrate,
-    manifest: &Manifest,
-    entry: &Entry,
-    history: &History,
-    plan: Vec<String>,
-    output: &Output,
-) -> Result<Exit, CliError> {
-    let exit = super::findings::exit_beside(&history.findings);
-    let document = Document {
-        escrow_id: &manifest.escrow_id,
-        seq: manifest.seq,
-        manifest_sha256: entry.link.digest,
-        snapshot_at: manifest.snapshot_at,
-        target: &args.target,
-        dry_run: true,
-        fenced: false,
-        plan,
-        proofs: &[],
-        recovered: false,
-        warnings: &[],
-        seconds: 0,
-        start: None,
-        findings: &history.findings,
-        exit: exit.code(),
-    };
-    output.result(&document, || text::planned(&document))?;
-    Ok(exit)
+fn handover_steps(args: &Rehydrate, mode: &Mode) -> Vec<String> {
+    if matches!(mode, Mode::FilesOnly) {
+        return Vec::new();
+    }
+    vec![match (args.fencing.live, args.fencing.keep_storage_credentials) {
+        (true, _) => "leave the metadata LIVE (--live): unfenced".to_owned(),
+        (false, true) => "fence the metadata; KEEP the storages' credentials".to_owned(),
+        (false, false) => {
+            "fence the metadata; put read-only storage credentials in place of the real ones, or \
+             blank them"
+                .to_owned()
+        }
+    }]
 }
 
 /// A finished rehydrate is partial when a check failed, or when anything is wrong elsewhere.
