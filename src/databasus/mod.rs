@@ -9,6 +9,7 @@ pub mod fields;
 pub mod instance;
 pub mod objects;
 pub mod restore_md;
+pub mod retention;
 pub mod risks;
 pub mod schema;
 pub mod secret_key;

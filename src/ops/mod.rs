@@ -20,5 +20,6 @@ pub mod snapshot;
 pub mod state;
 pub mod stopped_instance;
 pub mod storages;
+pub mod unfence;
 pub mod upload;
 pub mod verify;

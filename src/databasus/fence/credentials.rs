@@ -50,6 +50,12 @@ pub(super) const SECRETS: &[(&str, &[&str])] = &[
 /// Tables of storages that are reached by a host: one that lets anybody in needs no password.
 pub(super) const HOSTS: &[&str] = &["ftp_storages", "nas_storages", "sftp_storages"];
 
+/// Whether Databasus encrypts this column of a storage.
+pub fn is_secret(table: &str, column: &str) -> bool {
+    let mut secrets = SECRETS.iter();
+    secrets.any(|(name, columns)| *name == table && columns.contains(&column))
+}
+
 /// The column that names a storage in each of these tables.
 const KEY: &str = "storage_id";
 

@@ -50,8 +50,19 @@ pub struct RemoveRule {
     pub table: &'static str,
     /// Whether its rows describe work in progress and must never come back.
     pub is_work: bool,
+    /// What a row that comes back links: all of it must be there.
+    pub links: &'static [Link],
     /// What this helps to stop.
     pub stops: &'static [Task],
+}
+
+/// A column that names a row of another table by its `id`.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The column.
+    pub column: &'static str,
+    /// The other table.
+    pub table: &'static str,
 }
 
 /// Rows that say that something is going on, which in a copy nothing is. The whole row is kept;
@@ -233,21 +244,34 @@ pub const REMOVE: &[RemoveRule] = &[
     RemoveRule {
         table: "database_notifiers",
         is_work: false,
+        links: &[
+            Link {
+                column: "database_id",
+                table: "databases",
+            },
+            Link {
+                column: "notifier_id",
+                table: "notifiers",
+            },
+        ],
         stops: &[BootRecovery, Notifications],
     },
     RemoveRule {
         table: "download_tokens",
         is_work: true,
+        links: &[],
         stops: &[Downloads],
     },
     RemoveRule {
         table: "physical_in_flight_backups",
         is_work: true,
+        links: &[],
         stops: &[PhysicalSchedule],
     },
     RemoveRule {
         table: "physical_wal_streamers",
         is_work: true,
+        links: &[],
         stops: &[WalStream],
     },
 ];
