@@ -20,6 +20,7 @@ mod fence;
 mod fetching;
 mod floors;
 mod format_vectors;
+mod from_key;
 mod import;
 mod init;
 mod online;
