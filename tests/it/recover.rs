@@ -1,7 +1,7 @@
 //! Backups straight from their storage: what Databasus wrote, what it never finished, and what
 //! somebody has damaged since.
 
-mod bed;
+pub mod bed;
 mod escrowed;
 mod fixtures;
 mod lists;
