@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::base::file_error::{FileError, failed};
+
 /// A directory that either does not exist or is complete.
 ///
 /// Everything is written into a hidden sibling, which nobody else may enter before the writer
@@ -41,16 +43,8 @@ pub enum TargetError {
     #[error("another rehydrate into {0} is running")]
     Busy(PathBuf),
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl StagedTarget {
@@ -65,7 +59,7 @@ impl StagedTarget {
                 }
                 Ok(())
             }
-            Err(error) => Err(failed("look at", target)(error)),
+            Err(error) => Err(failed("look at", target)(error).into()),
             Ok(meta) if !meta.is_dir() => Err(TargetError::NotADirectory(target.to_owned())),
             Ok(meta) => {
                 let mut entries = fs::read_dir(target).map_err(failed("list", target))?;
@@ -95,7 +89,7 @@ impl StagedTarget {
                     fs::remove_dir_all(&partial).map_err(failed("remove", &partial))?;
                     continue;
                 }
-                Err(error) => return Err(failed("create", &partial)(error)),
+                Err(error) => return Err(failed("create", &partial)(error).into()),
             }
             // Before it was locked, another run may have taken it for a leftover.
             let lock = lock_directory(&partial, &target)?;
@@ -165,21 +159,13 @@ fn lock_directory(partial: &Path, target: &Path) -> Result<File, TargetError> {
     match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(directory),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(TargetError::Busy(target.to_owned())),
-        Err(error) => Err(failed("lock", partial)(error.into())),
+        Err(error) => Err(failed("lock", partial)(error.into()).into()),
     }
 }
 
 fn is_at(directory: &File, path: &Path) -> io::Result<bool> {
     let (open, there) = (directory.metadata()?, fs::symlink_metadata(path)?);
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
-}
-
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TargetError + 'a {
-    move |source| TargetError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod digest;
 pub mod error_chain;
+pub mod file_error;
 pub mod fingerprint;
 pub mod names;
 pub mod parallel;

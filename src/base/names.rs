@@ -107,6 +107,13 @@ name_type!(
     /// A store, as the configuration names it (`r2`, `latitude`, `usb`).
     StoreName, "store", "", b""
 );
+/// The text of an id is a name: hexadecimal digits and hyphens.
+impl From<uuid::Uuid> for StoreName {
+    fn from(id: uuid::Uuid) -> Self {
+        Self(id.to_string())
+    }
+}
+
 name_type!(
     /// A person who holds an age identity.
     CustodianName, "custodian", " or '@'", b"@"

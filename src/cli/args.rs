@@ -75,6 +75,8 @@ pub enum Command {
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory
     Recover(Box<Recover>),
+    /// Bring a rehydrated catalogue up to what Databasus' storages hold
+    Import(Import),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Write the manual pages
@@ -289,9 +291,72 @@ pub struct Rehydrate {
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// What becomes of the metadata.
+    #[command(flatten)]
+    pub fencing: Fencing,
+    /// What becomes of the catalogue.
+    #[command(flatten)]
+    pub importing: Importing,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// What keeps a rehydrated Databasus from touching production.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Fence")]
+pub struct Fencing {
+    /// Do not fence: the clone takes production's place. Demands the instance's name
+    #[arg(long)]
+    pub live: bool,
+    /// The instance's name, for --live without a terminal
+    #[arg(long, value_name = "INSTANCE", requires = "live")]
+    pub confirm: Option<String>,
+    /// Leave the storages' own credentials in the fenced metadata: whoever uses the clone can then
+    /// delete production's backups
+    #[arg(long, conflicts_with_all = ["live", "read_only_credentials"])]
+    pub keep_storage_credentials: bool,
+    /// Credentials that can only read Databasus' storages, from `ESCROW_<NAME>_ACCESS_KEY_ID` and
+    /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
+}
+
+/// Whether the catalogue is brought up to date.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Importing {
+    /// Leave the catalogue as it was at the time of the snapshot
+    #[arg(long, conflicts_with_all = ["assign", "placeholders"])]
+    pub no_import: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
+}
+
+/// What an import cannot decide by itself.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Decisions {
+    /// Give backups whose names begin with NAME, or the one object NAME, to this database of
+    /// Databasus (its name or id); repeatable
+    #[arg(long, value_name = "NAME=DATABASE", value_parser = assignment)]
+    pub assign: Vec<(String, String)>,
+    /// Make a database that is switched off for backups of databases that the catalogue does not
+    /// know
+    #[arg(long)]
+    pub placeholders: bool,
+}
+
+/// Splits `NAME=DATABASE` at the last sign: objects' names may hold it too.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, database) = text
+        .rsplit_once('=')
+        .ok_or("not of the form NAME=DATABASE")?;
+    match name.is_empty() || database.is_empty() {
+        true => Err("not of the form NAME=DATABASE".to_owned()),
+        false => Ok((name.to_owned(), database.to_owned())),
+    }
 }
 
 /// Arguments of `recover`.
@@ -349,6 +414,46 @@ pub struct Recover {
     /// Where escrows are, for --secret-key escrow.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow import --data-dir /srv/databasus-data --dry-run
+  databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
+    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders (old)'
+
+Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
+found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
+half-migrated. A second import changes nothing.")]
+pub struct Import {
+    /// A data directory of Databasus, on which nothing runs
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// A file with another secret.key that older backups may be encrypted under; repeatable
+    #[arg(long = "further-key", value_name = "FILE")]
+    pub further_keys: Vec<PathBuf>,
+    /// Credentials for Databasus' storages, where those in its metadata are blank or no longer
+    /// valid: from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one
+    /// storage alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
+    /// The container that mounts the directory: that it has exited proves that nothing runs
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Folder of PostgreSQL's programs, of the directory's major
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// Databasus image to run PostgreSQL from
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Look into everything, tell what would be done, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
 }
 
 /// Arguments of `completions`.

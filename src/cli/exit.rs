@@ -101,6 +101,12 @@ impl CliError {
         self
     }
 
+    /// Adds to what to do next.
+    pub(super) fn add_hint(mut self, more: &str) -> Self {
+        self.hint = self.hint.map(|hint| hint + more);
+        self
+    }
+
     /// Says what to do next, where there is something to say.
     pub(super) fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
         match hint {

@@ -2,12 +2,15 @@
 
 pub mod args;
 mod commands;
+mod confirm;
 mod exit;
 mod hints;
 mod output;
+mod programs;
 mod progress;
 mod signals;
 mod source;
+mod storages;
 mod wire;
 
 use std::ffi::OsString;
@@ -88,6 +91,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
+        Command::Import(import) => commands::import::run(import, global, output, cancel),
         Command::Completions(shell) => commands::manual::completions(shell, output),
         Command::Man(man) => commands::manual::man(man, output),
     }

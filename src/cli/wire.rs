@@ -18,7 +18,7 @@ use crate::model::recipients::holds_private_key;
 use crate::model::store_spec::{Place, S3Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::history::{History, Request};
-use crate::ops::snapshot::Destination;
+use crate::ops::snapshot::{BucketAccess, Destination};
 use crate::ops::state::State;
 use crate::sealing::identities::Identities;
 use crate::store::Store;
@@ -155,6 +155,7 @@ pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Desti
                 store: open_store(spec, &base, cancel)?,
                 provider: provider(spec),
                 bucket: bucket(spec),
+                access: access(spec, &base),
                 required: spec.required,
             })
         })
@@ -174,6 +175,23 @@ fn bucket(spec: &StoreSpec) -> Option<String> {
         Place::Dir { .. } => None,
         Place::S3(place) => Some(place.bucket.clone()),
     }
+}
+
+/// Who asks for a bucket, and where; none for a directory, and where no credentials are found:
+/// opening the store says so.
+fn access(spec: &StoreSpec, base: &dyn Fn(&Path) -> PathBuf) -> Option<BucketAccess> {
+    let Place::S3(place) = &spec.place else {
+        return None;
+    };
+    let read_file = |path: &Path| std::fs::read_to_string(base(path));
+    let credentials = place
+        .credentials
+        .resolve(&spec.name, &environment, &read_file);
+    Some(BucketAccess {
+        endpoint: place.endpoint_url(),
+        bucket: place.bucket.clone(),
+        access_key_id: credentials.ok()?.access_key_id,
+    })
 }
 
 /// Stores from the command line.

@@ -1,5 +1,5 @@
 //! How to start Databasus on a rehydrated directory: the same thing as a compose file and as a
-//! command line, always without a network.
+//! command line, without a network unless it is fenced.
 
 use std::path::Path;
 
@@ -7,12 +7,51 @@ use std::path::Path;
 /// release by accident.
 const UNKNOWN_IMAGE: &str = "FILL_IN_THE_IMAGE";
 
-/// Says what a careless start costs; goes into both forms.
-const WARNING: &str = "\
+/// What keeps a rehydrated Databasus from touching production.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing in its metadata: it must not have a network.
+    NoNetwork,
+    /// The fence, as far as this tool knows the schema; the rest only the network can do.
+    PartlyFenced,
+    /// The fence.
+    Fenced,
+}
+
+impl Isolation {
+    /// Says what a careless start costs; goes into both forms.
+    fn warning(self) -> &'static str {
+        match self {
+            Self::NoNetwork => {
+                "\
 # UNFENCED, and so without a network. An unfenced clone was seen deleting production's backups
 # within two seconds of its start. Give it a network only when its metadata is fenced, or when
 # production is dead and stays dead.
-";
+"
+            }
+            Self::PartlyFenced => {
+                "\
+# PARTLY FENCED, and so without a network: its schema is newer than this tool. What the fence does
+# not know is listed in the report. Give it a network that leads to the backups' bucket alone.
+"
+            }
+            Self::Fenced => {
+                "\
+# FENCED: it lists, downloads and restores backups, and starts nothing by itself. Do not delete
+# backups, databases or storages in it. Its users' passwords and sessions are production's: it
+# listens on this host alone. Best is a network that leads to the backups' bucket and nowhere else.
+"
+            }
+        }
+    }
+
+    fn has_network(self) -> bool {
+        self == Self::Fenced
+    }
+}
+
+/// Databasus' own port, on this host's loopback only.
+const PORT: &str = "127.0.0.1:4005:4005";
 
 const IMAGE_IS_UNKNOWN: &str = "\
 # The image is not recorded. Put the release that production ran in place of FILL_IN_THE_IMAGE:
@@ -34,6 +73,7 @@ pub fn start_instructions(
     image: Option<&str>,
     version: Option<&str>,
     target: &Path,
+    isolation: Isolation,
 ) -> StartInstructions {
     let known = image
         .map(str::to_owned)
@@ -46,8 +86,8 @@ pub fn start_instructions(
     let image = known.unwrap_or_else(|| UNKNOWN_IMAGE.to_owned());
     let target = target.to_string_lossy();
     StartInstructions {
-        compose_yaml: compose_yaml(unknown, &image, &target),
-        docker_run: docker_run(unknown, &image, &target),
+        compose_yaml: compose_yaml(isolation, unknown, &image, &target),
+        docker_run: docker_run(isolation, unknown, &image, &target),
     }
 }
 
@@ -57,14 +97,19 @@ fn official_image(version: &str) -> String {
 
 /// Long volume syntax: the short one splits at colons and makes a missing folder, in which
 /// Databasus would quietly make a new key.
-fn compose_yaml(unknown: &str, image: &str, target: &str) -> String {
+fn compose_yaml(isolation: Isolation, unknown: &str, image: &str, target: &str) -> String {
+    let warning = isolation.warning();
+    let network = match isolation.has_network() {
+        true => format!("ports:\n      - \"{PORT}\""),
+        false => "network_mode: none".to_owned(),
+    };
     format!(
-        "{WARNING}{unknown}services:
+        "{warning}{unknown}services:
   databasus:
     image: {image}
     container_name: databasus-rehydrated
     restart: \"no\"
-    network_mode: none
+    {network}
     environment:
       IS_DISABLE_ANONYMOUS_TELEMETRY: \"true\"
     volumes:
@@ -80,11 +125,16 @@ fn compose_yaml(unknown: &str, image: &str, target: &str) -> String {
 }
 
 /// `--mount` rather than `--volume`, for the same reasons.
-fn docker_run(unknown: &str, image: &str, target: &str) -> String {
+fn docker_run(isolation: Isolation, unknown: &str, image: &str, target: &str) -> String {
     let source = csv_field(&format!("source={target}"));
     let mount = shell(&format!("type=bind,{source},target=/databasus-data"));
+    let warning = isolation.warning();
+    let network = match isolation.has_network() {
+        true => format!("--publish {PORT}"),
+        false => "--network none".to_owned(),
+    };
     format!(
-        "{WARNING}{unknown}docker run --detach --name databasus-rehydrated --restart no --network none \\
+        "{warning}{unknown}docker run --detach --name databasus-rehydrated --restart no {network} \\
   --env IS_DISABLE_ANONYMOUS_TELEMETRY=true \\
   --mount {mount} \\
   {image}
@@ -134,14 +184,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn start(image: Option<&str>, version: Option<&str>, target: &str) -> StartInstructions {
-        start_instructions(image, version, Path::new(target))
+        start_instructions(image, version, Path::new(target), Isolation::NoNetwork)
     }
 
     #[test]
     fn a_plain_path_reads_plainly() {
         let start = start(None, Some("3.42.0"), "/srv/restored");
         assert_eq!(
-            start.docker_run.replace(WARNING, ""),
+            start.docker_run.replace(Isolation::NoNetwork.warning(), ""),
             "docker run --detach --name databasus-rehydrated --restart no --network none \\
   --env IS_DISABLE_ANONYMOUS_TELEMETRY=true \\
   --mount type=bind,source=/srv/restored,target=/databasus-data \\
@@ -188,6 +238,22 @@ mod tests {
         assert!(start.compose_yaml.starts_with("# UNFENCED"));
         assert!(start.docker_run.starts_with("# UNFENCED"));
         assert!(start.docker_run.contains("--network none"));
+    }
+
+    #[test]
+    fn only_a_whole_fence_gives_it_a_network() {
+        let start =
+            |isolation| start_instructions(None, Some("3.49.0"), Path::new("/x"), isolation);
+        let fenced = start(Isolation::Fenced);
+        assert!(fenced.docker_run.contains("--publish 127.0.0.1:4005:4005"));
+        assert!(
+            fenced
+                .compose_yaml
+                .contains("    ports:\n      - \"127.0.0.1:4005:4005\"\n")
+        );
+        let partly = start(Isolation::PartlyFenced);
+        assert!(partly.docker_run.contains("--network none"));
+        assert!(partly.compose_yaml.contains("network_mode: none"));
     }
 
     #[test]

@@ -166,6 +166,21 @@ impl Schema {
 }
 
 impl Generation {
+    /// A word for it, as it is put on record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UpTo342 => "up-to-3.42",
+            Self::From343 => "from-3.43",
+        }
+    }
+
+    /// Reads what [`Generation::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::UpTo342, Self::From343]
+            .into_iter()
+            .find(|generation| generation.as_str() == text)
+    }
+
     /// The table of logical backups (and, up to 3.42, of `WAL_V1`).
     pub fn backups(self) -> &'static str {
         match self {

@@ -50,6 +50,7 @@ pub struct S3Storage {
 }
 
 /// What opens a bucket.
+#[derive(Clone)]
 pub struct S3Keys {
     /// The access key id.
     pub access_key_id: Zeroizing<String>,

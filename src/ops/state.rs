@@ -6,12 +6,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::base::digest::Digest;
+use crate::base::file_error::{FileError, failed};
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
@@ -78,16 +79,8 @@ pub enum StateError {
     #[error("another run is at work on this instance (lock {0})")]
     Busy(PathBuf),
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// Somebody edited a state file.
     #[error("state file {path} is damaged")]
     Damaged {
@@ -119,7 +112,7 @@ impl State {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(RunLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Busy(path)),
-            Err(error) => Err(failed("lock", &path)(error.into())),
+            Err(error) => Err(failed("lock", &path)(error.into()).into()),
         }
     }
 
@@ -186,7 +179,7 @@ impl State {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path)(error)),
+            Err(error) => return Err(failed("read", &path)(error).into()),
         };
         strict_json::from_slice(&bytes)
             .map(Some)
@@ -209,34 +202,26 @@ impl State {
         beside
             .persist(&path)
             .map_err(|error| failed("write", &path)(error.error))?;
-        self.sync()
+        Ok(self.sync()?)
     }
 
     fn remove(&self, name: &str) -> Result<(), StateError> {
         let path = self.dir.join(name);
         match fs::remove_file(&path) {
-            Ok(()) => self.sync(),
+            Ok(()) => Ok(self.sync()?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("remove", &path)(error)),
+            Err(error) => Err(failed("remove", &path)(error).into()),
         }
     }
 
-    fn make_dir(&self) -> Result<(), StateError> {
+    fn make_dir(&self) -> Result<(), FileError> {
         fs::create_dir_all(&self.dir).map_err(failed("create", &self.dir))
     }
 
-    fn sync(&self) -> Result<(), StateError> {
+    fn sync(&self) -> Result<(), FileError> {
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())
             .map_err(failed("sync", &self.dir))
-    }
-}
-
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StateError + 'a {
-    move |source| StateError::Io {
-        action,
-        path: path.to_owned(),
-        source,
     }
 }
 

@@ -1,16 +1,17 @@
 //! An empty cluster, made and configured as Databasus' start script makes its own.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Dir, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
 
 use super::binaries::PgBinaries;
 use super::program::{self, ProgramError, User};
 use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::file_error::{FileError, failed};
 
 /// `initdb` as in Databasus' start script, run there by a user `postgres` under the default
 /// rules. What it writes is made durable by whoever makes the directory appear.
@@ -50,16 +51,8 @@ pub enum InitdbError {
     )]
     Nobody,
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl From<ProgramError> for InitdbError {
@@ -92,12 +85,13 @@ pub fn initdb(
     if let Some(owner) = owner {
         give(pgdata, owner)?;
     }
-    APPENDED
-        .iter()
-        .try_for_each(|(name, lines)| append(&pgdata.join(name), lines))
+    for (name, lines) in APPENDED {
+        append(&pgdata.join(name), lines)?;
+    }
+    Ok(())
 }
 
-fn append(path: &Path, lines: &str) -> Result<(), InitdbError> {
+fn append(path: &Path, lines: &str) -> Result<(), FileError> {
     let file = OpenOptions::new().append(true).open(path);
     file.and_then(|mut file| file.write_all(lines.as_bytes()))
         .map_err(failed("append to", path))
@@ -121,7 +115,7 @@ fn user_in(passwd: &str, name: &str) -> Option<User> {
     (user.uid != 0).then_some(user)
 }
 
-fn give(tree: &Path, to: User) -> Result<(), InitdbError> {
+fn give(tree: &Path, to: User) -> Result<(), FileError> {
     let root = File::open(tree).map_err(failed("open", tree))?;
     let given = give_tree(OwnedFd::from(root), to);
     given.map_err(|error| failed("give away", tree)(error.into()))
@@ -152,14 +146,6 @@ fn give_tree(directory: OwnedFd, to: User) -> rustix::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> InitdbError + 'a {
-    move |source| InitdbError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::binaries::{Docker, Launcher};
 use super::log_tail::LogTail;
+use crate::base::file_error::{FileError, failed};
 
 /// Where the directories lie inside a container.
 const CONTAINER_PGDATA: &str = "/escrow/pgdata";
@@ -27,25 +28,13 @@ pub enum LaunchError {
         uid: u32,
     },
     /// Something around the server could not be prepared.
-    #[error("cannot {action} {path}")]
-    Prepare {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Prepare(#[from] FileError),
 }
 
 impl LaunchError {
     pub(super) fn prepare(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Prepare {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        failed(action, path)(source).into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError};
-use crate::postgres::wire::PgError;
+use crate::postgres::wire::{Connection, PgError};
 
 /// Neither way is open.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,8 @@ impl Source for Auto {
         self.chosen = cold;
         self.chosen.begin().map_err(|files| match files {
             SourceError::Interrupted(signal) => signal.into(),
+            // Whatever the server would have said.
+            SourceError::MarkedClone(marker) => SourceError::MarkedClone(marker),
             files => SourceError::NeitherWay(NeitherWay {
                 online: Box::new(online),
                 files: Box::new(files),
@@ -62,6 +64,10 @@ impl Source for Auto {
 
     fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError> {
         self.chosen.catalogue()
+    }
+
+    fn metadata_session(&mut self) -> Option<&mut Connection> {
+        self.chosen.metadata_session()
     }
 
     fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::pgdata::{Pgdata, pgdata_of};
-use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError};
+use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError, refuse_clone};
 use crate::base::cancel::Cancel;
 use crate::base::time::Clock;
 use crate::postgres::stopped::{Container, prove_stopped};
@@ -55,6 +55,7 @@ impl Source for ColdSource {
     }
 
     fn begin(&mut self) -> Result<u64, SourceError> {
+        refuse_clone(&self.data_dir)?;
         self.prove_stopped()?;
         Ok(Pgdata::list(pgdata_of(&self.data_dir))?.bytes())
     }

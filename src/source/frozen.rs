@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use super::pgdata::{Pgdata, pgdata_of};
-use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError};
+use super::{Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceError, refuse_clone};
 use crate::base::cancel::Cancel;
 use crate::base::text::printable;
 use crate::base::time::{Clock, UtcTime};
@@ -134,6 +134,7 @@ impl Source for FrozenSource {
         self.to_release = true;
         self.run("prepare", &self.settings.prepare)?;
         self.cancel.check()?;
+        refuse_clone(&self.settings.data_dir)?;
         let pgdata = Pgdata::list(pgdata_of(&self.settings.data_dir))?;
         // A tree that somebody made at some time is as old as the newest thing in it.
         self.frozen_at = Some(if made_now {

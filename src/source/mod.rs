@@ -12,6 +12,7 @@ pub mod tree;
 use std::io::Read;
 
 use crate::base::time::UtcTime;
+use crate::postgres::wire::Connection;
 
 pub use crate::model::method::Method;
 
@@ -101,6 +102,11 @@ pub trait Source {
     /// What the metadata database says of itself; none where no server answers.
     fn catalogue(&mut self) -> Result<Option<Catalogue>, SourceError>;
 
+    /// A session with the metadata database, to look at; none where no server answers.
+    fn metadata_session(&mut self) -> Option<&mut Connection> {
+        None
+    }
+
     /// Copies `pgdata`, directories before what they hold, `pgdata/backup_manifest` last where
     /// there is one.
     fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError>;
@@ -137,6 +143,9 @@ pub enum SourceError {
     /// A rehydrated clone must never be taken for production.
     #[error("the metadata database holds the schema escrow_fence: it is a rehydrated clone")]
     Clone,
+    /// Nor by its files.
+    #[error("{} is there: the data directory is a rehydrated clone", .0.display())]
+    MarkedClone(std::path::PathBuf),
     /// PostgreSQL's backup manifest is of no use.
     #[error(transparent)]
     BackupManifest(#[from] crate::postgres::backup_manifest::ManifestError),
@@ -164,6 +173,15 @@ pub enum SourceError {
     /// Neither the server nor its files can be copied.
     #[error(transparent)]
     NeitherWay(#[from] auto::NeitherWay),
+}
+
+/// Refuses a data directory that is marked as a fenced clone: files alone do not show the schema.
+fn refuse_clone(data_dir: &std::path::Path) -> Result<(), SourceError> {
+    if crate::databasus::fence::marker::is_marked(data_dir) {
+        let marker = data_dir.join(crate::databasus::fence::marker::MARKER);
+        return Err(SourceError::MarkedClone(marker));
+    }
+    Ok(())
 }
 
 impl From<crate::postgres::wire::PgError> for SourceError {

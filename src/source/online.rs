@@ -164,6 +164,11 @@ impl Source for OnlineSource {
         Ok(Some(catalogue::read(&mut self.session()?.connection)?))
     }
 
+    fn metadata_session(&mut self) -> Option<&mut Connection> {
+        let session = self.session.as_mut()?;
+        Some(&mut session.connection)
+    }
+
     fn copy_pgdata(&mut self, sink: &mut dyn EntrySink) -> Result<PgFacts, SourceError> {
         let outcome = self.copy(sink);
         if outcome.is_err() {

@@ -320,7 +320,7 @@ fn without_a_state_directory_nothing_is_put_anywhere() {
     std::fs::write(&host.state_dir, "a file").unwrap();
     let refused = bed.snapshot(&host).err().unwrap();
     assert!(
-        matches!(refused, SnapshotError::State(StateError::Io { .. })),
+        matches!(refused, SnapshotError::State(StateError::Io(_))),
         "{refused}"
     );
     for store in &bed.stores {

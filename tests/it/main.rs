@@ -12,12 +12,15 @@
 
 mod age_interop;
 mod attacks;
+mod backup_file;
 mod cli;
 mod cold_source;
 mod crash_sweep;
+mod fence;
 mod fetching;
 mod floors;
 mod format_vectors;
+mod import;
 mod init;
 mod online;
 mod private_server;
@@ -25,6 +28,7 @@ mod races;
 mod recover;
 mod rehydrate;
 mod restore_md;
+mod risks;
 mod runbooks;
 mod ssh_interop;
 mod store_contract;

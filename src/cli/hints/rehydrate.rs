@@ -11,7 +11,7 @@ use crate::target::TargetError;
 pub(in crate::cli) fn rehydrate(error: RehydrateError) -> CliError {
     let (exit, hint) = match &error {
         RehydrateError::Target(TargetError::Busy(_)) => (Exit::Busy, None),
-        RehydrateError::Target(TargetError::Io { .. }) => (Exit::Failed, None),
+        RehydrateError::Target(TargetError::Io(_)) => (Exit::Failed, None),
         RehydrateError::Target(_) => (
             Exit::Refused,
             Some("name a directory that does not exist yet; nothing was changed"),

@@ -59,7 +59,7 @@ fn secret_key_hint(problem: &SecretKeyProblem) -> &'static str {
 
 fn source(error: &SourceError) -> (Exit, Option<&'static str>) {
     match error {
-        SourceError::Clone => (
+        SourceError::Clone | SourceError::MarkedClone(_) => (
             Exit::Refused,
             Some("this is a rehydrated, fenced copy; take snapshots of production only"),
         ),

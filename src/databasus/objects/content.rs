@@ -112,6 +112,13 @@ pub fn recognise(beginning: &[u8]) -> Content {
     }
 }
 
+/// Whether a dump in SQL is MariaDB's own: its programs say so in the first lines, or begin with
+/// a comment that no other server reads (`/*M!999999\- enable the sandbox mode */`).
+pub fn is_of_mariadb(beginning: &[u8]) -> bool {
+    let inside = inflate(beginning, INFLATED);
+    first_text(&inside).is_some_and(|text| text.contains("MariaDB") || text.contains("/*M!"))
+}
+
 fn zstd_content(inside: &[u8]) -> Content {
     if let Some(page) = FirstPage::parse(inside) {
         return Content::WalSegment(page);

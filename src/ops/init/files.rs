@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{InitError, Written};
+use crate::base::file_error::{FileError, failed};
 use crate::base::fingerprint::Fingerprint;
 
 /// A file that is to be written. Its text may be a private key.
@@ -45,7 +46,7 @@ impl PlannedFile {
             .open(&self.path);
         created.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => InitError::Exists(vec![self.path.clone()]),
-            _ => failed("create", &self.path)(error),
+            _ => failed("create", &self.path)(error).into(),
         })
     }
 }
@@ -93,7 +94,7 @@ impl WrittenFiles {
         }
     }
 
-    fn make_dir(&mut self, dir: &Path) -> Result<(), InitError> {
+    fn make_dir(&mut self, dir: &Path) -> Result<(), FileError> {
         let is_here = dir.as_os_str().is_empty();
         if is_here || fs::metadata(dir).is_ok_and(|meta| meta.is_dir()) {
             return Ok(());
@@ -113,7 +114,7 @@ impl WrittenFiles {
         file.write_all(planned.text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(failed("write", &planned.path))?;
-        sync_parent(&planned.path)
+        Ok(sync_parent(&planned.path)?)
     }
 }
 
@@ -135,11 +136,11 @@ fn exists(path: &Path) -> Result<bool, InitError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("look at", path)(error)),
+        Err(error) => Err(failed("look at", path)(error).into()),
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), InitError> {
+fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -147,14 +148,6 @@ fn sync_parent(path: &Path) -> Result<(), InitError> {
     File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(failed("sync", parent))
-}
-
-fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> InitError + 'a {
-    move |source| InitError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]

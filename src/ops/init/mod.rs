@@ -5,9 +5,9 @@ mod files;
 mod stores;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::file_error::FileError;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{Slug, StoreName};
 use crate::base::time::UtcTime;
@@ -83,16 +83,8 @@ pub enum InitError {
     #[error("cannot make a signing key")]
     Key(#[from] SigningKeyError),
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// Stores that hold this instance already.
     #[error("instance {slug} exists already in {}", joined(stores))]
     ChainExists {

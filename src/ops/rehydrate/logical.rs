@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::cancel::Cancel;
-use crate::model::index::Index;
+use crate::base::file_error::failed;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::initdb::initdb;
@@ -13,18 +13,18 @@ use crate::postgres::private_server::PrivateServer;
 use crate::postgres::restore::pg_restore;
 
 use super::preflight::{Unable, major_of};
-use super::recover::{DATABASE, RecoverError, examine, shut_down};
+use super::recover::{DATABASE, RecoverError};
 use super::write::{DUMP_FILE, POSTGRES, gives_away};
-use super::{Proof, RehydrateError, failed};
+use super::{Proof, RehydrateError};
 
-/// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards.
+/// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards, and leaves
+/// a server running on it.
 pub(super) fn rebuild(
     launcher: &Launcher,
     data_dir: &Path,
     manifest: &Manifest,
-    index: &Index,
     cancel: &Cancel,
-) -> Result<Vec<Proof>, RehydrateError> {
+) -> Result<(PrivateServer, Proof), RehydrateError> {
     let dump_path = data_dir.join(DUMP_FILE);
     let dump = open_dump(&dump_path)?;
     let binaries = programs(launcher)?;
@@ -36,10 +36,8 @@ pub(super) fn rebuild(
     pg_restore(binaries, owner, &server.address(), DATABASE, dump, cancel)
         .map_err(RecoverError::from)?;
     fs::remove_file(&dump_path).map_err(failed("remove", &dump_path))?;
-    let mut proofs = vec![Proof::proven("logical copy", restored(binaries, manifest))];
-    proofs.extend(examine(&server, index)?);
-    proofs.push(shut_down(server)?);
-    Ok(proofs)
+    let proof = Proof::proven("logical copy", restored(binaries, manifest));
+    Ok((server, proof))
 }
 
 /// The programs on this host.
@@ -67,7 +65,7 @@ fn restored(binaries: &PgBinaries, manifest: &Manifest) -> String {
 fn open_dump(path: &Path) -> Result<File, RehydrateError> {
     File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => RehydrateError::NoLogicalCopy,
-        _ => failed("open", path)(error),
+        _ => failed("open", path)(error).into(),
     })
 }
 

@@ -4,13 +4,11 @@
 //! Refuse a non-empty target, a release that cannot run it and a place that it cannot be run in
 //! → verified parts → age → zstd → strict tar into a hidden sibling →
 //! every hash of the index → modes and owners → PostgreSQL of the same major on a private socket
-//! → recovery → row counts and amcheck → (fence) → (catalogue import) → clean shutdown, proven
+//! → recovery → row counts and amcheck → fence → catalogue import → clean shutdown, proven
 //! in `pg_control` → sync → one rename.
-//!
-//! The fence and the catalogue import are not part of this release: what it makes is UNFENCED,
-//! and everything it prints starts Databasus without a network.
 
 mod behind;
+mod handover;
 mod logical;
 mod preflight;
 mod recover;
@@ -20,20 +18,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::file_error::FileError;
 use crate::base::names::Slug;
 use crate::base::text::printable;
+use crate::databasus::fence::marker::MarkerError;
 use crate::databasus::secret_key::SecretKey;
 use crate::model::finding::Finding;
 use crate::model::index::Index;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::Launcher;
+use crate::postgres::private_server::PrivateServer;
 use crate::sealing::identities::Identities;
 use crate::sealing::unpack::UnpackError;
 use crate::store::Store;
 use crate::target::{StagedTarget, TargetError};
 
+use super::fence::{FenceError, FenceReport};
+use super::import::attribution::AssignError;
+use super::import::report::ImportReport;
 use super::open::{self, OnBytes};
 
+pub use handover::{Credentials, Handover};
+use handover::{HandedOver, Subject};
 pub use preflight::Unable;
 pub use recover::RecoverError;
 use write::DataDirWriter;
@@ -84,6 +90,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The index of the payload.
     pub index: Index,
+    /// What the fence did; none where there is none.
+    pub fence: Option<FenceReport>,
+    /// What the catalogue import did; none where there was none.
+    pub import: Option<ImportReport>,
 }
 
 /// What a rehydrate stands on.
@@ -92,6 +102,8 @@ pub struct Ports<'a> {
     pub stores: &'a [Arc<dyn Store>],
     /// What opens it.
     pub identities: &'a Identities,
+    /// What becomes of the metadata once it is up.
+    pub handover: &'a Handover<'a>,
     /// Whether to stop.
     pub cancel: &'a Cancel,
     /// Told of every part that arrived.
@@ -127,20 +139,21 @@ pub enum RehydrateError {
     /// PostgreSQL could not bring the cluster up, or not down again.
     #[error("PostgreSQL could not recover the cluster")]
     Recover(#[from] RecoverError),
+    /// The metadata could not be fenced.
+    #[error("cannot fence the metadata")]
+    Fence(#[from] FenceError),
+    /// A decision about the import cannot be followed.
+    #[error("cannot import into the catalogue")]
+    Assign(#[from] AssignError),
+    /// The mark of a fence could not be written.
+    #[error("cannot mark the data directory as fenced")]
+    Marker(#[from] MarkerError),
     /// The escrow holds no logical copy.
     #[error("the escrow holds no logical copy (escrow/metadata.dump)")]
     NoLogicalCopy,
     /// The filesystem said no.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 /// Makes the target from a verified manifest. On failure and interruption nothing of it is left.
@@ -184,22 +197,18 @@ fn build(
         ),
     )];
     writer.finish()?;
-    proofs.push(check_key(staged.path(), manifest)?);
-    proofs.extend(bring_up(
-        mode,
-        staged.path(),
+    let (key, proof) = check_key(staged.path(), manifest)?;
+    proofs.push(proof);
+    let work = Work {
+        data_dir: staged.path(),
         manifest,
-        &opened.index,
-        ports.cancel,
-    )?);
-    proofs.push(Proof::not_done(
-        "fence",
-        "UNFENCED: this release cannot fence; start it without a network only",
-    ));
-    proofs.push(Proof::not_done(
-        "catalogue import",
-        "the catalogue is as old as the snapshot",
-    ));
+        index: &opened.index,
+        key: &key,
+        handover: ports.handover,
+        cancel: ports.cancel,
+    };
+    let done = work.bring_up(mode)?;
+    proofs.extend(done.proofs);
     ports.cancel.check()?;
     let target = staged.commit()?;
     Ok(Report {
@@ -207,34 +216,66 @@ fn build(
         proofs,
         findings: opened.findings,
         index: opened.index,
+        fence: done.fence,
+        import: done.import,
     })
 }
 
-/// From files to a cluster that was once up and is cleanly shut down, as far as was asked.
-fn bring_up(
-    mode: &Mode,
-    data_dir: &Path,
-    manifest: &Manifest,
-    index: &Index,
-    cancel: &Cancel,
-) -> Result<Vec<Proof>, RehydrateError> {
-    match mode {
-        Mode::Full(launcher) => {
-            let pgdata = data_dir.join("pgdata");
-            Ok(recover::recover(launcher, &pgdata, index, cancel)?)
-        }
-        Mode::FilesOnly => Ok(vec![Proof::not_done(
-            "recovery",
-            "files only: PostgreSQL has not been started; do that before Databasus does",
-        )]),
-        Mode::FromLogical(launcher) => {
-            logical::rebuild(launcher, data_dir, manifest, index, cancel)
-        }
+const NOT_STARTED: &str =
+    "files only: PostgreSQL has not been started; do that before Databasus does";
+
+/// What is done to the files once they are there.
+struct Work<'a> {
+    data_dir: &'a Path,
+    manifest: &'a Manifest,
+    index: &'a Index,
+    key: &'a SecretKey,
+    handover: &'a Handover<'a>,
+    cancel: &'a Cancel,
+}
+
+impl Work<'_> {
+    /// From files to a cluster that was once up and is cleanly shut down, as far as was asked.
+    fn bring_up(&self, mode: &Mode) -> Result<HandedOver, RehydrateError> {
+        let mut done = HandedOver::default();
+        let (server, proof) = match mode {
+            Mode::FilesOnly => {
+                done.proofs.push(Proof::not_done("recovery", NOT_STARTED));
+                return Ok(done);
+            }
+            Mode::Full(launcher) => {
+                recover::recover(launcher, &self.data_dir.join("pgdata"), self.cancel)?
+            }
+            Mode::FromLogical(launcher) => {
+                logical::rebuild(launcher, self.data_dir, self.manifest, self.cancel)?
+            }
+        };
+        done.proofs.push(proof);
+        done.proofs.extend(recover::examine(&server, self.index)?);
+        self.hand_over(&server, &mut done)?;
+        done.proofs.push(recover::shut_down(server)?);
+        Ok(done)
+    }
+
+    fn hand_over(
+        &self,
+        server: &PrivateServer,
+        done: &mut HandedOver,
+    ) -> Result<(), RehydrateError> {
+        let session = server.connect(recover::DATABASE);
+        let mut session = session.map_err(RecoverError::from)?;
+        let subject = Subject {
+            data_dir: self.data_dir,
+            key: self.key,
+            manifest: self.manifest,
+            cancel: self.cancel,
+        };
+        self.handover.run(&mut session, &subject, done)
     }
 }
 
 /// Compares the key's fingerprint with the manifest's: proof level 0.
-fn check_key(data_dir: &Path, manifest: &Manifest) -> Result<Proof, RehydrateError> {
+fn check_key(data_dir: &Path, manifest: &Manifest) -> Result<(SecretKey, Proof), RehydrateError> {
     let path = data_dir.join("secret.key");
     let bytes = std::fs::read(&path).map_err(|_| RehydrateError::NoKey)?;
     let key = SecretKey::new(bytes).map_err(|_| RehydrateError::NoKey)?;
@@ -246,10 +287,8 @@ fn check_key(data_dir: &Path, manifest: &Manifest) -> Result<Proof, RehydrateErr
             named: manifest.secret_key_id.clone(),
         });
     }
-    Ok(Proof::proven(
-        "secret.key",
-        format!("{} bytes, key id {found}", key.expose().len()),
-    ))
+    let detail = format!("{} bytes, key id {found}", key.expose().len());
+    Ok((key, Proof::proven("secret.key", detail)))
 }
 
 impl Report {
@@ -283,16 +322,5 @@ impl Proof {
             outcome,
             detail: printable(&detail).into_owned(),
         }
-    }
-}
-
-fn failed<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> RehydrateError + 'a {
-    move |source| RehydrateError::Io {
-        action,
-        path: path.to_owned(),
-        source,
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::file_error::failed;
 use crate::base::text;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::program::runs_in;
 
 use super::write::{POSTGRES, gives_away};
-use super::{Mode, RehydrateError, failed, logical};
+use super::{Mode, RehydrateError, logical};
 
 /// This rehydrate cannot work here.
 #[derive(Debug, thiserror::Error)]

@@ -5,13 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::base::file_error::failed;
 use crate::postgres::program::User;
 use crate::sealing::entry_path::EntryPath;
 use crate::sealing::payload::{DATA_DIR, DATABASUS_OWNER, DUMP_DIR, POSTGRES_OWNER};
 use crate::sealing::unpack::EntryVisitor;
 
 use super::behind::WriteBehind;
-use super::{Mode, RehydrateError, failed};
+use super::{Mode, RehydrateError};
 
 const COPY_BUFFER: usize = 256 << 10;
 
@@ -70,7 +71,8 @@ impl DataDirWriter {
             }
         }
         let root = File::open(&self.root).map_err(failed("open", &self.root))?;
-        give(&root, self.gives_away, DATABASUS).map_err(failed("set the owner of", &self.root))
+        let given = give(&root, self.gives_away, DATABASUS);
+        Ok(given.map_err(failed("set the owner of", &self.root))?)
     }
 
     /// Where an entry goes, and whose it is; none for what is checked and then dropped.

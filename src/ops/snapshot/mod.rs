@@ -9,6 +9,7 @@
 mod commit;
 mod copies;
 mod leftovers;
+mod risks;
 mod seal;
 mod slot;
 
@@ -54,8 +55,21 @@ pub struct Destination {
     pub provider: String,
     /// For the manifest: the bucket; none for a directory.
     pub bucket: Option<String>,
+    /// How that bucket is reached, to tell whether Databasus reaches it in the same way.
+    pub access: Option<BucketAccess>,
     /// Whether the run is partial without it.
     pub required: bool,
+}
+
+/// A bucket, and who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketAccess {
+    /// With its scheme; none means AWS.
+    pub endpoint: Option<String>,
+    /// The bucket.
+    pub bucket: String,
+    /// The public half of the credentials.
+    pub access_key_id: String,
 }
 
 /// What a snapshot of this instance is made with.

@@ -23,7 +23,7 @@ use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH
 use crate::source::data_dir::{DataDir, LeftOut, SecretKeyFile, Tally};
 use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
 
-use super::{Run, SealError, SecretKeyProblem, SnapshotError};
+use super::{Run, SealError, SecretKeyProblem, SnapshotError, risks};
 
 /// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
 const MAX_PARTS: u64 = 10_000;
@@ -66,6 +66,10 @@ impl Draft {
         let data_dir = DataDir::open(run.ports.source.data_dir())?;
         let key = secret_key(&data_dir.secret_key, run.ports.source.data_dir())?;
         let before = run.ports.source.catalogue()?;
+        if let Some(session) = run.ports.source.metadata_session() {
+            let risks = risks::find(session, &key, run.ports.destinations)?;
+            run.findings.extend(risks);
+        }
         let instance_id = instance_id(run.ports.source.data_dir());
         run.findings.extend(key_findings(&key));
         run.findings.extend(before.as_ref().and_then(legacy_keys));

@@ -48,8 +48,7 @@ fn a_dry_run_needs_no_identity_says_what_it_would_do_and_does_nothing() {
     2. decrypt, decompress and unpack beside the target; compare every file with the index
     3. set modes, and as root owners (pgdata 999:999, the rest 65532:65532)
     4. start nothing (--files-only)
-    5. no fence and no catalogue import: this release has neither
-    6. sync, and rename the result to HOME/srv/data
+    5. sync, and rename the result to HOME/srv/data
     Nothing was done (--dry-run).
     ");
     assert!(beside(&sandbox).is_empty());

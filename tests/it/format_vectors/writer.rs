@@ -78,6 +78,7 @@ fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) 
         store: Arc::new(store),
         provider: "dir".to_owned(),
         bucket: None,
+        access: None,
         required: true,
     }];
     let ports = Ports {

@@ -160,6 +160,7 @@ impl Bench {
             store: self.store(),
             provider: "dir".to_owned(),
             bucket: None,
+            access: None,
             required: true,
         }];
         let mut source = Double(self.path("data"));

@@ -1,39 +1,20 @@
 //! Metadata databases that real Databasus instances wrote.
 
-use std::fs::File;
-use std::path::Path;
-
 use databasus_escrow::ops::rehydrate::{Mode, Outcome};
 
 use super::{assert_fit_for_databasus, outcomes, row_counts, served};
 use crate::support::escrowing::{Escrowing, local};
-use crate::support::optional;
-use crate::support::postgres::TestPg;
-
-fn load(server: &TestPg, sql: &Path) {
-    let (port, socket) = (server.port().to_string(), server.socket_dir());
-    let output = server
-        .command("psql")
-        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-p", &port])
-        .args(["-U", "postgres", "-d", "databasus", "-h"])
-        .arg(socket)
-        .stdin(File::open(sql).unwrap())
-        .output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
+use crate::support::fixture::Fixture;
 
 /// Snapshot and rehydrate, both ways.
 fn round_trip(release: &str) {
-    let Some(fixtures) = optional("ESCROW_TEST_FIXTURES") else {
+    let Some(fixture) = Fixture::named(release) else {
         return;
     };
-    let Some(server) = TestPg::start() else {
+    let Some(server) = fixture.serve() else {
         return;
     };
-    let key = std::fs::read(fixtures.join(release).join("secret.key")).unwrap();
-    server.write_secret_key(&key);
-    load(&server, &fixtures.join(release).join("metadata.sql"));
+    let key = fixture.secret_key_bytes();
     let escrows = Escrowing::into_stores(&["first"]);
     let manifest = escrows.snapshot(&server);
     assert!(manifest.source.schema_version.is_some());

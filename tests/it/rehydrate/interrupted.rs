@@ -10,7 +10,7 @@ use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::ops::rehydrate::{self, Mode, RehydrateError};
 
 use super::{bloat, instance};
-use crate::support::escrowing::{Escrowing, local};
+use crate::support::escrowing::{Escrowing, live, local};
 
 /// No process has its working directory below the escrows' folder, or the folder among its
 /// arguments.
@@ -137,6 +137,7 @@ fn an_interrupted_download_leaves_nothing() {
         let ports = rehydrate::Ports {
             stores: &escrows.stores(),
             identities: &escrows.identities(),
+            handover: &live(),
             cancel: &cancel,
             on_bytes: Box::new(move |_| {
                 if parts.fetch_add(1, Ordering::Relaxed) + 1 == arrived {

@@ -14,7 +14,7 @@ use databasus_escrow::target::TargetError;
 
 use super::crafted::Crafted;
 use super::is_root;
-use crate::support::escrowing::{Escrowing, identities, local};
+use crate::support::escrowing::{Escrowing, identities, live, local};
 use crate::support::{needed, omit};
 
 /// Expects a refusal without a single byte fetched.
@@ -22,6 +22,7 @@ fn refusal(escrows: &Escrowing, manifest: &Manifest, target: &Path, mode: &Mode)
     let ports = rehydrate::Ports {
         stores: &escrows.stores(),
         identities: &escrows.identities(),
+        handover: &live(),
         cancel: &Cancel::new(),
         on_bytes: Box::new(|_| panic!("something was fetched")),
     };
@@ -61,6 +62,7 @@ fn an_identity_that_does_not_open_it_is_refused_and_leaves_nothing() {
     let ports = rehydrate::Ports {
         stores: &escrows.stores(),
         identities: &stranger,
+        handover: &live(),
         cancel: &Cancel::new(),
         on_bytes: Box::new(|_| {}),
     };

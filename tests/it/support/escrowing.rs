@@ -6,17 +6,21 @@ use std::sync::Arc;
 
 use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::fingerprint::Fingerprint;
-use databasus_escrow::base::time::{Clock, SystemClock};
+use databasus_escrow::base::time::{Clock, SystemClock, UtcTime};
+use databasus_escrow::databasus::secret_key::SecretKey;
+use databasus_escrow::databasus::storages::Storage;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
 use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::model::recipients::Recipients;
 use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{History, Request};
-use databasus_escrow::ops::rehydrate::{self, Mode, RehydrateError, Report};
+use databasus_escrow::ops::rehydrate::{self, Handover, Mode, RehydrateError, Report};
 use databasus_escrow::ops::select::{Selection, select};
 use databasus_escrow::ops::snapshot::{self, Destination, Settings};
 use databasus_escrow::ops::state::State;
+use databasus_escrow::ops::storages::{OpenStorage, StorageUnavailable};
 use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
 use databasus_escrow::postgres::socket::ServerAddress;
 use databasus_escrow::sealing::identities::Identities;
@@ -51,6 +55,7 @@ impl Escrowing {
                 store: Arc::new(DirStore::open(name.parse().unwrap(), root).unwrap()),
                 provider: "dir".to_owned(),
                 bucket: None,
+                access: None,
                 required: true,
             }
         };
@@ -165,13 +170,47 @@ impl Escrowing {
         mode: &Mode,
         cancel: &Cancel,
     ) -> Result<Report, RehydrateError> {
+        self.rehydrate_and(manifest, target, mode, &live(), cancel)
+    }
+
+    /// The same with something done to the metadata.
+    pub fn rehydrate_and(
+        &self,
+        manifest: &Manifest,
+        target: &Path,
+        mode: &Mode,
+        handover: &Handover<'_>,
+        cancel: &Cancel,
+    ) -> Result<Report, RehydrateError> {
         let ports = rehydrate::Ports {
             stores: &self.stores(),
             identities: &self.identities(),
+            handover,
             cancel,
             on_bytes: Box::new(|_| {}),
         };
         rehydrate::run(manifest, target, mode, ports)
+    }
+}
+
+/// Nothing is done to the metadata: what comes out is what went in.
+pub fn live() -> Handover<'static> {
+    Handover {
+        fence: None,
+        head: (1, Digest::of(b"the head")),
+        storages: &NoStorages,
+        import: None,
+        on_progress: &|_| {},
+        now: UtcTime::from_unix(1_780_000_000),
+    }
+}
+
+/// A box from which no storage of Databasus can be reached.
+pub struct NoStorages;
+
+impl OpenStorage for NoStorages {
+    fn open(&self, _: &Storage, _: &SecretKey) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        Err(StorageUnavailable::NoFiles)
     }
 }
 

@@ -145,6 +145,7 @@ impl Bed {
             store: store.clone(),
             provider: "memory".to_owned(),
             bucket: None,
+            access: None,
             required: true,
         };
         stores.iter().map(destination).collect()

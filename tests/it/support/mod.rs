@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod escrowing;
 pub mod fault_store;
+pub mod fixture;
 pub mod instance;
 pub mod netns;
 pub mod postgres;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::postgres::socket::ServerAddress;
+use databasus_escrow::postgres::wire::Connection;
+
 use super::needed;
 
 /// PostgreSQL refuses to run as root: where tests do, servers get the uid and gid of `nobody`.
@@ -228,6 +232,16 @@ impl TestPg {
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.home.path().join("server.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A session with the metadata database.
+    pub fn session(&self) -> Connection {
+        let address = ServerAddress::Unix {
+            directory: self.socket_dir(),
+            port: self.port(),
+        };
+        let parameters = [("user", "postgres"), ("database", "databasus")];
+        Connection::connect(&address, &parameters, &Cancel::new()).unwrap()
     }
 
     /// Runs SQL in the database `databasus` with stock psql; unaligned rows, trimmed.

@@ -1,0 +1,324 @@
+//! Signs that production lives: whatever it makes after the copy was taken.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Chain, UnfenceError, count};
+use crate::base::error_chain::error_chain;
+use crate::base::text::printable;
+use crate::databasus::fence::side_schema::FenceRecord;
+use crate::databasus::schema::{Generation, Schema};
+use crate::databasus::secret_key::SecretKey;
+use crate::databasus::storages::{S3Keys, Storage, StorageKind};
+use crate::model::layout::Layout;
+use crate::ops::history::History;
+use crate::ops::storages::{OpenStorage, StorageUnavailable};
+use crate::postgres::sql::{literal, nullable};
+use crate::postgres::wire::{Connection, PgError};
+use crate::store::{ObjectMeta, Store, StoreErrorKind};
+
+/// How far two hosts' clocks may be apart, in seconds.
+const CLOCK_SKEW: i64 = 300;
+
+/// How many objects one statement inserts.
+const BATCH: usize = 500;
+
+/// What a place says about production.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Evidence {
+    /// The place.
+    pub of: String,
+    /// What it says.
+    pub says: Says,
+    /// In words.
+    pub detail: String,
+}
+
+/// Whether production was seen to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Says {
+    /// Nothing was made since the copy.
+    NoSign,
+    /// Something was.
+    Lives,
+    /// It could not be looked.
+    Unknown,
+}
+
+impl Evidence {
+    fn new(of: impl Into<String>, says: Says, detail: impl AsRef<str>) -> Self {
+        Self {
+            of: of.into(),
+            says,
+            detail: printable(detail.as_ref()).into_owned(),
+        }
+    }
+}
+
+/// Refuses while production lives; where that is unknown, unless somebody answers for it.
+pub(super) fn refuse(evidence: &[Evidence], is_dead: bool) -> Result<(), UnfenceError> {
+    let that_say = |says: Says| -> Vec<Evidence> {
+        let found = evidence.iter().filter(|one| one.says == says);
+        found.cloned().collect()
+    };
+    let lives = that_say(Says::Lives);
+    if !lives.is_empty() {
+        return Err(UnfenceError::ProductionLives(lives));
+    }
+    let unknown = that_say(Says::Unknown);
+    if !unknown.is_empty() && !is_dead {
+        return Err(UnfenceError::ProductionUnknown(unknown));
+    }
+    Ok(())
+}
+
+/// Opens storages with the credentials that they had before the fence.
+pub(super) struct WithOriginals<'a> {
+    pub(super) inner: &'a dyn OpenStorage,
+    pub(super) originals: &'a [Storage],
+}
+
+impl OpenStorage for WithOriginals<'_> {
+    fn open(
+        &self,
+        storage: &Storage,
+        key: &SecretKey,
+    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        let original = self.originals.iter().find(|one| one.id == storage.id);
+        self.inner.open(original.unwrap_or(storage), key)
+    }
+
+    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
+        self.inner.read_only(storage)
+    }
+}
+
+/// What is looked at.
+pub(super) struct Look<'a> {
+    pub(super) record: &'a FenceRecord,
+    pub(super) schema: &'a Schema,
+    pub(super) generation: Generation,
+    pub(super) key: &'a SecretKey,
+    pub(super) storages: &'a dyn OpenStorage,
+}
+
+impl Look<'_> {
+    /// Looks at the chain, the catalogue and every storage.
+    pub(super) fn everywhere(
+        &self,
+        session: &mut Connection,
+        storages: &[Storage],
+        chain: &Chain<'_>,
+    ) -> Result<Vec<Evidence>, PgError> {
+        let mut found = vec![self.chain(chain), self.catalogue(session)?];
+        for storage in storages {
+            found.push(self.storage(session, storage)?);
+        }
+        Ok(found)
+    }
+
+    fn chain(&self, chain: &Chain<'_>) -> Evidence {
+        const OF: &str = "the chain of escrows";
+        match chain {
+            Chain::NotRead(why) => Evidence::new(OF, Says::Unknown, why),
+            Chain::Read(history) => {
+                let (says, detail) = self.in_history(history);
+                Evidence::new(OF, says, detail)
+            }
+        }
+    }
+
+    fn in_history(&self, history: &History) -> (Says, String) {
+        let known = self.record.head_seq;
+        let root = Layout::new(&self.record.instance);
+        if history.layout().root() != root.root() {
+            return (Says::Unknown, "it is another instance's".to_owned());
+        }
+        let links = || history.entries.iter().map(|entry| entry.link);
+        if let Some(newer) = links()
+            .filter(|link| link.seq > known)
+            .max_by_key(|l| l.seq)
+        {
+            let detail = format!(
+                "manifest {} of {} came after manifest {known}, the newest at the rehydrate",
+                newer.seq, newer.created_at
+            );
+            return (Says::Lives, detail);
+        }
+        if !links().any(|link| (link.seq, link.digest) == (known, self.record.head_sha256)) {
+            let detail = format!("manifest {known}, the newest at the rehydrate, is not in it");
+            return (Says::Unknown, detail);
+        }
+        match history.complete {
+            true => (Says::NoSign, format!("still ends with manifest {known}")),
+            false => (
+                Says::Unknown,
+                "not every store answered with all that it lists".to_owned(),
+            ),
+        }
+    }
+
+    /// What an import after the rehydrate brought in was made by somebody; a fenced copy cannot.
+    fn catalogue(&self, session: &mut Connection) -> Result<Evidence, PgError> {
+        const OF: &str = "the catalogue";
+        let after = self.record.made_at.plus(CLOCK_SKEW);
+        let tables = [
+            self.generation.backups(),
+            "physical_full_backups",
+            "physical_incremental_backups",
+        ];
+        let mut made = 0;
+        for table in tables
+            .into_iter()
+            .filter(|t| self.schema.has(t, "created_at"))
+        {
+            made += count(
+                session,
+                &format!(
+                    "SELECT count(*)::text FROM public.{table} \
+                     WHERE status = 'COMPLETED' AND created_at > {}",
+                    literal(&after.to_string())
+                ),
+            )?;
+        }
+        Ok(match made {
+            0 => Evidence::new(
+                OF,
+                Says::NoSign,
+                "no backup in it is younger than the fence",
+            ),
+            _ => Evidence::new(
+                OF,
+                Says::Lives,
+                format!("{made} backups in it were made after the fence"),
+            ),
+        })
+    }
+
+    fn storage(&self, session: &mut Connection, storage: &Storage) -> Result<Evidence, PgError> {
+        let of = format!("storage {:?}", printable(&storage.name));
+        if storage.kind == StorageKind::Local {
+            let detail = "its files lay on production's own host and say nothing";
+            return Ok(Evidence::new(of, Says::NoSign, detail));
+        }
+        let store = match self.storages.open(storage, self.key) {
+            Ok(store) => store,
+            Err(error) => return Ok(Evidence::new(of, Says::Unknown, error_chain(&error))),
+        };
+        let (says, detail) = match list_into(session, store.as_ref())? {
+            Listed::All => self.compare(session, storage.id)?,
+            Listed::Failed(why) => (Says::Unknown, why),
+        };
+        Ok(Evidence::new(of, says, detail))
+    }
+
+    /// What was listed against what was seen at the rehydrate.
+    fn compare(&self, session: &mut Connection, storage: Uuid) -> Result<(Says, String), PgError> {
+        let recorded = "SELECT (to_regclass('escrow_fence.seen_objects') IS NOT NULL)::int::text";
+        let unrecorded = || {
+            let detail = "what it held at the rehydrate was not recorded";
+            Ok((Says::Unknown, detail.to_owned()))
+        };
+        if count(session, recorded)? == 0 {
+            return unrecorded();
+        }
+        let rows = session.simple_query(&self.comparison(storage))?;
+        let mut columns = rows.into_iter().flatten();
+        let mut next = || columns.next().flatten();
+        let mut number = || next().and_then(|text| text.parse().ok()).unwrap_or(0u64);
+        let (seen, listed, new, gone) = (number(), number(), number(), number());
+        let example = next().unwrap_or_default();
+        Ok(match (seen, listed, new, gone) {
+            (0, 1.., ..) => return unrecorded(),
+            (_, _, 1.., _) => {
+                let detail = format!("{new} objects are new or changed, {example} among them");
+                (Says::Lives, detail)
+            }
+            (.., 1..) => {
+                let detail = format!("{gone} objects are gone since the rehydrate");
+                (Says::Unknown, detail)
+            }
+            _ => (Says::NoSign, format!("holds the same {seen} objects")),
+        })
+    }
+
+    /// Escrows may lie in the same bucket; what is made of them is the chain's business.
+    fn comparison(&self, storage: Uuid) -> String {
+        let slug = self.record.instance.as_str().replace('.', "\\.");
+        let escrows =
+            format!("(^|/){slug}/(escrow|policy|sig|manifest|drill|witness|checkin|restore)/");
+        format!(
+            "WITH listed AS (SELECT key, size, etag FROM pg_temp.listed WHERE key !~ {escrows}), \
+             seen AS (SELECT key, size, etag FROM escrow_fence.seen_objects \
+                 WHERE storage_id = {storage} AND key !~ {escrows}), \
+             new AS (SELECT * FROM listed EXCEPT SELECT * FROM seen), \
+             gone AS (SELECT key FROM seen EXCEPT SELECT key FROM listed) \
+             SELECT (SELECT count(*) FROM seen)::text, (SELECT count(*) FROM listed)::text, \
+                 (SELECT count(*) FROM new)::text, (SELECT count(*) FROM gone)::text, \
+                 (SELECT min(key) FROM new)",
+            escrows = literal(&escrows),
+            storage = literal(&storage.to_string()),
+        )
+    }
+}
+
+/// How a listing ended.
+enum Listed {
+    All,
+    Failed(String),
+}
+
+/// Puts all that a storage holds into the session's table `listed`.
+fn list_into(session: &mut Connection, store: &dyn Store) -> Result<Listed, PgError> {
+    session.simple_query(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS listed (key text, size bigint, etag text); \
+         TRUNCATE pg_temp.listed",
+    )?;
+    let mut values = Vec::with_capacity(BATCH);
+    let mut failed = None;
+    let outcome = store.list("", None, &mut |object| {
+        values.push(value(&object));
+        if values.len() < BATCH {
+            return ControlFlow::Continue(());
+        }
+        match insert(session, &mut values) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    insert(session, &mut values)?;
+    Ok(match outcome {
+        Ok(()) => Listed::All,
+        // Nothing was ever written below the prefix.
+        Err(error) if error.kind == StoreErrorKind::NotFound => Listed::All,
+        Err(error) => Listed::Failed(error_chain(&error)),
+    })
+}
+
+fn value(object: &ObjectMeta) -> String {
+    format!(
+        "({}, {}, {})",
+        literal(&object.key),
+        object.size,
+        nullable(object.etag.as_deref())
+    )
+}
+
+fn insert(session: &mut Connection, values: &mut Vec<String>) -> Result<(), PgError> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let rows = values.join(", ");
+    values.clear();
+    session.simple_query(&format!("INSERT INTO pg_temp.listed VALUES {rows}"))?;
+    Ok(())
+}
