@@ -418,7 +418,7 @@ pub struct Recover {
     #[arg(long)]
     pub list: bool,
     /// With --list: names, sizes and sidecars alone; else the first MiB of each backup is fetched
-    #[arg(long, requires = "list")]
+    #[arg(long, requires = "list", conflicts_with_all = ["backup", "latest"])]
     pub no_probe: bool,
     /// File to write, or `-` for standard output [default: the object's name, here]
     #[arg(short, long, value_name = "FILE", conflicts_with = "list")]

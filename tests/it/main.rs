@@ -26,6 +26,7 @@ mod init;
 mod online;
 mod private_server;
 mod races;
+mod recover;
 mod rehydrate;
 mod restore_md;
 mod risks;
