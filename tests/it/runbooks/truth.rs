@@ -10,11 +10,12 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 5] = [
+const RUNBOOKS: [&str; 6] = [
     "disaster",
     "lost-signing-key",
     "new-custodian",
     "nightly",
+    "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
 ];
 
