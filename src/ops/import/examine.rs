@@ -315,19 +315,6 @@ impl<'a> Examination<'a> {
         };
         read.map_err(base_refusal)
     }
-
-    /// The cluster that a known segment or base of `WAL_V1` is of.
-    pub(super) fn wal_v1_system(
-        &self,
-        store: &Arc<dyn Store>,
-        group: &BackupGroup,
-    ) -> Result<u64, Refusal> {
-        match self.without_sidecar(store, group)?.what {
-            What::WalV1Segment(page) => Ok(page.system_identifier),
-            What::WalV1Base(base) => Ok(base.system_identifier),
-            _ => refuse(Reason::Conflict, "neither a base nor a segment of WAL_V1"),
-        }
-    }
 }
 
 const WAL_V1_IS_GONE: &str = "it is of WAL_V1, which Databasus knows from 3.17 to 3.42";

@@ -48,7 +48,7 @@ use report::{
     StorageReport,
 };
 use survey::Survey;
-use wal_v1::WalV1Chains;
+use wal_v1::{Look, WalV1Chains};
 
 /// Backups that are looked at at once: each waits for the network, and holds a MiB.
 const AT_ONCE: usize = 8;
@@ -185,7 +185,11 @@ fn decide(
     let ghosts = Ghosts::find(known, survey, &matched, settings, &mut chains);
     let (examined, refused) = examine_all(examination, &matched, survey, listening)?;
     let mut wal_v1 = WalV1Chains::default();
-    wal_v1.add_known(known, &matched, &ghosts, survey, examination, &examined);
+    let look = Look {
+        survey,
+        examination,
+    };
+    wal_v1.add_known(known, &matched, &ghosts, &look, &examined);
     let planner = Planner {
         known,
         survey,
@@ -396,3 +400,6 @@ fn storage_reports(known: &Known, survey: &Survey, decided: &Decided) -> Vec<Sto
     }
     reports
 }
+
+#[cfg(test)]
+mod tests;
