@@ -204,14 +204,13 @@ impl Bed {
         &self,
         storage_credentials: StorageCredentials,
     ) -> Result<FenceReport, FenceError> {
+        self.fence_as(&settings(storage_credentials))
+    }
+
+    pub fn fence_as(&self, settings: &FenceSettings) -> Result<FenceReport, FenceError> {
         let mut session = self.connect();
         let schema = Schema::read(&mut session).unwrap();
-        fence::apply(
-            &mut session,
-            &schema,
-            &self.key,
-            &settings(storage_credentials),
-        )
+        fence::apply(&mut session, &schema, &self.key, settings)
     }
 
     /// Every row of Databasus' own tables and of the side schema, as text.
