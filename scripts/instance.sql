@@ -121,11 +121,9 @@ INSERT INTO workspaces (name) VALUES ('Platform');
 INSERT INTO users (email, role, name, status)
 SELECT format('person-%s@example.org', n), 'MEMBER', format('Person %s', n), 'ACTIVE'
 FROM generate_series(1, 500) AS n;
-INSERT INTO storages (name, type, workspace_id)
-SELECT format('bucket-%s', n), 'S3', workspaces.id
-FROM workspaces, generate_series(1, 3) AS n;
-INSERT INTO s3_storages (storage_id, s3_bucket, s3_region, s3_access_key, s3_secret_key, s3_endpoint)
-SELECT id, name, 'auto', 'example-access-key', 'example-secret-key', 'https://s3.example.org'
+INSERT INTO storages (name, type, workspace_id) SELECT 'R2', 'S3', id FROM workspaces;
+INSERT INTO s3_storages (storage_id, s3_bucket, s3_region, s3_access_key, s3_secret_key, s3_endpoint, s3_prefix)
+SELECT id, 'databasus', 'us-east-1', 'example-access-key', 'example-secret-key', 'https://s3.example.org', 'demo'
 FROM storages;
 INSERT INTO databases (name, type, workspace_id)
 SELECT format('shop-%s', n), 'POSTGRES', workspaces.id
@@ -134,18 +132,11 @@ INSERT INTO postgresql_databases (database_id, version, host, port, username, pa
 SELECT id, '17', name || '.example.org', 5432, 'backup', 'example-password', name
 FROM databases;
 INSERT INTO backup_configs (database_id, is_backups_enabled, storage_id, encryption, retention_time_period)
-SELECT databases.id, true, (SELECT min(id::text)::uuid FROM storages), 'ENCRYPTED', '3_MONTH'
-FROM databases;
+SELECT databases.id, true, storages.id, 'ENCRYPTED', '3_MONTH'
+FROM databases, storages;
 INSERT INTO healthcheck_configs (database_id, interval_minutes) SELECT id, 1 FROM databases;
-INSERT INTO backups (database_id, storage_id, status, backup_size_mb, created_at, encryption,
-                     encryption_salt, encryption_iv, file_name)
-SELECT databases.id, backup_configs.storage_id, 'COMPLETED', n / 7.0, now() - n * interval '1 hour', 'ENCRYPTED',
-       encode(sha256(format('salt %s %s', databases.name, n)::bytea), 'base64'),
-       encode(substr(sha256(format('iv %s %s', databases.name, n)::bytea), 1, 12), 'base64'),
-       format('%s-%s-%s', databases.name, to_char(now() - n * interval '1 hour', 'YYYYMMDD-HH24MISS'), gen_random_uuid())
-FROM databases JOIN backup_configs ON backup_configs.database_id = databases.id, generate_series(1, 500) AS n;
 INSERT INTO audit_logs (user_id, message)
-SELECT id, format('%s looked at backup %s', name, n) FROM users, generate_series(1, 40) AS n;
+SELECT id, format('%s looked at backup %s', name, n) FROM users, generate_series(1, 80) AS n;
 INSERT INTO healthcheck_attempts (database_id, status, created_at)
 SELECT id, 'AVAILABLE', now() - n * interval '1 minute' FROM databases, generate_series(1, 500) AS n;
 INSERT INTO attempts_written SELECT count(*) FROM healthcheck_attempts;

@@ -98,6 +98,14 @@ build_tool() {
     (cd "$root" && cargo build --locked --bin databasus-escrow --profile "${1/debug/dev}")
     binary=$(target_directory)/$1/databasus-escrow
 }
+
+# What plays Databasus' part: leaves its path in $stand_in.
+build_stand_in() {
+    say "cargo build (what plays Databasus' part)"
+    (cd "$root" && cargo build --locked --example databasus_stand_in)
+    stand_in=$(target_directory)/debug/examples/databasus_stand_in
+}
+
 target_directory() {
     (cd "$root" && cargo metadata --locked --no-deps --format-version 1) |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
@@ -169,17 +177,22 @@ sql() {
     "$ESCROW_TEST_PG_BIN/psql" -X -q -At -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U postgres -d databasus "$@"
 }
 
-# An S3 server at $s3_endpoint that knows one key pair: $s3_access_key, $s3_secret_key.
+# An S3 server at $s3_endpoint that knows two key pairs: $s3_access_key, $s3_secret_key may do
+# anything, $s3_reader_key, $s3_reader_secret read and list.
 start_s3() {
     local master volume filer s3
     read -r master volume filer s3 < <(free_ports 4)
     s3_endpoint=http://127.0.0.1:$s3
     s3_access_key='sandbox-access-key'
     s3_secret_key='sandbox-secret-key'
+    s3_reader_key='sandbox-reader-key'
+    s3_reader_secret='sandbox-reader-secret'
     mkdir "$sandbox/s3"
     cat >"$sandbox/s3.json" <<JSON
 {"identities": [{"name": "sandbox", "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-  "credentials": [{"accessKey": "$s3_access_key", "secretKey": "$s3_secret_key"}]}]}
+  "credentials": [{"accessKey": "$s3_access_key", "secretKey": "$s3_secret_key"}]},
+ {"name": "reader", "actions": ["Read", "List"],
+  "credentials": [{"accessKey": "$s3_reader_key", "secretKey": "$s3_reader_secret"}]}]}
 JSON
     start s3 "$ESCROW_TEST_WEED" -logtostderr=true server -dir "$sandbox/s3" \
         -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.port="$master" -volume.port="$volume" -filer.port="$filer" \

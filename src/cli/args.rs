@@ -73,6 +73,10 @@ pub enum Command {
     Verify(Verify),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
+    /// Recover a backup of Databasus straight from its bucket or directory
+    Recover(Box<Recover>),
+    /// Bring a rehydrated catalogue up to what Databasus' storages hold
+    Import(Import),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Write the manual pages
@@ -290,6 +294,9 @@ pub struct Rehydrate {
     /// What becomes of the metadata.
     #[command(flatten)]
     pub fencing: Fencing,
+    /// What becomes of the catalogue.
+    #[command(flatten)]
+    pub importing: Importing,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
@@ -313,6 +320,140 @@ pub struct Fencing {
     /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
     #[arg(long, value_name = "[STORAGE=]NAME")]
     pub read_only_credentials: Vec<String>,
+}
+
+/// Whether the catalogue is brought up to date.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Importing {
+    /// Leave the catalogue as it was at the time of the snapshot
+    #[arg(long, conflicts_with_all = ["assign", "placeholders"])]
+    pub no_import: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
+}
+
+/// What an import cannot decide by itself.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Catalogue import")]
+pub struct Decisions {
+    /// Give backups whose names begin with NAME, or the one object NAME, to this database of
+    /// Databasus (its name or id); repeatable
+    #[arg(long, value_name = "NAME=DATABASE", value_parser = assignment)]
+    pub assign: Vec<(String, String)>,
+    /// Make a database that is switched off for backups of databases that the catalogue does not
+    /// know
+    #[arg(long)]
+    pub placeholders: bool,
+}
+
+/// Splits `NAME=DATABASE` at the last sign: objects' names may hold it too.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, database) = text
+        .rsplit_once('=')
+        .ok_or("not of the form NAME=DATABASE")?;
+    match name.is_empty() || database.is_empty() {
+        true => Err("not of the form NAME=DATABASE".to_owned()),
+        false => Ok((name.to_owned(), database.to_owned())),
+    }
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow recover --from 's3://prod/backups?endpoint=https://…' \\
+    --secret-key secret.key --list
+  databasus-escrow recover --from /databasus-data/backups --secret-key secret.key \\
+    --latest shop --output shop.dump
+  databasus-escrow recover --from 's3://…' --secret-key escrow:all --identity alice.key \\
+    7a4faa4c-adf4-4cf2-b5d3-7d537474402e --output - | pg_restore --list
+
+Exit codes: 0 recovered, every byte authenticated · 10 no such backup · 12 no key opens it ·
+13 damaged or cut: no file is left, and what went to standard output must not be used ·
+14 refused: the dump failed when it was made, or the output exists.")]
+pub struct Recover {
+    /// Where the backups are: s3://BUCKET/PREFIX?endpoint=URL&region=R, or a directory of objects.
+    /// Credentials come from `ESCROW_FROM_ACCESS_KEY_ID` and `ESCROW_FROM_SECRET_ACCESS_KEY`; with
+    /// NAME= in front, that name stands in place of FROM
+    #[arg(long, value_name = "STORAGE")]
+    pub from: String,
+    /// A file with Databasus' `secret.key`, or `escrow` for the key in the newest escrow,
+    /// `escrow:ID` for that one's, `escrow:all` for every key that any holds; repeatable
+    #[arg(long = "secret-key", value_name = "FILE|escrow")]
+    pub secret_keys: Vec<KeyChoice>,
+    /// Which backup: the name of its object, or its id
+    #[arg(
+        value_name = "NAME|ID",
+        required_unless_present_any = ["latest", "list"],
+        conflicts_with_all = ["latest", "list"]
+    )]
+    pub backup: Option<String>,
+    /// The newest committed backup of this database
+    #[arg(long, value_name = "DATABASE", conflicts_with = "list")]
+    pub latest: Option<String>,
+    /// List the backups, and which key opens each
+    #[arg(long)]
+    pub list: bool,
+    /// With --list: names, sizes and sidecars alone; else the first MiB of each backup is fetched
+    #[arg(long, requires = "list")]
+    pub no_probe: bool,
+    /// File to write, or `-` for standard output [default: the object's name, here]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "list")]
+    pub output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, conflicts_with = "list")]
+    pub force: bool,
+    /// How many threads decrypt [default: one for each processor]
+    #[arg(long, value_name = "N", hide = true)]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// age identity file or SSH key that opens escrows; `-` reads standard input; repeatable
+    #[arg(long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
+    /// Where escrows are, for --secret-key escrow.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow import --data-dir /srv/databasus-data --dry-run
+  databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
+    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders (old)'
+
+Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
+found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
+half-migrated. A second import changes nothing.")]
+pub struct Import {
+    /// A data directory of Databasus, on which nothing runs
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// A file with another secret.key that older backups may be encrypted under; repeatable
+    #[arg(long = "further-key", value_name = "FILE")]
+    pub further_keys: Vec<PathBuf>,
+    /// Credentials for Databasus' storages, where those in its metadata are blank or no longer
+    /// valid: from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one
+    /// storage alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
+    /// The container that mounts the directory: that it has exited proves that nothing runs
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Folder of PostgreSQL's programs, of the directory's major
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// Databasus image to run PostgreSQL from
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Look into everything, tell what would be done, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What the import cannot decide.
+    #[command(flatten)]
+    pub decisions: Decisions,
 }
 
 /// Arguments of `completions`.
@@ -346,6 +487,32 @@ impl std::str::FromStr for EscrowChoice {
         match text {
             "latest" => Ok(Self::Latest),
             id => id.parse().map(Self::Id),
+        }
+    }
+}
+
+/// A `secret.key` on the command line.
+#[derive(Clone, Debug)]
+pub enum KeyChoice {
+    /// A file that holds its exact bytes.
+    File(PathBuf),
+    /// The one in an escrow.
+    Escrow(EscrowChoice),
+    /// Every one that any escrow holds.
+    AllEscrows,
+}
+
+impl std::str::FromStr for KeyChoice {
+    type Err = crate::base::names::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("escrow") {
+            Some("") => Ok(Self::Escrow(EscrowChoice::Latest)),
+            Some(":all") => Ok(Self::AllEscrows),
+            Some(rest) if rest.starts_with(':') => {
+                rest.trim_start_matches(':').parse().map(Self::Escrow)
+            }
+            _ => Ok(Self::File(PathBuf::from(text))),
         }
     }
 }

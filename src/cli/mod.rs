@@ -90,6 +90,8 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
+        Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
+        Command::Import(import) => commands::import::run(import, global, output, cancel),
         Command::Completions(shell) => commands::manual::completions(shell, output),
         Command::Man(man) => commands::manual::man(man, output),
     }

@@ -29,6 +29,28 @@ impl Progress {
         Self(bar)
     }
 
+    /// A count of things that are not bytes.
+    pub(super) fn count(global: &Global, what: &'static str) -> Self {
+        let counting = Self::new(global, what, None);
+        let template = "{spinner} {msg} {human_pos}, {elapsed}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            counting.0.set_style(style);
+        }
+        counting
+    }
+
+    /// Says how far it is.
+    pub(super) fn reach(&self, position: u64) {
+        self.0.set_position(position);
+    }
+
+    /// Begins to count something else, of which there are `total`.
+    pub(super) fn say(&self, what: &'static str, total: u64) {
+        self.0.set_message(what);
+        self.0.set_length(total);
+        self.0.set_position(0);
+    }
+
     /// Counts bytes.
     pub(super) fn add(&self, bytes: u64) {
         self.0.inc(bytes);

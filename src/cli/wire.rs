@@ -315,7 +315,7 @@ impl Reader {
     }
 }
 
-fn instance(reading: &Reading, config: Option<&Config>) -> Result<Slug, CliError> {
+pub(super) fn instance(reading: &Reading, config: Option<&Config>) -> Result<Slug, CliError> {
     match (&reading.instance, config) {
         (Some(slug), _) => Ok(slug.clone()),
         (None, Some(config)) => Ok(config.instance.clone()),

@@ -4,12 +4,16 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
+pub mod escrowed_key;
 pub mod fence;
 pub mod fetch;
+pub mod from_key;
 pub mod history;
+pub mod import;
 pub mod init;
 pub mod join;
 pub mod open;
+pub mod recover;
 pub mod rehydrate;
 pub mod select;
 pub mod snapshot;

@@ -24,6 +24,34 @@ pub trait OpenStorage: Sync {
     }
 }
 
+/// Opens storages by what their rows were before a fence took the credentials out.
+pub struct BeforeFence<'a> {
+    storages: &'a dyn OpenStorage,
+    before: &'a [Storage],
+}
+
+impl<'a> BeforeFence<'a> {
+    /// `before` are the rows as they were.
+    pub fn new(storages: &'a dyn OpenStorage, before: &'a [Storage]) -> Self {
+        Self { storages, before }
+    }
+}
+
+impl OpenStorage for BeforeFence<'_> {
+    fn open(
+        &self,
+        storage: &Storage,
+        key: &SecretKey,
+    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        let before = self.before.iter().find(|one| one.id == storage.id);
+        self.storages.open(before.unwrap_or(storage), key)
+    }
+
+    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
+        self.storages.read_only(storage)
+    }
+}
+
 /// A storage cannot be looked into. What it holds is then unknown, not missing.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageUnavailable {

@@ -56,6 +56,11 @@ const CONFINED: &[Confined] = &[
         because: "one place signs and verifies; the model only names who may",
     },
     Confined {
+        paths: &["aes_gcm::*", "pbkdf2::*"],
+        to: &["databasus"],
+        because: "one place knows Databasus' encryption; ours is age's",
+    },
+    Confined {
         paths: &["zstd::*"],
         to: &["sealing", "databasus/objects/inflate"],
         because: "one place knows the layers of a payload, and one what Databasus compresses",

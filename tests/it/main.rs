@@ -12,6 +12,7 @@
 
 mod age_interop;
 mod attacks;
+mod backup_file;
 mod cli;
 mod cold_source;
 mod crash_sweep;
@@ -19,6 +20,7 @@ mod fence;
 mod fetching;
 mod floors;
 mod format_vectors;
+mod import;
 mod init;
 mod online;
 mod private_server;

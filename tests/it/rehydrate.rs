@@ -136,6 +136,7 @@ fn a_rehydrated_instance_is_recovered_checked_shut_down_and_runs() {
         ("row counts", Outcome::Proven),
         ("amcheck", Outcome::Proven),
         ("fence", Outcome::NotDone),
+        ("catalogue import", Outcome::NotDone),
         ("clean shutdown", Outcome::Proven),
     ];
     let proofs = report.proofs.iter();

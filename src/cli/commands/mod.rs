@@ -1,10 +1,13 @@
 //! One file per command: arguments to ports, the job, its report.
 
 pub(super) mod card;
+mod fenced;
 mod findings;
+pub(super) mod import;
 pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;
+pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod show;
 pub(super) mod snapshot;

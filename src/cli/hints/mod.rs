@@ -1,5 +1,7 @@
 //! Which exit code an error has, and what a person should do next.
 
+mod import;
+mod recover;
 mod rehydrate;
 mod snapshot;
 
@@ -19,6 +21,8 @@ use crate::store::{StoreError, StoreErrorKind};
 
 use super::exit::{CliError, Exit};
 
+pub(super) use import::{import, stopped_instance};
+pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use snapshot::snapshot;
 

@@ -56,6 +56,42 @@ pub enum Content {
     Unknown,
 }
 
+impl Content {
+    /// What it is, in a few words.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Empty => "nothing",
+            Self::PgDump(_) | Self::UnreadPgDump(_) => "an archive of pg_dump",
+            Self::Sql { .. } => "SQL text in zstd",
+            Self::MongoArchive => "an archive of mongodump in gzip",
+            Self::WalSegment(_) => "a WAL segment in zstd",
+            Self::TimelineHistory => "a timeline history file in zstd",
+            Self::BaseBackup { compression, .. } => match compression {
+                Compression::Zstd => "the tar of a base backup in zstd",
+                Compression::Gzip => "the tar of a base backup in gzip",
+                Compression::None => "the tar of a base backup",
+            },
+            Self::Unknown => "of a kind that this tool does not know",
+        }
+    }
+
+    /// What names of such files end in: Databasus' own endings of downloads, and those of tars.
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Self::PgDump(_) | Self::UnreadPgDump(_) => ".dump",
+            Self::Sql { .. } => ".sql.zst",
+            Self::MongoArchive => ".archive",
+            Self::WalSegment(_) | Self::TimelineHistory => ".zst",
+            Self::BaseBackup { compression, .. } => match compression {
+                Compression::Zstd => ".tar.zst",
+                Compression::Gzip => ".tar.gz",
+                Compression::None => ".tar",
+            },
+            Self::Empty | Self::Unknown => "",
+        }
+    }
+}
+
 /// Tells what a backup is from the beginning of its plaintext.
 pub fn recognise(beginning: &[u8]) -> Content {
     if beginning.is_empty() {
@@ -74,6 +110,13 @@ pub fn recognise(beginning: &[u8]) -> Content {
         Packing::Gzip => base_backup(&inside, Compression::Gzip),
         Packing::None => base_backup(&inside, Compression::None),
     }
+}
+
+/// Whether a dump in SQL is MariaDB's own: its programs say so in the first lines, or begin with
+/// a comment that no other server reads (`/*M!999999\- enable the sandbox mode */`).
+pub fn is_of_mariadb(beginning: &[u8]) -> bool {
+    let inside = inflate(beginning, INFLATED);
+    first_text(&inside).is_some_and(|text| text.contains("MariaDB") || text.contains("/*M!"))
 }
 
 fn zstd_content(inside: &[u8]) -> Content {

@@ -46,6 +46,13 @@ fn zstd_decoder(beginning: &[u8]) -> Option<impl Read> {
     Some(decoder)
 }
 
+/// All of something that zstd compressed: an error where it is cut or damaged.
+pub(super) fn unpack_zstd(source: impl Read) -> std::io::Result<impl Read> {
+    let mut decoder = zstd::Decoder::new(source)?;
+    decoder.window_log_max(MAX_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
 fn up_to(reader: impl Read, limit: u64) -> Vec<u8> {
     let mut found = Vec::new();
     // An error is where the input ends: what came before it stays.

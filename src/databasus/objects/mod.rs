@@ -9,3 +9,4 @@ mod inflate;
 pub mod name;
 pub mod parts;
 pub mod sidecar;
+pub mod wal_v1_base;

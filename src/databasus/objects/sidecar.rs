@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::name::BackupName;
+use crate::databasus::backup_file::Header;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_segment::SegmentName;
 
@@ -39,6 +40,19 @@ pub enum Encryption {
         /// 12 bytes.
         nonce: [u8; 12],
     },
+}
+
+impl Encryption {
+    /// The header that an encrypted file must have: Databasus refuses it with any other.
+    pub fn header(&self) -> Option<Header> {
+        match self {
+            Self::None => None,
+            Self::Encrypted { salt, nonce } => Some(Header {
+                salt: *salt,
+                nonce: *nonce,
+            }),
+        }
+    }
 }
 
 /// How a physical backup's tar is compressed.

@@ -10,9 +10,11 @@ use std::ops::ControlFlow;
 use crate::base::cancel::Cancel;
 use crate::base::parallel;
 use crate::databasus::objects::group::{BackupGroup, Grouped, Grouping};
-use crate::databasus::objects::name::Role;
+use crate::databasus::objects::name::{BackupName, Role};
 use crate::databasus::objects::sidecar::{MAX_SIDECAR_BYTES, Sidecar, SidecarError};
 use crate::store::{Store, StoreError, StoreErrorKind};
+
+pub mod probe;
 
 /// Small requests at once: they wait for the network and for nothing else.
 const REQUESTS: usize = 16;
@@ -87,19 +89,22 @@ pub fn read_sidecars(
     });
 }
 
-/// Reads the sidecar of one backup.
+/// Reads the sidecar of one backup that a listing named.
 pub fn read_sidecar(store: &dyn Store, group: &BackupGroup) -> FoundSidecar {
-    if group.sidecar.is_none() {
-        return FoundSidecar::Absent;
+    match group.sidecar {
+        Some(_) => sidecar_of(store, &group.name),
+        None => FoundSidecar::Absent,
     }
-    let key = group.name.object(Role::Sidecar);
-    match store.get(&key, MAX_SIDECAR_BYTES) {
-        Ok(object) => match Sidecar::parse(&object.bytes, &group.name) {
+}
+
+/// Looks for the sidecar of one backup by its name.
+pub fn sidecar_of(store: &dyn Store, name: &BackupName) -> FoundSidecar {
+    match store.get(&name.object(Role::Sidecar), MAX_SIDECAR_BYTES) {
+        Ok(object) => match Sidecar::parse(&object.bytes, name) {
             Ok(sidecar) => FoundSidecar::Read(Box::new(sidecar)),
             Err(error) => FoundSidecar::Unusable(error),
         },
         Err(error) => match error.kind {
-            // Deleted since the listing.
             StoreErrorKind::NotFound => FoundSidecar::Absent,
             StoreErrorKind::TooLarge => FoundSidecar::Unusable(SidecarError::TooLarge),
             _ => FoundSidecar::Unread(error),

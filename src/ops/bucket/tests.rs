@@ -88,3 +88,117 @@ fn sidecars_that_are_not_good_are_told_apart() {
         ]
     ));
 }
+
+mod probing {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::databasus::backup_file::{
+        BackupFileError, BackupWriter, FIRST_CHUNK_BYTES, HEADER_BYTES, Header,
+    };
+    use crate::databasus::objects::content::Content;
+    use crate::databasus::objects::sidecar::Encryption;
+    use crate::databasus::secret_key::SecretKey;
+    use crate::ops::bucket::probe::{Opening, Probe, Prober, Subject};
+
+    fn keys(letters: &[u8]) -> Vec<SecretKey> {
+        let key = |letter: &u8| SecretKey::new(vec![*letter; 72]).unwrap();
+        letters.iter().map(key).collect()
+    }
+
+    fn sealed(plain: &[u8], letter: u8, id: u128) -> Vec<u8> {
+        let key = &keys(&[letter])[0];
+        let id = Uuid::from_u128(id);
+        let mut writer = BackupWriter::new(Vec::new(), key, id, &Header::random()).unwrap();
+        writer.write_all(plain).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn judge(keys: &[SecretKey], file: &[u8], id: Option<u128>) -> Probe {
+        let beginning = &file[..file.len().min(FIRST_CHUNK_BYTES)];
+        let id = id.map(Uuid::from_u128);
+        Prober::new(keys).judge(beginning, file.len() as u64, id, None)
+    }
+
+    #[test]
+    fn the_key_that_opens_is_named() {
+        let file = sealed(&[7; 100], b'c', 5);
+        let keys = keys(b"abc");
+        let found = judge(&keys, &file, Some(5));
+        assert_eq!(found.opening, Opening::Key(2));
+        assert_eq!(found.plain_size, Some(100));
+        assert_eq!(found.content, Some(Content::Unknown));
+        assert_eq!(found.header.unwrap().to_bytes(), file[..HEADER_BYTES]);
+    }
+
+    #[test]
+    fn a_backup_that_no_key_opens_still_tells_its_size() {
+        let file = sealed(&[7; 100], b'c', 5);
+        for (letters, id) in [(&b"ab"[..], 5), (b"", 5), (b"c", 6)] {
+            let found = judge(&keys(letters), &file, Some(id));
+            assert_eq!(found.opening, Opening::NoKey, "{letters:?}");
+            assert_eq!(found.plain_size, Some(100));
+        }
+        assert_eq!(judge(&keys(b"c"), &file, None).opening, Opening::NoId);
+    }
+
+    #[test]
+    fn nothing_but_a_header_is_a_failed_dump() {
+        let file = sealed(b"", b'c', 5);
+        assert_eq!(
+            judge(&keys(b"c"), &file, Some(5)).opening,
+            Opening::FailedDump
+        );
+        assert_eq!(judge(&[], b"", Some(5)).opening, Opening::FailedDump);
+    }
+
+    #[test]
+    fn a_size_that_no_backup_has_is_damage() {
+        let mut file = sealed(&[7; 100], b'c', 5);
+        file.truncate(80);
+        let damaged = Opening::Damaged(BackupFileError::ImpossibleSize(80));
+        assert_eq!(judge(&[], &file, Some(5)).opening, damaged);
+    }
+
+    #[test]
+    fn a_sidecar_that_promises_encryption_is_held_to_it() {
+        let said = Encryption::Encrypted {
+            salt: [0; 32],
+            nonce: [0; 12],
+        };
+        let found = Prober::new(&[]).judge(b"PGDMP", 5, None, Some(&said));
+        let damaged = Opening::Damaged(BackupFileError::NotEncrypted);
+        assert_eq!(found.opening, damaged);
+        let found = Prober::new(&[]).judge(b"PGDMP", 5, None, Some(&Encryption::None));
+        assert_eq!(found.opening, Opening::Plain);
+        assert_eq!(found.plain_size, Some(5));
+    }
+
+    #[test]
+    fn many_are_probed_and_each_is_told_once() {
+        let store = store();
+        for number in 0..6 {
+            let letter = if number % 2 == 0 { b'a' } else { b'b' };
+            let file = sealed(&[1; 10], letter, number);
+            store.put_if_absent(&base(number), &file).unwrap();
+        }
+        let groups = list_quietly(&store).backups;
+        let subject = |group| Subject {
+            group,
+            sidecar: None,
+        };
+        let subjects: Vec<_> = groups.iter().map(subject).collect();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let keys = keys(b"ab");
+        let mut seen = 0;
+        Prober::new(&keys).probe_all(&store, &subjects, |index, probe| {
+            let number = groups[index].name.id().unwrap().as_u128();
+            let expected = Opening::Key(usize::try_from(number % 2).unwrap());
+            assert_eq!(probe.unwrap().opening, expected);
+            seen += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(seen, 6);
+    }
+}

@@ -1,11 +1,13 @@
-//! What is done to the metadata before Databasus may see it: the fence.
+//! What is done to the metadata before Databasus may see it: the fence, the catalogue import.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
 use crate::base::time::UtcTime;
 use crate::databasus::fence::credentials::{StorageCredentials, StorageCredentialsState};
@@ -15,7 +17,9 @@ use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::{self, S3Keys, Storage};
 use crate::model::manifest::Manifest;
 use crate::ops::fence::{self, FenceReport, FenceSettings};
-use crate::ops::storages::OpenStorage;
+use crate::ops::import::report::{DatabaseReport, ImportReport, StorageOutcome};
+use crate::ops::import::{self, ImportError, ImportSettings, OnProgress};
+use crate::ops::storages::{BeforeFence, OpenStorage};
 use crate::postgres::wire::Connection;
 
 use super::{Proof, RehydrateError};
@@ -28,6 +32,10 @@ pub struct Handover<'a> {
     pub head: (u64, Digest),
     /// Where Databasus' backups are.
     pub storages: &'a dyn OpenStorage,
+    /// What a person decided about the catalogue import; none for no import.
+    pub import: Option<ImportSettings>,
+    /// Hears how far the import has come.
+    pub on_progress: OnProgress<'a>,
     /// The time.
     pub now: UtcTime,
 }
@@ -46,6 +54,7 @@ pub(super) struct Subject<'a> {
     pub(super) data_dir: &'a Path,
     pub(super) key: &'a SecretKey,
     pub(super) manifest: &'a Manifest,
+    pub(super) cancel: &'a Cancel,
 }
 
 /// What came of it.
@@ -53,6 +62,7 @@ pub(super) struct Subject<'a> {
 pub(super) struct HandedOver {
     pub(super) proofs: Vec<Proof>,
     pub(super) fence: Option<FenceReport>,
+    pub(super) import: Option<ImportReport>,
 }
 
 impl Handover<'_> {
@@ -74,6 +84,41 @@ impl Handover<'_> {
                 done.proofs.push(told(&report));
                 done.fence = Some(report);
             }
+        }
+        let storages = BeforeFence::new(self.storages, &storages);
+        self.import(session, &schema, &storages, subject, done)
+    }
+
+    /// Brings the catalogue up to what the storages hold. It is not worth losing a rehydrate for:
+    /// what cannot be imported now can be later.
+    fn import(
+        &self,
+        session: &mut Connection,
+        schema: &Schema,
+        storages: &dyn OpenStorage,
+        subject: &Subject<'_>,
+        done: &mut HandedOver,
+    ) -> Result<(), RehydrateError> {
+        let Some(settings) = &self.import else {
+            done.proofs.push(Proof::not_done(IMPORT, NOT_IMPORTED));
+            return Ok(());
+        };
+        let ports = import::Ports {
+            session,
+            schema,
+            keys: &[subject.key],
+            storages,
+            cancel: subject.cancel,
+            on_progress: self.on_progress,
+        };
+        match import::run(ports, settings) {
+            Ok(report) => {
+                done.proofs.push(imported(&report));
+                done.import = Some(report);
+            }
+            Err(ImportError::Interrupted(signal)) => return Err(signal.into()),
+            Err(ImportError::Assign(error)) => return Err(error.into()),
+            Err(error) => done.proofs.push(Proof::failed(IMPORT, error_chain(&error))),
         }
         Ok(())
     }
@@ -120,7 +165,43 @@ impl Handover<'_> {
     }
 }
 
+const IMPORT: &str = "catalogue import";
+
+const NOT_IMPORTED: &str = "the catalogue is as old as the snapshot; `databasus-escrow import` \
+     brings it up to date";
+
 const LIVE: &str = "LIVE, as was asked for: started with a network, it acts as production";
+
+fn imported(report: &ImportReport) -> Proof {
+    let sum = |count: fn(&DatabaseReport) -> u64| report.databases.iter().map(count).sum::<u64>();
+    let mut detail = format!(
+        "{} backups imported that the snapshot did not know, {} completed, {} rows without an \
+         object set aside",
+        sum(|one| one.inserted),
+        sum(|one| one.promoted),
+        sum(|one| one.ghosts),
+    );
+    if report.is_whole() {
+        return Proof::proven(IMPORT, detail);
+    }
+    for storage in &report.storages {
+        if let StorageOutcome::NotListed {
+            why, in_use: true, ..
+        } = &storage.outcome
+        {
+            detail.push_str(&format!("; storage {} was not read: {why}", storage.name));
+        }
+    }
+    let open = report
+        .left_out
+        .iter()
+        .filter(|one| one.reason.needs_attention());
+    match open.count() {
+        0 => {}
+        open => detail.push_str(&format!("; {open} objects need a decision or a look")),
+    }
+    Proof::failed(IMPORT, detail)
+}
 
 fn told(report: &FenceReport) -> Proof {
     let credentials = match report.storage_credentials {

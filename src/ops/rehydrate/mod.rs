@@ -34,6 +34,8 @@ use crate::store::Store;
 use crate::target::{StagedTarget, TargetError};
 
 use super::fence::{FenceError, FenceReport};
+use super::import::attribution::AssignError;
+use super::import::report::ImportReport;
 use super::open::{self, OnBytes};
 
 pub use handover::{Credentials, Handover};
@@ -90,6 +92,8 @@ pub struct Report {
     pub index: Index,
     /// What the fence did; none where there is none.
     pub fence: Option<FenceReport>,
+    /// What the catalogue import did; none where there was none.
+    pub import: Option<ImportReport>,
 }
 
 /// What a rehydrate stands on.
@@ -138,6 +142,9 @@ pub enum RehydrateError {
     /// The metadata could not be fenced.
     #[error("cannot fence the metadata")]
     Fence(#[from] FenceError),
+    /// A decision about the import cannot be followed.
+    #[error("cannot import into the catalogue")]
+    Assign(#[from] AssignError),
     /// The mark of a fence could not be written.
     #[error("cannot mark the data directory as fenced")]
     Marker(#[from] MarkerError),
@@ -210,6 +217,7 @@ fn build(
         findings: opened.findings,
         index: opened.index,
         fence: done.fence,
+        import: done.import,
     })
 }
 
@@ -260,6 +268,7 @@ impl Work<'_> {
             data_dir: self.data_dir,
             key: self.key,
             manifest: self.manifest,
+            cancel: self.cancel,
         };
         self.handover.run(&mut session, &subject, done)
     }

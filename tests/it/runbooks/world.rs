@@ -32,6 +32,7 @@ impl World {
     pub fn with_folder() -> Option<Self> {
         let world = Self::new()?;
         fs::create_dir(world.path("store")).unwrap();
+        world.server.psql("UPDATE storages SET type = 'LOCAL'");
         let store = format!("primary=dir:{}", world.path("store").display());
         Some(Self { store, ..world })
     }
@@ -44,13 +45,22 @@ impl World {
         server.create_bucket(bucket, false);
         let endpoint = server.endpoint();
         let who = server.credentials();
+        // Databasus keeps its own backups there too; it has made none yet.
+        server.create_bucket(&format!("{bucket}-backups"), false);
+        let world = Self::new()?;
+        world.server.psql(&format!(
+            "UPDATE s3_storages SET s3_bucket = '{bucket}-backups', s3_endpoint = '{endpoint}',
+                 s3_access_key = '{}', s3_secret_key = '{}'",
+            who.access_key_id,
+            who.secret_access_key.expose_secret()
+        ));
         Some(Self {
             store: format!("primary=s3://{bucket}/databasus?endpoint={endpoint}&region=us-east-1"),
             credentials: (
                 who.access_key_id,
                 who.secret_access_key.expose_secret().to_owned(),
             ),
-            ..Self::new()?
+            ..world
         })
     }
 

@@ -204,6 +204,8 @@ pub fn live() -> Handover<'static> {
         fence: None,
         head: (1, Digest::of(b"the head")),
         storages: &NoStorages,
+        import: None,
+        on_progress: &|_| {},
         now: UtcTime::from_unix(1_780_000_000),
     }
 }

@@ -25,6 +25,8 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
 use crate::ops::fence::FenceReport;
 use crate::ops::history::{Entry, History};
+use crate::ops::import::ImportSettings;
+use crate::ops::import::report::ImportReport;
 use crate::ops::rehydrate::{self, Credentials, Handover, Mode, Outcome, Ports, Proof, Report};
 use crate::ops::select::{Selection, select};
 use crate::target::StagedTarget;
@@ -41,6 +43,8 @@ struct Document<'a> {
     fenced: bool,
     /// What the fence did.
     fence: Option<&'a FenceReport>,
+    /// What the catalogue import did.
+    import: Option<&'a ImportReport>,
     plan: Vec<String>,
     proofs: &'a [Proof],
     seconds: u64,
@@ -99,6 +103,8 @@ pub(in crate::cli) fn run(
         fence: credentials(args),
         head: head(&history, entry),
         storages: &storages,
+        import: imports(args),
+        on_progress: &|_| {},
         now: began,
     };
     let progress = Progress::new(global, "restoring", Some(manifest.payload.size));
@@ -142,6 +148,7 @@ impl Job<'_> {
             target: &report.target,
             fenced: isolation == Isolation::Fenced,
             fence: report.fence.as_ref(),
+            import: report.import.as_ref(),
             proofs: &report.proofs,
             recovered: !matches!(self.mode, Mode::FilesOnly),
             warnings: &report.index.warnings,
@@ -190,6 +197,7 @@ impl Job<'_> {
             dry_run: false,
             fenced: false,
             fence: None,
+            import: None,
             plan: self.plan.clone(),
             proofs: &[],
             seconds: 0,
@@ -221,6 +229,16 @@ fn credentials(args: &Rehydrate) -> Option<Credentials> {
         (false, true) => Some(Credentials::Keep),
         (false, false) => Some(Credentials::ReadOnlyOrBlank),
     }
+}
+
+fn imports(args: &Rehydrate) -> Option<ImportSettings> {
+    (!args.importing.no_import).then(|| ImportSettings {
+        assign: args.importing.decisions.assign.clone(),
+        create_placeholders: args.importing.decisions.placeholders,
+        // They are in no escrow.
+        local_files_left_out: true,
+        ..ImportSettings::default()
+    })
 }
 
 /// The newest manifest that is known, for the fence's record.
@@ -372,7 +390,7 @@ fn handover_steps(args: &Rehydrate, mode: &Mode) -> Vec<String> {
     if matches!(mode, Mode::FilesOnly) {
         return Vec::new();
     }
-    vec![match (args.fencing.live, args.fencing.keep_storage_credentials) {
+    let fence = match (args.fencing.live, args.fencing.keep_storage_credentials) {
         (true, _) => "leave the metadata LIVE (--live): unfenced".to_owned(),
         (false, true) => "fence the metadata; KEEP the storages' credentials".to_owned(),
         (false, false) => {
@@ -380,7 +398,12 @@ fn handover_steps(args: &Rehydrate, mode: &Mode) -> Vec<String> {
              blank them"
                 .to_owned()
         }
-    }]
+    };
+    let import = match args.importing.no_import {
+        true => "leave the catalogue as old as the snapshot (--no-import)",
+        false => "bring the catalogue up to what the backups' storages hold now",
+    };
+    vec![fence, import.to_owned()]
 }
 
 /// A finished rehydrate is partial when a check failed, or when anything is wrong elsewhere.

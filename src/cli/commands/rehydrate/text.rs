@@ -1,5 +1,6 @@
 //! What `rehydrate` tells people.
 
+use super::super::{fenced, findings};
 use super::Document;
 use crate::base::text::printable;
 use crate::base::time::{Clock, SystemClock};
@@ -26,7 +27,7 @@ pub(super) fn planned(document: &Document<'_>) -> String {
         out.push_str(&format!("  {}. {step}\n", number + 1));
     }
     out.push_str("Nothing was done (--dry-run).\n");
-    out.push_str(&super::super::findings::text(document.findings));
+    out.push_str(&findings::text(document.findings));
     out
 }
 
@@ -67,13 +68,16 @@ pub(super) fn finished(document: &Document<'_>) -> String {
         })
         .collect();
     out.push_str(&table(&rows));
+    if let Some(fence) = document.fence {
+        out.push_str(&fenced::text(fence));
+    }
     if !document.warnings.is_empty() {
         out.push_str("\nSaid on the night it was taken:\n");
     }
     for warning in document.warnings {
         out.push_str(&format!("  {}\n", printable(warning)));
     }
-    out.push_str(&super::super::findings::text(document.findings));
+    out.push_str(&findings::text(document.findings));
     match &document.start {
         Some(start) => out.push_str(&format!(
             "\nTo start Databasus on it, compose.yaml:\n\n{}\nor:\n\n{}\n",

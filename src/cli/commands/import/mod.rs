@@ -1,0 +1,162 @@
+//! `import`: a stopped catalogue, brought up to what the storages hold.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::cli::args::{Global, Import};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
+use crate::cli::output::Output;
+use crate::cli::programs::Wanted;
+use crate::cli::progress::Progress;
+use crate::cli::source::docker;
+use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::databasus::schema::Schema;
+use crate::databasus::secret_key::SecretKey;
+use crate::ops::import::report::ImportReport;
+use crate::ops::import::{self, ImportSettings, Ports, Progress as Reached};
+use crate::ops::stopped_instance::{Served, StoppedInstance};
+use crate::postgres::stopped::Container;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    data_dir: &'a Path,
+    #[serde(flatten)]
+    report: &'a ImportReport,
+    exit: u8,
+}
+
+pub(in crate::cli) fn run(
+    args: &Import,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let container = container(args)?;
+    let further = further_keys(&args.further_keys)?;
+    let storages = storages(args, cancel)?;
+    let instance = StoppedInstance::open(&args.data_dir, container.as_ref());
+    let instance = instance.map_err(hints::stopped_instance)?;
+    let wanted = Wanted {
+        major: instance.major(),
+        pg_bin: args.pg_bin.as_deref(),
+        image: args.image.as_deref(),
+    };
+    let served = instance.start(&wanted.launcher()?, cancel);
+    let served = served.map_err(hints::stopped_instance)?;
+    let keys: Vec<&SecretKey> = std::iter::once(instance.key()).chain(&further).collect();
+    let report = import(args, global, &served, &keys, &storages, cancel);
+    // Its end is in good order whatever came of the import.
+    let stopped = served.stop().map_err(hints::stopped_instance);
+    let report = report?;
+    stopped?;
+    let exit = exit(&report);
+    let document = Document {
+        data_dir: &args.data_dir,
+        report: &report,
+        exit: exit.code(),
+    };
+    output.result(&document, || text::finished(&report))?;
+    if exit != Exit::Done {
+        output.complain("not everything was imported: run it again with --dry-run to see what");
+    }
+    Ok(exit)
+}
+
+fn import(
+    args: &Import,
+    global: &Global,
+    served: &Served<'_>,
+    keys: &[&SecretKey],
+    storages: &Storages,
+    cancel: &Cancel,
+) -> Result<ImportReport, CliError> {
+    let mut session = served.session().map_err(CliError::failed)?;
+    let schema = Schema::read(&mut session).map_err(CliError::failed)?;
+    let progress = Progress::count(global, "objects listed:");
+    let ports = Ports {
+        session: &mut session,
+        schema: &schema,
+        keys,
+        storages,
+        cancel,
+        on_progress: &|reached| match reached {
+            Reached::Listed(objects) => progress.reach(objects as u64),
+            Reached::Examined { done, of } => {
+                if done == 1 {
+                    progress.say("backups looked at:", of as u64);
+                }
+                progress.reach(done as u64);
+            }
+        },
+    };
+    import::run(ports, &settings(args)).map_err(hints::import)
+}
+
+fn settings(args: &Import) -> ImportSettings {
+    ImportSettings {
+        assign: args.decisions.assign.clone(),
+        create_placeholders: args.decisions.placeholders,
+        dry_run: args.dry_run,
+        local_files_left_out: local_files(&args.data_dir).is_none(),
+        moved_storages: Vec::new(),
+    }
+}
+
+/// Where the files of LOCAL storages are; an escrow holds none unless it was told to, and then
+/// an empty folder says nothing of what production has.
+fn local_files(data_dir: &Path) -> Option<PathBuf> {
+    let folder = data_dir.join("backups");
+    let is_file = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+    };
+    let has_files = std::fs::read_dir(&folder).is_ok_and(|mut found| found.any(is_file));
+    has_files.then_some(folder)
+}
+
+fn storages(args: &Import, cancel: &Cancel) -> Result<Storages, CliError> {
+    let given = args.read_only_credentials.iter();
+    Ok(Storages {
+        haste: Haste::Need,
+        local: local_files(&args.data_dir),
+        given: given
+            .map(|argument| GivenCredentials::parse(argument))
+            .collect::<Result<_, _>>()?,
+        cancel: cancel.clone(),
+    })
+}
+
+fn container(args: &Import) -> Result<Option<Container>, CliError> {
+    let Some(name) = &args.container else {
+        return Ok(None);
+    };
+    let docker = docker().ok_or_else(|| {
+        CliError::usage("there is no docker or podman on PATH to ask for the container")
+            .hint("without --container this host's processes are looked at")
+    })?;
+    Ok(Some(Container {
+        docker,
+        name: name.clone(),
+    }))
+}
+
+/// Keys are taken byte for byte, as Databasus takes them.
+fn further_keys(files: &[PathBuf]) -> Result<Vec<SecretKey>, CliError> {
+    let read = |path: &PathBuf| {
+        let bytes = std::fs::read(path).map_err(|error| CliError::in_file(path, error))?;
+        SecretKey::new(bytes).map_err(|error| CliError::in_file(path, error))
+    };
+    files.iter().map(read).collect()
+}
+
+fn exit(report: &ImportReport) -> Exit {
+    match (report.has_damage(), report.is_whole()) {
+        (true, _) => Exit::Integrity,
+        (false, false) => Exit::Partial,
+        (false, true) => Exit::Done,
+    }
+}

@@ -1,0 +1,161 @@
+//! The keys that `--secret-key` names: files, and what escrows hold.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::Slug;
+use crate::cli::args::{EscrowChoice, Global, KeyChoice, Recover};
+use crate::cli::commands::show::selection;
+use crate::cli::exit::CliError;
+use crate::cli::hints;
+use crate::cli::output::Output;
+use crate::cli::progress::Progress;
+use crate::cli::wire::{self, Reader};
+use crate::databasus::secret_key::SecretKey;
+use crate::ops::escrowed_key;
+use crate::ops::history::{Entry, History};
+use crate::ops::recover::keys::KeyRing;
+use crate::ops::select::{SelectError, select};
+use crate::sealing::identities::Identities;
+
+/// Far more than any key has.
+const MAX_KEY_BYTES: u64 = 64 << 10;
+
+/// Escrows are read at most once, for all that is wanted of them.
+struct Escrows {
+    reader: Reader,
+    identities: Identities,
+    history: History,
+}
+
+/// Reads every key that the arguments name.
+pub(super) fn gather(
+    args: &Recover,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<KeyRing, CliError> {
+    let mut ring = KeyRing::default();
+    let mut escrows = None;
+    let instance = instance(args, global)?;
+    for choice in &args.secret_keys {
+        let (all, choice) = match choice {
+            KeyChoice::File(path) => {
+                ring.add(
+                    read_key(path, output)?,
+                    path.display().to_string(),
+                    instance.as_ref(),
+                );
+                continue;
+            }
+            KeyChoice::Escrow(choice) => (false, choice.clone()),
+            KeyChoice::AllEscrows => (true, EscrowChoice::Latest),
+        };
+        let escrows = match &mut escrows {
+            Some(escrows) => escrows,
+            none => none.insert(Escrows::open(args, global, output, cancel)?),
+        };
+        escrows.add_to(&mut ring, all, &choice, global, cancel)?;
+    }
+    Ok(ring)
+}
+
+/// Whose key it is, which its id depends on; nobody has to say so.
+fn instance(args: &Recover, global: &Global) -> Result<Option<Slug>, CliError> {
+    if args.reading.instance.is_some() {
+        return Ok(args.reading.instance.clone());
+    }
+    Ok(wire::find_config(global)?.map(|config| config.instance))
+}
+
+fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
+    let failed = |error: std::io::Error| {
+        CliError::usage(format!("cannot read the key {}: {error}", path.display())).hint(
+            "--secret-key names a file with the exact bytes of secret.key; the word escrow \
+             takes the key out of an escrow",
+        )
+    };
+    wire::warn_if_shared(path);
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len().min(MAX_KEY_BYTES);
+    // With room for all of it: a buffer that grows leaves unwiped copies behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 2);
+    let read = file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes);
+    if read.map_err(failed)? as u64 > MAX_KEY_BYTES {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    let key = SecretKey::new(bytes).map_err(|error| CliError::in_file(path, error))?;
+    for warning in key.check() {
+        output.remark(&format!("{}: {warning}", path.display()));
+    }
+    Ok(key)
+}
+
+impl Escrows {
+    fn open(
+        args: &Recover,
+        global: &Global,
+        output: &Output,
+        cancel: &Cancel,
+    ) -> Result<Self, CliError> {
+        let reader = Reader::open(&args.reading, global, cancel)?;
+        let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+        let identities = identities.ok_or_else(|| {
+            CliError::usage("no identity is given, and the key lies in an escrow")
+                .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
+        })?;
+        let history = reader.history(output, cancel)?;
+        Ok(Self {
+            reader,
+            identities,
+            history,
+        })
+    }
+
+    fn add_to(
+        &self,
+        ring: &mut KeyRing,
+        all: bool,
+        choice: &EscrowChoice,
+        global: &Global,
+        cancel: &Cancel,
+    ) -> Result<(), CliError> {
+        let entries = match all {
+            true => self.one_for_each_key().map_err(hints::select)?,
+            false => {
+                let selected = select(&self.history, &selection(choice));
+                vec![selected.map_err(hints::select)?.0]
+            }
+        };
+        for entry in entries {
+            let manifest = self.history.load(entry).map_err(hints::history)?;
+            let progress = Progress::new(global, "reading an escrow's key", None);
+            let counter = progress.clone();
+            let key = escrowed_key::secret_key(
+                &manifest,
+                &self.reader.stores,
+                &self.identities,
+                cancel,
+                Box::new(move |count| counter.add(count)),
+            )
+            .map_err(hints::escrowed_key)?;
+            let source = format!("escrow {}", manifest.escrow_id);
+            ring.add(key, source, Some(&self.reader.slug));
+        }
+        Ok(())
+    }
+
+    /// The newest escrow of every key, newest first.
+    fn one_for_each_key(&self) -> Result<Vec<&Entry>, SelectError> {
+        let mut seen = BTreeSet::new();
+        let newest_first = self.history.escrows().rev();
+        let first = newest_first.filter(|(_, escrow)| seen.insert(escrow.secret_key_id.clone()));
+        let found: Vec<&Entry> = first.map(|(entry, _)| entry).collect();
+        match found.is_empty() {
+            true => Err(SelectError::None),
+            false => Ok(found),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What keeps a catalogue from being brought up to date.
+
+use crate::cli::exit::{CliError, Exit};
+use crate::ops::import::ImportError;
+use crate::ops::stopped_instance::StoppedInstanceError;
+
+/// Nothing was imported.
+pub(in crate::cli) fn import(error: ImportError) -> CliError {
+    let (exit, hint) = match &error {
+        ImportError::Schema(_) => (
+            Exit::Refused,
+            Some(
+                "start Databasus of that release once, without a network, so that its migrations \
+                 end; nothing was changed",
+            ),
+        ),
+        ImportError::Assign(_) => (
+            Exit::Usage,
+            Some("`import --dry-run` lists what waits for a decision, and what fits"),
+        ),
+        _ => (Exit::Failed, Some("nothing was changed; run it again")),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// A data directory cannot be worked on.
+pub(in crate::cli) fn stopped_instance(error: StoppedInstanceError) -> CliError {
+    let (exit, hint) = match &error {
+        StoppedInstanceError::Running(_) => (
+            Exit::Refused,
+            Some("stop the container, and name it with --container where this host cannot see it"),
+        ),
+        StoppedInstanceError::NotADataDir { .. } => (
+            Exit::Usage,
+            Some("--data-dir is what the container mounts as /databasus-data"),
+        ),
+        StoppedInstanceError::Key { .. } => (
+            Exit::Refused,
+            Some("without its key Databasus would make a new one that opens nothing"),
+        ),
+        _ => (Exit::Failed, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}

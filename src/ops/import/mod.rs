@@ -1,0 +1,364 @@
+//! Bringing the catalogue up to what the storages hold.
+//!
+//! A snapshot is hours old when it is needed, and a crash leaves rows of backups that were
+//! complete as failed. The storages are the truth: what is committed there comes into the
+//! catalogue, rows whose objects are gone leave it, and nothing is guessed (DATABASUS.md §4.6, §10).
+//!
+//! # Order
+//! What the catalogue knows → list every storage → match by name → find ghosts → look at what is
+//! new: sidecar, first chunk, size → whose is it, what does it stand on → one transaction.
+
+pub mod attribution;
+pub mod chains;
+mod examine;
+mod ghosts;
+mod known;
+mod matching;
+mod placeholders;
+mod plan;
+pub mod report;
+mod survey;
+mod wal_v1;
+mod write;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use uuid::Uuid;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::parallel;
+use crate::databasus::catalogue_rows::{RowState, SideSchema, workspace_for};
+use crate::databasus::schema::{Schema, SchemaError};
+use crate::databasus::secret_key::SecretKey;
+use crate::databasus::storages;
+use crate::postgres::wire::{Connection, PgError};
+
+use super::storages::OpenStorage;
+
+use attribution::{AssignError, Assignments, Attribution};
+use examine::{Examination, Examined, Refusal};
+use ghosts::Ghosts;
+use known::Known;
+use matching::{At, Candidate, Matched};
+use plan::{Plan, Planner};
+use report::{
+    DatabaseReport, ImportReport, LeftOut, NewDatabase, Reason, RowLeft, StorageOutcome,
+    StorageReport,
+};
+use survey::Survey;
+use wal_v1::WalV1Chains;
+
+/// Backups that are looked at at once: each waits for the network, and holds a MiB.
+const AT_ONCE: usize = 8;
+
+/// What a person has to say about an import.
+#[derive(Clone, Debug, Default)]
+pub struct ImportSettings {
+    /// Pairs of an object's name, or of what objects' names begin with, and a database's name
+    /// or id.
+    pub assign: Vec<(String, String)>,
+    /// Whether databases are made for backups of unknown ones.
+    pub create_placeholders: bool,
+    /// Whether nothing is to be written.
+    pub dry_run: bool,
+    /// Whether the escrow was made without the files of LOCAL storages: their absence says
+    /// nothing then.
+    pub local_files_left_out: bool,
+    /// Storages that were opened elsewhere than their rows say.
+    pub moved_storages: Vec<Uuid>,
+}
+
+/// How far an import has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Objects of the storage that is being listed, seen so far.
+    Listed(usize),
+    /// Backups looked at, and how many there are to look at.
+    Examined {
+        /// So far.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
+}
+
+/// Hears how far an import has come.
+pub type OnProgress<'a> = &'a dyn Fn(Progress);
+
+/// What an import stands on.
+pub struct Ports<'a> {
+    /// A session with the metadata database.
+    pub session: &'a mut Connection,
+    /// What that database has.
+    pub schema: &'a Schema,
+    /// The key that Databasus has, then others that may open older backups. At least one.
+    pub keys: &'a [&'a SecretKey],
+    /// The places that the catalogue names.
+    pub storages: &'a dyn OpenStorage,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// Hears how far it has come.
+    pub on_progress: OnProgress<'a>,
+}
+
+/// Nothing was imported, and nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The database is none that an import can work on.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A decision cannot be followed.
+    #[error(transparent)]
+    Assign(#[from] AssignError),
+    /// There is no key.
+    #[error("no secret.key was given")]
+    NoKey,
+    /// The metadata database failed.
+    #[error("the metadata database failed")]
+    Database(#[from] PgError),
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Imports what the storages hold. All of it happens, or none.
+pub fn run(ports: Ports<'_>, settings: &ImportSettings) -> Result<ImportReport, ImportError> {
+    let generation = ports.schema.generation()?;
+    let key = ports.keys.first().ok_or(ImportError::NoKey)?;
+    let known = Known::read(ports.session, ports.schema, generation)?;
+    let attribution = attribution(&known, settings)?;
+    let rows = storages::read(ports.session, ports.schema)?;
+    let survey = Survey::make(rows, ports.storages, key, ports.cancel, ports.on_progress)?;
+    let matched = Matched::new(&known, &survey);
+    let mut chains = known.chains();
+    let ghosts = Ghosts::find(&known, &survey, &matched, settings, &mut chains);
+
+    let examination = Examination::new(ports.keys, generation, ports.schema);
+    let (examined, refused) = examine_all(&examination, &matched, &survey, &ports)?;
+    let mut wal_v1 = WalV1Chains::default();
+    wal_v1.add_known(&known, &matched, &ghosts, &survey, &examination, &examined);
+    let planner = Planner {
+        known: &known,
+        survey: &survey,
+        attribution,
+        chains,
+        wal_v1,
+        placeholders: settings.create_placeholders,
+        plan: Plan::default(),
+    };
+    let mut plan = planner.plan(examined);
+    for placeholder in &mut plan.placeholders {
+        placeholder.workspace = workspace_for(ports.session, placeholder.storage)?;
+    }
+    for (candidate, refusal) in refused {
+        let left_out = left_out(&survey, &known, candidate, refusal);
+        plan.left_out.push(left_out);
+    }
+    plan.left_out.extend(matched.damaged.iter().cloned());
+    ports.cancel.check()?;
+    if !settings.dry_run {
+        let side = SideSchema::of(ports.session)?;
+        write::write(
+            ports.session,
+            ports.schema,
+            generation,
+            side,
+            &plan,
+            &ghosts,
+            &survey,
+        )?;
+    }
+    Ok(report(settings, &known, &survey, &matched, &ghosts, plan))
+}
+
+fn attribution(known: &Known, settings: &ImportSettings) -> Result<Attribution, AssignError> {
+    let assignments = Assignments::resolve(&settings.assign, &known.databases)?;
+    let mut attribution = Attribution::new(known.databases.clone(), assignments);
+    known.rows.iter().for_each(|row| attribution.remember(row));
+    Ok(attribution)
+}
+
+type Looked = (Vec<(At, Examined)>, Vec<(Candidate, Refusal)>);
+
+fn examine_all(
+    examination: &Examination<'_>,
+    matched: &Matched,
+    survey: &Survey,
+    ports: &Ports<'_>,
+) -> Result<Looked, Interrupted> {
+    let candidates = &matched.candidates;
+    let done = AtomicUsize::new(0);
+    let job = |index: usize| {
+        let candidate = candidates[index];
+        let place = &survey.places[candidate.at.place];
+        examination.of(&place.store, &place.held.backups[candidate.at.group])
+    };
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    parallel::for_each(candidates.len(), AT_ONCE, job, |index, result| {
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        let of = candidates.len();
+        (ports.on_progress)(Progress::Examined { done, of });
+        match result {
+            Ok(examined) => good.push((candidates[index].at, examined)),
+            Err(refusal) => bad.push((candidates[index], refusal)),
+        }
+        match ports.cancel.check() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    ports.cancel.check()?;
+    bad.sort_by_key(|(candidate, _)| candidate.at);
+    Ok((good, bad))
+}
+
+fn left_out(survey: &Survey, known: &Known, candidate: Candidate, refusal: Refusal) -> LeftOut {
+    let place = &survey.places[candidate.at.place];
+    let group = &place.held.backups[candidate.at.group];
+    let size = group.content.size().unwrap_or(group.content.parts.bytes);
+    let failed = candidate
+        .row
+        .is_some_and(|row| known.rows[row].state == RowState::Failed);
+    let (reason, detail) = match refusal.reason {
+        Reason::Unproven if failed => (
+            Reason::FailedDump,
+            "the catalogue knows that it failed, and nothing says otherwise".to_owned(),
+        ),
+        reason => (reason, refusal.detail),
+    };
+    LeftOut::new(place.first(), &group.name.to_string(), size, reason, detail)
+}
+
+fn report(
+    settings: &ImportSettings,
+    known: &Known,
+    survey: &Survey,
+    matched: &Matched,
+    ghosts: &Ghosts,
+    plan: Plan,
+) -> ImportReport {
+    let databases = database_reports(known, matched, ghosts, &plan);
+    let storages = storage_reports(known, survey, matched, ghosts, &plan);
+    let promoted = |id| plan.rows.iter().any(|row| row.listing().id == id);
+    let running = known.rows.iter().filter(|row| {
+        row.state == RowState::InProgress && !ghosts.has(row.id) && !promoted(row.id)
+    });
+    ImportReport {
+        dry_run: settings.dry_run,
+        databases,
+        storages,
+        in_progress: running
+            .map(|row| RowLeft {
+                table: row.table,
+                id: row.id,
+                object: row.file_name.as_deref().map(str::to_owned),
+            })
+            .collect(),
+        placeholders: plan
+            .placeholders
+            .iter()
+            .map(|made| NewDatabase {
+                id: made.id,
+                name: made.name.clone(),
+                engine: made.engine,
+            })
+            .collect(),
+        left_out: plan.left_out,
+        remarks: plan.remarks,
+    }
+}
+
+fn database_reports(
+    known: &Known,
+    matched: &Matched,
+    ghosts: &Ghosts,
+    plan: &Plan,
+) -> Vec<DatabaseReport> {
+    let names = known
+        .databases
+        .iter()
+        .map(|one| (one.id, one.name.as_str()));
+    let made = plan
+        .placeholders
+        .iter()
+        .map(|one| (one.id, one.name.as_str()));
+    let mut reports: std::collections::BTreeMap<Uuid, DatabaseReport> = names
+        .chain(made)
+        .map(|(id, name)| {
+            let name = name.to_owned();
+            (
+                id,
+                DatabaseReport {
+                    id,
+                    name,
+                    ..DatabaseReport::default()
+                },
+            )
+        })
+        .collect();
+    for (row, found) in known.rows.iter().zip(&matched.found) {
+        let Some(report) = reports.get_mut(&row.database) else {
+            continue;
+        };
+        if ghosts.has(row.id) {
+            report.ghosts += 1;
+        } else if found.is_some() {
+            report.known += 1;
+        }
+    }
+    for row in &plan.rows {
+        if let Some(report) = reports.get_mut(&row.listing().database_id) {
+            match known.with_id(row.listing().id) {
+                Some(_) => report.promoted += 1,
+                None => report.inserted += 1,
+            }
+        }
+    }
+    reports.into_values().collect()
+}
+
+fn storage_reports(
+    known: &Known,
+    survey: &Survey,
+    matched: &Matched,
+    ghosts: &Ghosts,
+    plan: &Plan,
+) -> Vec<StorageReport> {
+    let mut reports = Vec::new();
+    for (number, place) in survey.places.iter().enumerate() {
+        let copies = matched.copies.get(number).copied().unwrap_or(0)
+            + plan.copies.get(&number).copied().unwrap_or(0);
+        for storage in &place.storages {
+            reports.push(StorageReport {
+                id: storage.id,
+                name: storage.name.clone(),
+                outcome: StorageOutcome::Listed {
+                    objects: place.seen.len() as u64,
+                    backups: place.held.backups.len() as u64,
+                    foreign: place.held.foreign.count,
+                    copies,
+                    ghosts_kept: ghosts.kept.get(number).cloned().flatten(),
+                },
+            });
+        }
+    }
+    for one in &survey.unlisted {
+        let id = one.storage.id;
+        let in_use = known.rows.iter().any(|row| row.storage == id)
+            || known
+                .databases
+                .iter()
+                .any(|database| database.storage == Some(id));
+        reports.push(StorageReport {
+            id,
+            name: one.storage.name.clone(),
+            outcome: StorageOutcome::NotListed {
+                why: one.why.clone(),
+                advice: one.advice,
+                in_use,
+            },
+        });
+    }
+    reports
+}

@@ -1,0 +1,68 @@
+//! The one transaction.
+
+use crate::databasus::catalogue_rows::{
+    SideSchema, Table, add, add_placeholder, move_aside, replace_seen,
+};
+use crate::databasus::fence::statements::EXACT_TEXT;
+use crate::databasus::schema::{Generation, Schema};
+use crate::postgres::wire::{Connection, PgError};
+
+use super::ghosts::Ghosts;
+use super::plan::Plan;
+use super::survey::Survey;
+
+/// Writes everything, or nothing: what the session did since the beginning is taken back where
+/// something fails.
+pub(super) fn write(
+    session: &mut Connection,
+    schema: &Schema,
+    generation: Generation,
+    side: SideSchema,
+    plan: &Plan,
+    ghosts: &Ghosts,
+    survey: &Survey,
+) -> Result<(), PgError> {
+    session.simple_query(&format!("BEGIN; {EXACT_TEXT}"))?;
+    let written = write_all(session, schema, generation, side, plan, ghosts, survey);
+    let end = match written {
+        Ok(()) => "COMMIT",
+        Err(_) => "ROLLBACK",
+    };
+    let ended = session.simple_query(end).map(|_| ());
+    written.and(ended)
+}
+
+fn write_all(
+    session: &mut Connection,
+    schema: &Schema,
+    generation: Generation,
+    side: SideSchema,
+    plan: &Plan,
+    ghosts: &Ghosts,
+    survey: &Survey,
+) -> Result<(), PgError> {
+    // What refers to others goes before them, and comes after them.
+    for (table, ids) in ghosts.leaving.iter().rev() {
+        move_aside(session, generation, side, *table, ids)?;
+    }
+    move_aside(session, generation, side, Table::Wal, &plan.stale_claims)?;
+    for placeholder in &plan.placeholders {
+        add_placeholder(session, schema, generation, placeholder)?;
+    }
+    let written = add(session, schema, generation, &plan.rows)?;
+    tracing::info!(
+        "{} backups added, {} completed",
+        written.inserted.len(),
+        written.promoted.len()
+    );
+    if side == SideSchema::Fence {
+        for place in &survey.places {
+            for storage in &place.storages {
+                let seen = place.seen.iter();
+                let seen = seen.map(|one| (&*one.key, one.size, one.etag.as_deref()));
+                replace_seen(session, storage.id, seen)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! Getting a backup back straight from its storage, without Databasus.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::digest::{Digest, Hasher};
+use crate::base::text::printable;
+use crate::databasus::backup_file::{BackupFileError, BackupReader, FIRST_CHUNK_BYTES};
+use crate::databasus::objects::content::Content;
+use crate::databasus::objects::name::{BackupName, Piece, Role};
+use crate::databasus::objects::sidecar::Sidecar;
+use crate::store::Store;
+
+use super::backup_object::{BackupObject, BackupObjectError, PartDigests};
+use super::bucket::FoundSidecar;
+use super::bucket::probe::{Opening, Prober};
+
+pub mod find;
+pub mod inventory;
+pub mod keys;
+pub mod output;
+
+use find::{Stream, Target};
+use keys::{KeyRing, KeySource};
+
+/// How much is copied at a time, in bytes.
+const COPY_BUFFER: usize = 1 << 20;
+
+/// A backup that opens, not yet read.
+pub struct OpenBackup {
+    /// Its object's name without what marks a part.
+    pub name: String,
+    /// What it is.
+    pub content: Content,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What opened it; none where it is not encrypted.
+    pub opened_by: Option<KeySource>,
+    /// Whether its sidecar names another salt or nonce than its header: Databasus would refuse
+    /// to read it, although it authenticates.
+    pub sidecar_differs: bool,
+    reader: Box<dyn Read>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Recovered {
+    /// In bytes.
+    pub size: u64,
+    /// Of the plaintext.
+    pub sha256: Digest,
+}
+
+/// A backup was not recovered.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// Its objects are not there, not whole or not readable.
+    #[error("cannot read the backup {}", printable(.name))]
+    Object {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: BackupObjectError,
+    },
+    /// There is nothing in it.
+    #[error("{} is a dump that failed: nothing was ever stored in it", printable(.0))]
+    FailedDump(String),
+    /// No key opens it.
+    #[error(
+        "{} is encrypted, and none of the {tried} keys that were tried opens it",
+        printable(name)
+    )]
+    NoKey {
+        /// Its name.
+        name: String,
+        /// How many were at hand.
+        tried: usize,
+        /// Whether it is a timeline history file, which 3.43 to 3.45 encrypted under an id that
+        /// is written nowhere.
+        is_history: bool,
+    },
+    /// It is encrypted under an id that cannot be known.
+    #[error(
+        "{} is encrypted under an id that only its sidecar knows, and that cannot be used",
+        printable(.0)
+    )]
+    NoId(String),
+    /// It is cut, or not what Databasus wrote.
+    #[error("{} is damaged", printable(.name))]
+    Damaged {
+        /// Its name.
+        name: String,
+        /// How.
+        #[source]
+        source: BackupFileError,
+    },
+    /// It has another length than its sidecar says.
+    #[error("{} has {found} bytes, and its sidecar says {said}", printable(.name))]
+    Size {
+        /// Its name.
+        name: String,
+        /// By the sidecar.
+        said: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Reading failed on the way.
+    #[error("cannot read {} to its end", printable(.name))]
+    Read {
+        /// Its name.
+        name: String,
+        /// Why; wraps a [`BackupFileError`] or a [`BackupObjectError`].
+        #[source]
+        source: io::Error,
+    },
+    /// What was recovered could not be written.
+    #[error("cannot write what was recovered")]
+    Write(#[source] io::Error),
+}
+
+/// Finds out whether and how a backup opens, having fetched its first chunk.
+///
+/// `threads` is how many decrypt; with 1 all happens in the thread that reads.
+pub fn open(
+    store: &Arc<dyn Store>,
+    target: &Target,
+    keys: &KeyRing,
+    threads: usize,
+) -> Result<OpenBackup, RecoverError> {
+    let role = match target.stream {
+        Stream::Content => Role::Content(Piece::Whole),
+        Stream::Manifest => Role::Manifest(Piece::Whole),
+    };
+    let name = target.name.object(role);
+    let failed = |source| RecoverError::Object {
+        name: name.clone(),
+        source,
+    };
+    let object = BackupObject::find(store, &name).map_err(failed)?;
+    let beginning = object.beginning(FIRST_CHUNK_BYTES as u64).map_err(failed)?;
+    let sidecar = target.sidecar.get();
+    let said = sidecar.filter(|_| target.stream == Stream::Content);
+    let id = sidecar.map(Sidecar::id).or(target.name.id());
+    let prober = Prober::new(keys.keys());
+    let probe = prober.judge(&beginning, object.size(), id, said.map(Sidecar::encryption));
+    drop(beginning);
+    let key = match probe.opening {
+        Opening::Plain => None,
+        Opening::Key(place) => keys.get(place).zip(id),
+        refused => return Err(refusal(refused, name, target, keys)),
+    };
+    let size = probe.plain_size.unwrap_or(object.size());
+    if let Some(sidecar) = said {
+        check_size(&name, sidecar, size, object.size())?;
+    }
+    let unread = |source| RecoverError::Read {
+        name: name.clone(),
+        source,
+    };
+    let reader: Box<dyn Read> = match key {
+        // What is encrypted authenticates itself.
+        Some(((key, _), id)) => {
+            let stored = object.reader(PartDigests::Ignore).map_err(unread)?;
+            let opened = BackupReader::open(stored, object.size(), key, id, threads);
+            Box::new(opened.map_err(unread)?)
+        }
+        None => Box::new(object.reader(PartDigests::Check).map_err(unread)?),
+    };
+    Ok(OpenBackup {
+        content: probe.content.unwrap_or(Content::Unknown),
+        size,
+        opened_by: key.map(|((_, source), _)| source.clone()),
+        sidecar_differs: said.is_some_and(|said| said.encryption().header() != probe.header),
+        reader,
+        name,
+    })
+}
+
+fn refusal(opening: Opening, name: String, target: &Target, keys: &KeyRing) -> RecoverError {
+    match opening {
+        Opening::FailedDump => RecoverError::FailedDump(name),
+        Opening::NoId => RecoverError::NoId(name),
+        Opening::Damaged(source) => RecoverError::Damaged { name, source },
+        Opening::NoKey | Opening::Plain | Opening::Key(_) => RecoverError::NoKey {
+            name,
+            tried: keys.keys().len(),
+            is_history: matches!(target.name, BackupName::History { .. }),
+        },
+    }
+}
+
+/// Sidecars of physical backups say how long the backup is before encryption, those of WAL how
+/// long the object is (DATABASUS.md §3.3).
+fn check_size(name: &str, sidecar: &Sidecar, plain: u64, stored: u64) -> Result<(), RecoverError> {
+    let (said, found) = match sidecar {
+        Sidecar::Full(backup) => (backup.compressed_size, plain),
+        Sidecar::Incremental(incremental) => (incremental.backup.compressed_size, plain),
+        Sidecar::Wal(wal) => (wal.stored_size, stored),
+        Sidecar::Logical(_) | Sidecar::History(_) => return Ok(()),
+    };
+    if said == found {
+        return Ok(());
+    }
+    Err(RecoverError::Size {
+        name: name.to_owned(),
+        said,
+        found,
+    })
+}
+
+impl OpenBackup {
+    /// Writes all of it to `out`. Success means that every byte was read and, where it is
+    /// encrypted, authenticated; after an error what was written is worth nothing.
+    pub fn copy_to(
+        mut self,
+        out: &mut dyn Write,
+        cancel: &Cancel,
+        on_bytes: &dyn Fn(u64),
+    ) -> Result<Recovered, RecoverError> {
+        let mut buffer = Zeroizing::new(vec![0; COPY_BUFFER]);
+        let mut hasher = Hasher::new();
+        let mut size = 0;
+        loop {
+            cancel.check()?;
+            let count = match self.reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => {
+                    let name = self.name;
+                    return Err(RecoverError::Read { name, source });
+                }
+            };
+            let bytes = &buffer[..count];
+            hasher.update(bytes);
+            out.write_all(bytes).map_err(RecoverError::Write)?;
+            size += count as u64;
+            on_bytes(count as u64);
+        }
+        out.flush().map_err(RecoverError::Write)?;
+        if size != self.size {
+            return Err(RecoverError::Size {
+                name: self.name,
+                said: self.size,
+                found: size,
+            });
+        }
+        Ok(Recovered {
+            size,
+            sha256: hasher.finish(),
+        })
+    }
+}
+
+impl Target {
+    /// Whether Databasus ever said that this backup is complete.
+    pub fn is_committed(&self) -> bool {
+        matches!(self.sidecar, FoundSidecar::Read(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Imports of what running instances and composed cases have in their buckets.
+
+mod bed;
+mod composed;
+mod real;
