@@ -27,7 +27,7 @@ use crate::ops::storages::OpenStorage;
 use crate::postgres::wire::{Connection, PgError};
 
 pub use held_back::{Decision, Preview, Sort};
-pub use leftover::{Leftover, Why};
+pub use leftover::{Leftover, SetAside, Why};
 pub use on_stopped::{Ended, OnStoppedError, on_stopped};
 pub use production::{Evidence, Says};
 pub use report::UnfenceReport;
@@ -54,14 +54,22 @@ pub enum Chain<'a> {
     NotRead(String),
 }
 
-/// Imports what the storages hold into the catalogue, in a transaction of its own; says in words
-/// what came of it. The storages given to it open with the credentials that production had.
+/// Imports what the storages hold into the catalogue, in a transaction of its own. The storages given to it open with the credentials that production had.
 pub type FreshImport<'a> = &'a mut dyn FnMut(
     &mut Connection,
     &Schema,
     &SecretKey,
     &dyn OpenStorage,
-) -> Result<String, ImportFailed>;
+) -> Result<Imported, ImportFailed>;
+
+/// What came of an import.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Imported {
+    /// In words.
+    pub summary: String,
+    /// Whether nothing was left that needs somebody.
+    pub is_whole: bool,
+}
 
 /// What an import says of its failure.
 pub type ImportFailed = Box<dyn std::error::Error + Send + Sync>;

@@ -12,6 +12,7 @@ use crate::databasus::fence::side_schema::FenceRecord;
 use crate::databasus::schema::{Generation, Schema};
 use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::{S3Keys, Storage, StorageKind};
+use crate::model::finding::{Severity, worst};
 use crate::model::layout::Layout;
 use crate::ops::history::History;
 use crate::ops::storages::{OpenStorage, StorageUnavailable};
@@ -151,6 +152,10 @@ impl Look<'_> {
         if !links().any(|link| (link.seq, link.digest) == (known, self.record.head_sha256)) {
             let detail = format!("manifest {known}, the newest at the rehydrate, is not in it");
             return (Says::Unknown, detail);
+        }
+        if worst(&history.findings) >= Some(Severity::Violation) {
+            let detail = "it was tampered with; `databasus-escrow list` says how";
+            return (Says::Unknown, detail.to_owned());
         }
         match history.complete {
             true => (Says::NoSign, format!("still ends with manifest {known}")),

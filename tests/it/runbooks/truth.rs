@@ -10,12 +10,13 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 5] = [
+const RUNBOOKS: [&str; 6] = [
     "disaster",
     "lost-signing-key",
     "new-custodian",
     "nightly",
     "restore-one-escrow-with-stock-tools",
+    "unfence",
 ];
 
 /// Behind what findings get their ids in the sources: the first literal that follows.
