@@ -167,8 +167,16 @@ fn policy(columns: &mut Columns) -> (String, Option<Policy>) {
 }
 
 fn gfs_words(gfs: &Gfs) -> String {
-    let all = [gfs.hours, gfs.days, gfs.weeks, gfs.months, gfs.years];
-    all.map(|count| count.to_string()).join("/")
+    let levels = [
+        (gfs.hours, "hours"),
+        (gfs.days, "days"),
+        (gfs.weeks, "weeks"),
+        (gfs.months, "months"),
+        (gfs.years, "years"),
+    ];
+    let set = levels.into_iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = set.map(|(count, unit)| format!("{count} {unit}")).collect();
+    words.join(", ")
 }
 
 fn policy_before_315(columns: &mut Columns) -> (String, Option<Policy>) {

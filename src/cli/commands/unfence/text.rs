@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::text::printable;
 use crate::base::time::{Clock, SystemClock};
 use crate::cli::output::table;
-use crate::ops::unfence::{Decision, Preview, Says, Sort, UnfenceReport};
+use crate::ops::unfence::{Decision, Preview, Says, Sort, UnfenceReport, Why};
 
 /// Said where something is held back.
 const HELD_BACK: &str = "\
@@ -118,8 +118,14 @@ fn preview(preview: &Preview) -> Vec<String> {
 
 fn given_back(report: &UnfenceReport) -> String {
     let mut out = format!(
-        "\nGiven back: {} values, {} links to notifiers.\n",
-        report.cells, report.links
+        "\n{}: {} values, {} links to notifiers.\n",
+        if report.dry_run {
+            "Would give back"
+        } else {
+            "Given back"
+        },
+        report.cells,
+        report.links
     );
     for aside in &report.work_in_progress {
         let (table, why) = (printable(&aside.table), printable(&aside.why));
@@ -128,11 +134,15 @@ fn given_back(report: &UnfenceReport) -> String {
             aside.rows
         ));
     }
-    if report.leftover.is_empty() {
+    let left = || {
+        let all = report.leftover.iter();
+        all.filter(|left| left.why != Why::HeldBack)
+    };
+    if left().next().is_none() {
         return out;
     }
     out.push_str("Not given back, kept in the schema escrow_leftover:\n");
-    let rows = report.leftover.iter().map(|left| {
+    let rows = left().map(|left| {
         let name = match &left.column {
             Some(column) => format!("  {}.{column}", left.table),
             None => format!("  {}", left.table),
