@@ -262,8 +262,8 @@ check failed · 10 no such escrow · 12 no identity opens it · 13 not what was 
 The target appears only once it is complete.")]
 pub struct Rehydrate {
     /// Data directory to make; must not exist, or be empty
-    #[arg(long, value_name = "DIR")]
-    pub target: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from_key")]
+    pub target: Option<PathBuf>,
     /// age identity file or SSH key that opens the escrow; `-` reads standard input; repeatable
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
@@ -299,9 +299,30 @@ pub struct Rehydrate {
     /// What becomes of the catalogue.
     #[command(flatten)]
     pub importing: Importing,
+    /// What to do without an escrow.
+    #[command(flatten)]
+    pub from_key: FromKey,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// For the day on which no escrow can be opened, and secret.key is at hand.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Without an escrow")]
+pub struct FromKey {
+    /// A copy of secret.key, byte for byte: the catalogue is built from the bucket
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "identities", "files_only", "from_logical"])]
+    pub from_key: Option<PathBuf>,
+    /// Data directory of a Databasus that was started once with that key, without a network, and
+    /// stopped; without it, how to make one is printed
+    #[arg(long, value_name = "DIR", requires = "from_key")]
+    pub fresh: Option<PathBuf>,
+    /// The backups' bucket: s3://BUCKET/PREFIX?endpoint=URL&region=R. Credentials, best ones that
+    /// can only read, come from `ESCROW_STORAGE_ACCESS_KEY_ID` and
+    /// `ESCROW_STORAGE_SECRET_ACCESS_KEY`
+    #[arg(long, value_name = "BUCKET", requires = "from_key")]
+    pub storage: Option<String>,
 }
 
 /// What keeps a rehydrated Databasus from touching production.
@@ -399,7 +420,7 @@ pub struct Recover {
     #[arg(long)]
     pub list: bool,
     /// With --list: names, sizes and sidecars alone; else the first MiB of each backup is fetched
-    #[arg(long, requires = "list")]
+    #[arg(long, requires = "list", conflicts_with_all = ["backup", "latest"])]
     pub no_probe: bool,
     /// File to write, or `-` for standard output [default: the object's name, here]
     #[arg(short, long, value_name = "FILE", conflicts_with = "list")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Global;
+use crate::ops::import::Progress as Reached;
 
 /// A bar that counts bytes. It vanishes when it is dropped.
 #[derive(Clone)]
@@ -49,6 +50,19 @@ impl Progress {
         self.0.set_message(what);
         self.0.set_length(total);
         self.0.set_position(0);
+    }
+
+    /// Shows how far an import has come.
+    pub(super) fn show(&self, reached: Reached) {
+        match reached {
+            Reached::Listed(objects) => self.reach(objects as u64),
+            Reached::Examined { done, of } => {
+                if done == 1 {
+                    self.say("backups looked at:", of as u64);
+                }
+                self.reach(done as u64);
+            }
+        }
     }
 
     /// Counts bytes.

@@ -16,6 +16,8 @@ pub enum Isolation {
     PartlyFenced,
     /// The fence.
     Fenced,
+    /// It knows no source, no notifier and no schedule: it was made from a key and a bucket.
+    Inert,
 }
 
 impl Isolation {
@@ -42,11 +44,18 @@ impl Isolation {
 # listens on this host alone. Best is a network that leads to the backups' bucket and nowhere else.
 "
             }
+            Self::Inert => {
+                "\
+# Made from the key and the bucket: it lists, downloads and restores backups, and has nothing else to
+# do. Do not delete backups in it while they are needed. Whoever opens its page first sets the
+# admin's password: it listens on this host alone.
+"
+            }
         }
     }
 
     fn has_network(self) -> bool {
-        self == Self::Fenced
+        matches!(self, Self::Fenced | Self::Inert)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What keeps a catalogue from being brought up to date.
 
 use crate::cli::exit::{CliError, Exit};
+use crate::ops::from_key::FromKeyError;
 use crate::ops::import::ImportError;
 use crate::ops::stopped_instance::StoppedInstanceError;
 
@@ -19,6 +20,31 @@ pub(in crate::cli) fn import(error: ImportError) -> CliError {
             Some("`import --dry-run` lists what waits for a decision, and what fits"),
         ),
         _ => (Exit::Failed, Some("nothing was changed; run it again")),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// No catalogue was made from a key.
+pub(in crate::cli) fn from_key(error: FromKeyError) -> CliError {
+    let (exit, hint) = match error {
+        FromKeyError::Import(error) => return import(error),
+        FromKeyError::Instance(error) => return stopped_instance(error),
+        FromKeyError::AnotherKey => (
+            Exit::Refused,
+            Some("put the key into the directory before Databasus starts on it for the first time"),
+        ),
+        FromKeyError::NotFresh(_) => (
+            Exit::Refused,
+            Some(
+                "`databasus-escrow import` works on a catalogue that is in use; nothing was changed",
+            ),
+        ),
+        FromKeyError::TooEarly => (
+            Exit::Refused,
+            Some("start it again, without a network, until its table of users has an admin"),
+        ),
+        FromKeyError::Schema(_) => (Exit::Refused, None),
+        FromKeyError::Session(_) => (Exit::Failed, Some("nothing was changed; run it again")),
     };
     CliError::new(exit, error).maybe_hint(hint)
 }

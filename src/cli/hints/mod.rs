@@ -22,7 +22,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 use super::exit::{CliError, Exit};
 
-pub(super) use import::{import, stopped_instance};
+pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use snapshot::snapshot;

@@ -1,7 +1,7 @@
 //! The one transaction.
 
 use crate::databasus::catalogue_rows::{
-    SideSchema, Table, add, add_placeholder, move_aside, replace_seen,
+    SideSchema, Table, add, add_placeholder, move_aside, remember_seen,
 };
 use crate::databasus::fence::statements::EXACT_TEXT;
 use crate::databasus::schema::{Generation, Schema};
@@ -60,7 +60,7 @@ fn write_all(
             for storage in &place.storages {
                 let seen = place.seen.iter();
                 let seen = seen.map(|one| (&*one.key, one.size, one.etag.as_deref()));
-                replace_seen(session, storage.id, seen)?;
+                remember_seen(session, storage.id, seen)?;
             }
         }
     }

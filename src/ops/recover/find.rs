@@ -104,6 +104,9 @@ fn shown(names: &[String]) -> String {
     printable(&names.join(", ")).into_owned()
 }
 
+/// A backup with its sidecar.
+type Candidate = (BackupGroup, FoundSidecar);
+
 /// Finds what is wanted. Only a name needs no listing.
 pub fn find(
     store: &dyn Store,
@@ -111,20 +114,24 @@ pub fn find(
     cancel: &Cancel,
     on_objects: &mut dyn FnMut(u64),
 ) -> Result<Target, FindError> {
-    if let Wanted::Name(name) = wanted {
-        let stream = match name.role {
-            Role::Manifest(_) => Stream::Manifest,
-            Role::Content(_) | Role::Sidecar => Stream::Content,
-        };
-        let sidecar = bucket::sidecar_of(store, &name.backup);
-        return target(name.backup.clone(), stream, sidecar);
-    }
-    let listed = bucket::list(store, cancel, on_objects).map_err(FindError::List)?;
+    let list = |on_objects: &mut dyn FnMut(u64)| {
+        let listed = bucket::list(store, cancel, on_objects).map_err(FindError::List)?;
+        Ok(listed.backups)
+    };
     match wanted {
-        Wanted::Latest(database) => latest(store, listed.backups, database),
-        Wanted::Id(id) => by_id(store, listed.backups, *id),
-        Wanted::Name(name) => target(name.backup.clone(), Stream::Content, FoundSidecar::Absent),
+        Wanted::Name(name) => by_name(store, name),
+        Wanted::Id(id) => by_id(store, list(on_objects)?, *id),
+        Wanted::Latest(database) => latest(store, list(on_objects)?, database),
     }
+}
+
+fn by_name(store: &dyn Store, name: &ObjectName) -> Result<Target, FindError> {
+    let stream = match name.role {
+        Role::Manifest(_) => Stream::Manifest,
+        Role::Content(_) | Role::Sidecar => Stream::Content,
+    };
+    let sidecar = bucket::sidecar_of(store, &name.backup);
+    target(name.backup.clone(), stream, sidecar)
 }
 
 fn target(name: BackupName, stream: Stream, sidecar: FoundSidecar) -> Result<Target, FindError> {
@@ -143,47 +150,46 @@ fn target(name: BackupName, stream: Stream, sidecar: FoundSidecar) -> Result<Tar
 }
 
 fn by_id(store: &dyn Store, groups: Vec<BackupGroup>, id: Uuid) -> Result<Target, FindError> {
-    let named = groups.iter().filter(|group| group.name.id() == Some(id));
-    let mut found: Vec<&BackupGroup> = named.collect();
-    let streamed: Vec<BackupGroup>;
+    // Only the sidecars of WAL and history files know their ids.
+    let (named, nameless): (Vec<_>, Vec<_>) = groups
+        .into_iter()
+        .partition(|group| group.name.id().is_some());
+    let own = named
+        .into_iter()
+        .filter(|group| group.name.id() == Some(id));
+    let mut found = with_sidecars(store, own.collect())?;
     if found.is_empty() {
-        // Only the sidecars of WAL and history files know their ids.
-        let nameless = |group: &BackupGroup| group.name.id().is_none();
-        streamed = groups.into_iter().filter(nameless).collect();
-        let sidecars = sidecars(store, &streamed)?;
-        let all = streamed.iter().zip(&sidecars);
-        let own = all.filter(|(_, sidecar)| sidecar.get().map(Sidecar::id) == Some(id));
-        found = own.map(|(group, _)| group).collect();
+        found = with_sidecars(store, nameless)?;
+        found.retain(|(_, sidecar)| sidecar.get().map(Sidecar::id) == Some(id));
     }
-    match found.as_slice() {
-        [] => Err(FindError::NoSuchId(id)),
-        [one] => {
-            let sidecar = bucket::read_sidecar(store, one);
-            target(one.name.clone(), Stream::Content, sidecar)
-        }
-        several => Err(FindError::SameId {
-            id,
-            names: several.iter().map(|one| one.name.to_string()).collect(),
-        }),
+    let names: Vec<String> = found
+        .iter()
+        .map(|(group, _)| group.name.to_string())
+        .collect();
+    match found.pop() {
+        None => Err(FindError::NoSuchId(id)),
+        Some((group, sidecar)) if found.is_empty() => target(group.name, Stream::Content, sidecar),
+        Some(_) => Err(FindError::SameId { id, names }),
     }
 }
 
-fn sidecars(store: &dyn Store, groups: &[BackupGroup]) -> Result<Vec<FoundSidecar>, FindError> {
-    let mut found: Vec<FoundSidecar> = groups.iter().map(|_| FoundSidecar::Absent).collect();
+/// Reads the sidecars of all of them; one that cannot be read is an error, for it may decide.
+fn with_sidecars(store: &dyn Store, groups: Vec<BackupGroup>) -> Result<Vec<Candidate>, FindError> {
+    let mut sidecars: Vec<FoundSidecar> = groups.iter().map(|_| FoundSidecar::Absent).collect();
     let mut failed = None;
-    bucket::read_sidecars(store, groups, |index, sidecar| {
+    bucket::read_sidecars(store, &groups, |index, sidecar| {
         if let FoundSidecar::Unread(source) = sidecar {
             let name = groups.get(index).map(|group| group.name.to_string());
             let name = name.unwrap_or_default();
             failed = Some(FindError::Sidecar { name, source });
             return ControlFlow::Break(());
         }
-        if let Some(place) = found.get_mut(index) {
+        if let Some(place) = sidecars.get_mut(index) {
             *place = sidecar;
         }
         ControlFlow::Continue(())
     });
-    failed.map_or(Ok(found), Err)
+    failed.map_or(Ok(groups.into_iter().zip(sidecars).collect()), Err)
 }
 
 /// Whose backup one is, as far as sidecars tell databases apart.
@@ -197,57 +203,54 @@ enum Owner {
 
 fn latest(
     store: &dyn Store,
-    groups: Vec<BackupGroup>,
+    mut groups: Vec<BackupGroup>,
     database: &str,
 ) -> Result<Target, FindError> {
     let names = [database.to_owned(), sanitise(database)];
-    let mut groups: Vec<BackupGroup> = groups
-        .into_iter()
-        .filter(|group| may_be_of(&group.name, &names))
-        .collect();
-    if groups.is_empty() {
-        return Err(FindError::NoSuchDatabase(database.to_owned()));
-    }
+    groups.retain(|group| may_be_of(&group.name, &names));
     groups.sort_by_key(|group| std::cmp::Reverse(group.name.begun_at()));
-    let sidecars = sidecars(store, &groups)?;
-    let mut committed: BTreeMap<Owner, usize> = BTreeMap::new();
-    for (place, (group, sidecar)) in groups.iter().zip(&sidecars).enumerate() {
+    let candidates = with_sidecars(store, groups)?;
+    let count = candidates.len();
+    let mut newest: BTreeMap<Owner, BackupName> = BTreeMap::new();
+    for (group, sidecar) in &candidates {
         if let Some(owner) = owner(group, sidecar, &names) {
-            committed.entry(owner).or_insert(place);
+            newest.entry(owner).or_insert_with(|| group.name.clone());
         }
     }
-    let places: Vec<usize> = committed.into_values().collect();
-    let name = |place: usize| groups.get(place).map(|group| group.name.to_string());
-    match places.as_slice() {
-        [] => Err(FindError::NothingCommitted {
-            database: database.to_owned(),
-            count: groups.len(),
+    let database = || database.to_owned();
+    match (newest.len(), newest.pop_first()) {
+        (_, None) if count == 0 => Err(FindError::NoSuchDatabase(database())),
+        (_, None) => Err(FindError::NothingCommitted {
+            database: database(),
+            count,
         }),
-        [place] => {
-            let before = groups.iter().zip(&sidecars).take(*place);
-            let unproven = before.filter(|(_, sidecar)| sidecar.get().is_none());
-            let newer = unproven.map(|(group, _)| group.name.to_string()).collect();
-            chosen(groups, sidecars, *place, newer)
-        }
-        several => Err(FindError::Ambiguous {
-            database: database.to_owned(),
-            newest: several.iter().filter_map(|place| name(*place)).collect(),
+        (1, Some((_, name))) => take_newest(candidates, name),
+        (_, Some((_, first))) => Err(FindError::Ambiguous {
+            database: database(),
+            newest: std::iter::once(first)
+                .chain(newest.into_values())
+                .map(|name| name.to_string())
+                .collect(),
         }),
     }
 }
 
-fn chosen(
-    groups: Vec<BackupGroup>,
-    sidecars: Vec<FoundSidecar>,
-    place: usize,
-    newer_uncommitted: Vec<String>,
-) -> Result<Target, FindError> {
-    let mut both = groups.into_iter().zip(sidecars);
-    let nothing = || FindError::NoSuchDatabase(String::new());
-    let (group, sidecar) = both.nth(place).ok_or_else(nothing)?;
+/// The candidate of that name, and what stands before it uncommitted.
+fn take_newest(candidates: Vec<Candidate>, name: BackupName) -> Result<Target, FindError> {
+    let mut newer_uncommitted = Vec::new();
+    let mut own = FoundSidecar::Absent;
+    for (group, sidecar) in candidates {
+        if group.name == name {
+            own = sidecar;
+            break;
+        }
+        if sidecar.get().is_none() {
+            newer_uncommitted.push(group.name.to_string());
+        }
+    }
     Ok(Target {
         newer_uncommitted,
-        ..target(group.name, Stream::Content, sidecar)?
+        ..target(name, Stream::Content, own)?
     })
 }
 

@@ -265,6 +265,3 @@ impl Target {
         matches!(self.sidecar, FoundSidecar::Read(_))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -61,6 +61,22 @@ fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
 }
 
 #[test]
+fn the_recover_page_gets_a_backup_back_without_databasus() {
+    let Some(mut world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    world.fill_bucket();
+    world.destroy();
+    let names = ["FROM", "DATABASE", "STORE", "TRUST", "IDENTITY"];
+    let values = world.values(&with_credentials(&names));
+    let page = Page::read("runbooks/recover-a-backup.md");
+    world.follow(&page, "box", &values, "");
+    let recovered = fs::read(world.path("box/recovered.dump")).unwrap();
+    assert!(recovered == fs::read(world.path("dump")).unwrap());
+}
+
+#[test]
 fn the_stock_tools_page_opens_an_escrow_without_this_program() {
     let Some(mut world) = World::with_folder() else {
         return;

@@ -15,6 +15,7 @@ const RUNBOOKS: [&str; 6] = [
     "lost-signing-key",
     "new-custodian",
     "nightly",
+    "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
     "unfence",
 ];

@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use databasus_escrow::databasus::backup_file::Header;
+
 use super::page::{Page, reads_like};
+use crate::recover::bed::{sealed_with, sidecar};
 use crate::support::postgres::TestPg;
 use crate::support::skip;
 
@@ -138,6 +141,8 @@ impl World {
             "LOG" => path("log"),
             "CRON" => path("cron"),
             "UNITS" => path("box"),
+            "FROM" => path("bucket"),
+            "DATABASE" => "shop".to_owned(),
             "INSTANCE" => "heatwave-prod".to_owned(),
             name => panic!("no value for {name}"),
         };
@@ -185,6 +190,25 @@ impl World {
         let found: Vec<String> = found.map(|rest| format!("{keep}{rest}")).collect();
         assert!(!found.is_empty(), "no {begins:?} on the card:\n{card}");
         found
+    }
+
+    /// What Databasus would have stored: a dump of its own metadata under its own key.
+    pub fn fill_bucket(&self) {
+        let name = "shop-20261123-031158-7a4faa4c-adf4-4cf2-b5d3-7d537474402e";
+        fs::create_dir(self.path("bucket")).unwrap();
+        let port = self.server.port();
+        let dump = format!("pg_dump -Fc -h 127.0.0.1 -p {port} -U postgres databasus > ../dump");
+        self.bash("box", &dump, "");
+        let dump = fs::read(self.path("dump")).unwrap();
+        let header = Header::random();
+        let (key, id) = (
+            str::from_utf8(SECRET_KEY).unwrap(),
+            &name[name.len() - 36..],
+        );
+        let object = self.path("bucket").join(name);
+        fs::write(&object, sealed_with(&dump, key, id, &header)).unwrap();
+        let sidecar = sidecar(id, Some(&header)).to_string();
+        fs::write(object.with_extension("metadata"), sidecar).unwrap();
     }
 
     /// The server dies, and the host's disk with it: data, configuration, signing key.

@@ -1,6 +1,6 @@
 //! `import`: a stopped catalogue, brought up to what the storages hold.
 
-mod text;
+pub(super) mod text;
 
 pub(super) use text::summary;
 
@@ -20,7 +20,7 @@ use crate::cli::storages::{GivenCredentials, Haste, Storages};
 use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
 use crate::ops::import::report::ImportReport;
-use crate::ops::import::{self, ImportSettings, Ports, Progress as Reached};
+use crate::ops::import::{self, ImportSettings, Ports};
 use crate::ops::stopped_instance::{Served, StoppedInstance};
 
 #[derive(Serialize)]
@@ -85,15 +85,7 @@ fn import(
         keys,
         storages,
         cancel,
-        on_progress: &|reached| match reached {
-            Reached::Listed(objects) => progress.reach(objects as u64),
-            Reached::Examined { done, of } => {
-                if done == 1 {
-                    progress.say("backups looked at:", of as u64);
-                }
-                progress.reach(done as u64);
-            }
-        },
+        on_progress: &|reached| progress.show(reached),
     };
     import::run(ports, &settings(args)).map_err(hints::import)
 }
@@ -129,7 +121,8 @@ pub(super) fn further_keys(files: &[PathBuf]) -> Result<Vec<SecretKey>, CliError
     files.iter().map(read).collect()
 }
 
-fn exit(report: &ImportReport) -> Exit {
+/// How an import is to be taken.
+pub(super) fn exit(report: &ImportReport) -> Exit {
     match (report.has_damage(), report.is_whole()) {
         (true, _) => Exit::Integrity,
         (false, false) => Exit::Partial,

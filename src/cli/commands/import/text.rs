@@ -9,7 +9,8 @@ use crate::ops::import::report::{ImportReport, LeftOut, Reason, StorageOutcome};
 /// Objects named below one heading; all of them are in the JSON.
 const NAMED: usize = 20;
 
-pub(super) fn finished(report: &ImportReport) -> String {
+/// The whole report.
+pub(in crate::cli::commands) fn finished(report: &ImportReport) -> String {
     let mut out = storages(report);
     out.push_str(&databases(report));
     out.push_str(&left_out(report));

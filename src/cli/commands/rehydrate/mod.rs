@@ -1,5 +1,6 @@
 //! `rehydrate`: from an escrow to a data directory.
 
+mod from_key;
 mod text;
 
 use std::path::Path;
@@ -70,9 +71,12 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
+    let Some(target) = &args.target else {
+        return from_key::run(args, global, output, cancel);
+    };
     let began = SystemClock.now();
     // Cheap refusals come first: nothing is fetched for a target that cannot be made.
-    StagedTarget::check(&args.target)
+    StagedTarget::check(target)
         .map_err(|error| hints::rehydrate(rehydrate::RehydrateError::Target(error)))?;
     let reader = Reader::open(&args.reading, global, cancel)?;
     refuse_on_the_source(&reader)?;
@@ -84,10 +88,11 @@ pub(in crate::cli) fn run(
     let mode = mode(args, &manifest)?;
     let job = Job {
         args,
+        target,
         manifest: &manifest,
         entry,
         mode: &mode,
-        plan: plan(args, &manifest, &mode, &reader),
+        plan: plan(args, target, &manifest, &mode, &reader),
     };
     if args.dry_run {
         return job.dry_run(&history, output);
@@ -99,12 +104,13 @@ pub(in crate::cli) fn run(
         CliError::usage("no identity is given")
             .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
     })?;
+    let counting = Progress::count(global, "objects listed:");
     let handover = Handover {
         fence: credentials(args),
         head: head(&history, entry),
         storages: &storages,
         import: imports(args),
-        on_progress: &|_| {},
+        on_progress: &|reached| counting.show(reached),
         now: began,
     };
     let progress = Progress::new(global, "restoring", Some(manifest.payload.size));
@@ -116,7 +122,7 @@ pub(in crate::cli) fn run(
         cancel,
         on_bytes: Box::new(move |count| counter.add(count)),
     };
-    let report = rehydrate::run(&manifest, &args.target, &mode, ports).map_err(hints::rehydrate)?;
+    let report = rehydrate::run(&manifest, target, &mode, ports).map_err(hints::rehydrate)?;
     drop(progress);
     job.tell(&report, &history, began, output)
 }
@@ -127,6 +133,7 @@ const LIVE: &str = "--live leaves the clone unfenced: started with a network, it
 /// One rehydrate, as it was asked for.
 struct Job<'a> {
     args: &'a Rehydrate,
+    target: &'a Path,
     manifest: &'a Manifest,
     entry: &'a Entry,
     mode: &'a Mode,
@@ -193,7 +200,7 @@ impl Job<'_> {
             seq: self.manifest.seq,
             manifest_sha256: self.entry.link.digest,
             snapshot_at: self.manifest.snapshot_at,
-            target: &self.args.target,
+            target: self.target,
             dry_run: false,
             fenced: false,
             fence: None,
@@ -348,7 +355,13 @@ fn mode(args: &Rehydrate, manifest: &Manifest) -> Result<Mode, CliError> {
     })
 }
 
-fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> Vec<String> {
+fn plan(
+    args: &Rehydrate,
+    target: &Path,
+    manifest: &Manifest,
+    mode: &Mode,
+    reader: &Reader,
+) -> Vec<String> {
     let stores: Vec<&str> = reader
         .stores
         .iter()
@@ -381,7 +394,7 @@ fn plan(args: &Rehydrate, manifest: &Manifest, mode: &Mode, reader: &Reader) -> 
     steps.extend(handover_steps(args, mode));
     steps.push(format!(
         "sync, and rename the result to {}",
-        args.target.display()
+        target.display()
     ));
     steps
 }

@@ -65,12 +65,6 @@ pub(in crate::cli) fn run(
     let marker = Marker::read(&args.data_dir).map_err(CliError::failed)?;
     let named = marker.map(|marker| marker.instance);
     let confirmed = confirmed(args, named.as_ref())?;
-    let wanted = Wanted {
-        major: instance.major(),
-        pg_bin: args.pg_bin.as_deref(),
-        image: args.image.as_deref(),
-    };
-    let launcher = wanted.launcher()?;
     let chain = chain(args, global, named.as_ref(), output, cancel)?;
     let settings = UnfenceSettings {
         confirmed: confirmed.as_deref(),
@@ -79,13 +73,39 @@ pub(in crate::cli) fn run(
         dry_run: args.dry_run,
         now: SystemClock.now(),
     };
+    match unfence(args, &instance, &settings, &storages, &chain, cancel)? {
+        Ended::Unfenced(report) => tell(args, &report, output),
+        Ended::OnlyMarker => {
+            output.remark(ONLY_MARKER);
+            Ok(Exit::Done)
+        }
+    }
+}
+
+const ONLY_MARKER: &str = "the database was unfenced by a run that did not come to its end; the \
+     marker that it left is gone now";
+
+fn unfence(
+    args: &Unfence,
+    instance: &StoppedInstance,
+    settings: &UnfenceSettings<'_>,
+    storages: &Storages,
+    chain: &Result<History, String>,
+    cancel: &Cancel,
+) -> Result<Ended, CliError> {
+    let wanted = Wanted {
+        major: instance.major(),
+        pg_bin: args.pg_bin.as_deref(),
+        image: args.image.as_deref(),
+    };
+    let launcher = wanted.launcher()?;
     let mut import =
         |session: &mut Connection, schema: &Schema, key: &SecretKey, storages: &dyn OpenStorage| {
             import(args, session, schema, key, storages, cancel)
         };
     let ports = Ports {
-        storages: &storages,
-        chain: match &chain {
+        storages,
+        chain: match chain {
             Ok(history) => Chain::Read(history),
             Err(why) => Chain::NotRead(why.clone()),
         },
@@ -94,17 +114,7 @@ pub(in crate::cli) fn run(
             false => Some(&mut import),
         },
     };
-    let ended = unfence::on_stopped(&instance, &launcher, &settings, ports, cancel);
-    match ended.map_err(hints::unfence)? {
-        Ended::Unfenced(report) => tell(args, &report, output),
-        Ended::OnlyMarker => {
-            output.remark(
-                "the database was unfenced by a run that did not come to its end; the marker \
-                 that it left is gone now",
-            );
-            Ok(Exit::Done)
-        }
-    }
+    unfence::on_stopped(instance, &launcher, settings, ports, cancel).map_err(hints::unfence)
 }
 
 /// The name as it was typed. What a marked directory is a copy of is known before a server runs.

@@ -16,6 +16,7 @@ use crate::ops::backup_object::BackupObjectError;
 use crate::ops::bucket::FoundSidecar;
 use crate::ops::bucket::probe::{Opening, Probe};
 use crate::ops::recover::keys::{KeyRing, KeySource};
+use crate::postgres::backup_label::BackupLabel;
 
 /// What is known of one backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -253,35 +254,34 @@ impl Row {
                 self.dumped_database.clone_from(database);
             }
             Content::MongoArchive => self.kind = Kind::Mongo,
-            Content::WalSegment(page) if self.kind != Kind::Wal && by_content => {
+            Content::WalSegment(page) if by_content && self.kind != Kind::Wal => {
                 self.kind = Kind::WalV1Segment;
                 self.state = State::ByContent;
                 self.segment = Some(page.segment.to_string());
                 self.start_lsn = Some(page.start.to_string());
             }
-            Content::BaseBackup { label, .. } if by_content => {
-                let label = label.as_ref();
-                self.start_lsn = label.map(|label| label.start.to_string());
-                // Physical backups are labelled with their object's name; without a sidecar they
-                // are leftovers of runs that failed.
-                self.kind = match label {
-                    Some(label) if label.label != self.name => Kind::WalV1Base,
-                    Some(label) if label.incremental_from.is_some() => Kind::Incremental,
-                    Some(_) => Kind::Full,
-                    None => Kind::Unknown,
-                };
-                if self.kind == Kind::WalV1Base {
-                    self.state = State::ByContent;
-                }
-            }
+            Content::BaseBackup { label, .. } if by_content => self.base_backup(label.as_ref()),
             Content::Empty => self.fail(),
-            Content::Unknown if self.state == State::Committed && self.kind == Kind::Dump => {
-                self.kind = Kind::Unknown;
-            }
+            Content::Unknown if self.kind == Kind::Dump => self.kind = Kind::Unknown,
             Content::WalSegment(_)
             | Content::TimelineHistory
             | Content::BaseBackup { .. }
             | Content::Unknown => {}
+        }
+    }
+
+    /// A base backup without a sidecar: one of `WAL_V1`, or what a physical run left that failed.
+    /// The latter are labelled with their object's name.
+    fn base_backup(&mut self, label: Option<&BackupLabel>) {
+        self.start_lsn = label.map(|label| label.start.to_string());
+        self.kind = match label {
+            Some(label) if label.label != self.name => Kind::WalV1Base,
+            Some(label) if label.incremental_from.is_some() => Kind::Incremental,
+            Some(_) => Kind::Full,
+            None => Kind::Unknown,
+        };
+        if self.kind == Kind::WalV1Base {
+            self.state = State::ByContent;
         }
     }
 }
