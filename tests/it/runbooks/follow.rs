@@ -227,6 +227,25 @@ fn cron_mails_a_snapshot_that_failed() {
 }
 
 #[test]
+fn the_unfence_page_makes_production_of_a_fenced_copy() {
+    let Some(mut world) = World::with_bucket("unfence") else {
+        return;
+    };
+    world.init();
+    world.destroy();
+    let names = ["INSTANCE", "STORE", "TRUST", "IDENTITY", "CLONE"];
+    let set = world.values(&names).into_iter();
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
+    let rehydrate = "databasus-escrow rehydrate --instance \"$INSTANCE\" --store \"$STORE\" \\
+        --trust \"$TRUST\" --identity \"$IDENTITY\" --target \"$CLONE\"";
+    world.bash("box", &format!("{}\n{rehydrate}", set.join("\n")), "");
+    let names = ["CLONE", "INSTANCE", "STORE", "TRUST"];
+    let values = world.values(&with_credentials(&names));
+    world.follow(&Page::read("runbooks/unfence.md"), "box", &values, "");
+    world.assert_same_instance(&world.path("box/restored"));
+}
+
+#[test]
 fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
     let Some(world) = World::with_folder() else {
         return;

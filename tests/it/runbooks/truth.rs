@@ -17,6 +17,7 @@ const RUNBOOKS: [&str; 6] = [
     "nightly",
     "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
+    "unfence",
 ];
 
 /// Behind what findings get their ids in the sources: the first literal that follows.

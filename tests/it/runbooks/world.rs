@@ -128,6 +128,7 @@ impl World {
         let value = |name: &str| match name {
             "ETC" => path("etc"),
             "DATA" => format!("'{}'", self.server.data_dir().display()),
+            "CLONE" => path("box/restored"),
             "PORT" => self.server.port().to_string(),
             "TOOL" => path("bin/databasus-escrow"),
             "ALICE" => public("alice"),
