@@ -5,7 +5,7 @@
 #![allow(clippy::print_stderr, reason = "an example has nobody else to tell it")]
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use databasus_escrow::databasus::backup_file::{BackupWriter, Header};
@@ -32,6 +32,6 @@ fn run() -> Result<(), Box<dyn Error>> {
     let out = io::stdout().lock();
     let mut writer = BackupWriter::new(out, &key, id, &Header::random())?;
     io::copy(&mut io::stdin().lock(), &mut writer)?;
-    writer.finish()?;
+    writer.finish()?.flush()?;
     Ok(())
 }
