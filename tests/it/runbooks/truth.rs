@@ -10,7 +10,7 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 6] = [
+const RUNBOOKS: [&str; 7] = [
     "disaster",
     "lost-signing-key",
     "new-custodian",
