@@ -53,11 +53,42 @@ fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
         return;
     };
     world.init();
+    #[cfg(feature = "s3")]
+    world.fill_storage();
     world.destroy();
-    let names = ["INSTANCE", "STORE", "TRUST", "MARK", "IDENTITY", "TARGET"];
+    let names = [
+        "INSTANCE",
+        "STORE",
+        "TRUST",
+        "MARK",
+        "IDENTITY",
+        "TARGET",
+        "ESCROW_READER_ACCESS_KEY_ID",
+        "ESCROW_READER_SECRET_ACCESS_KEY",
+    ];
     let values = world.values(&with_credentials(&names));
     world.follow(&Page::read("runbooks/disaster.md"), "box", &values, "");
     world.assert_same_instance(&world.path("box/restored"));
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn the_page_for_the_key_alone_makes_a_catalogue_from_the_bucket() {
+    let Some(mut world) = World::with_bucket("from-key") else {
+        return;
+    };
+    world.fill_storage();
+    world.forget_everything();
+    let names = [
+        "KEY",
+        "FRESH",
+        "BUCKET",
+        "ESCROW_STORAGE_ACCESS_KEY_ID",
+        "ESCROW_STORAGE_SECRET_ACCESS_KEY",
+    ];
+    let page = Page::read("runbooks/key-without-escrow.md");
+    let said = world.follow(&page, "box", &world.values(&names), "");
+    assert!(said.contains("Imported 1 backups"), "{said}");
 }
 
 #[test]
