@@ -2,6 +2,7 @@
 
 mod bed;
 mod composed;
+mod hostile;
 mod physical;
 mod real;
 mod wal_v1;
