@@ -134,20 +134,23 @@ fn keep_dependents(
     Ok(())
 }
 
-/// Remembers what a storage held, in place of what was remembered of it: its objects' names
-/// relative to the prefix, sizes and entity tags. `unfence` looks for what came after. For a
-/// fenced database, in the caller's transaction.
-pub fn replace_seen<'a>(
+/// Remembers what a storage held when it was first listed for a fenced database: its objects'
+/// names relative to the prefix, sizes and entity tags. `unfence` looks for what came after, so
+/// what a later import lists must not take its place. In the caller's transaction.
+pub fn remember_seen<'a>(
     session: &mut Connection,
     storage: Uuid,
     objects: impl Iterator<Item = (&'a str, u64, Option<&'a str>)>,
 ) -> Result<(), PgError> {
     let storage = literal(&storage.to_string());
-    session.simple_query(&format!(
+    let remembered = session.simple_query(&format!(
         "CREATE TABLE IF NOT EXISTS escrow_fence.seen_objects (storage_id uuid NOT NULL, \
            key text NOT NULL, size bigint NOT NULL, etag text); \
-         DELETE FROM escrow_fence.seen_objects WHERE storage_id = {storage}"
+         SELECT FROM escrow_fence.seen_objects WHERE storage_id = {storage} LIMIT 1"
     ))?;
+    if !remembered.is_empty() {
+        return Ok(());
+    }
     let mut values = Vec::with_capacity(BATCH);
     for (key, size, etag) in objects {
         values.push(format!(

@@ -17,7 +17,7 @@ mod read;
 mod rows;
 
 pub use add::{Written, add};
-pub use aside::{SideSchema, move_aside, replace_seen};
+pub use aside::{SideSchema, move_aside, remember_seen};
 pub use placeholder::{Placeholder, add_placeholder, placeholder_id};
 pub use read::{databases, known_rows, workspace_for};
 pub use rows::{

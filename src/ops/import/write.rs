@@ -1,7 +1,7 @@
 //! The one transaction.
 
 use crate::databasus::catalogue_rows::{
-    SideSchema, Table, add, add_placeholder, move_aside, replace_seen,
+    SideSchema, Table, add, add_placeholder, move_aside, remember_seen,
 };
 use crate::databasus::fence::statements::EXACT_TEXT;
 use crate::postgres::wire::{Connection, PgError};
@@ -54,17 +54,17 @@ fn write_all(
         written.promoted.len()
     );
     match side {
-        SideSchema::Fence => remember_seen(session, survey),
+        SideSchema::Fence => remember_listed(session, survey),
         SideSchema::Leftover => Ok(()),
     }
 }
 
-fn remember_seen(session: &mut Connection, survey: &Survey) -> Result<(), PgError> {
+fn remember_listed(session: &mut Connection, survey: &Survey) -> Result<(), PgError> {
     for place in &survey.places {
         for storage in &place.storages {
             let seen = place.seen.iter();
             let seen = seen.map(|one| (&*one.key, one.size, one.etag.as_deref()));
-            replace_seen(session, storage.id, seen)?;
+            remember_seen(session, storage.id, seen)?;
         }
     }
     Ok(())

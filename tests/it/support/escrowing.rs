@@ -138,6 +138,13 @@ impl Escrowing {
     }
 
     fn newest(&self) -> Manifest {
+        let history = self.history();
+        let (entry, _) = select(&history, &Selection::Newest).unwrap();
+        history.load(entry).unwrap()
+    }
+
+    /// The chain, as somebody reads it who knows the signer's fingerprint.
+    pub fn history(&self) -> History {
         let history = History::read(Request {
             slug: &self.settings.slug,
             stores: &self.stores(),
@@ -147,9 +154,7 @@ impl Escrowing {
             now: SystemClock.now(),
             cancel: &Cancel::new(),
         });
-        let history = history.unwrap();
-        let (entry, _) = select(&history, &Selection::Newest).unwrap();
-        history.load(entry).unwrap()
+        history.unwrap()
     }
 
     /// Rehydrates into `target`, undisturbed.
