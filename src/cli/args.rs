@@ -8,6 +8,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug};
 use crate::base::time::UtcTime;
 use crate::model::mark::Mark;
+use crate::model::proof::Level;
 
 /// Key custody and disaster-recovery escrow for Databasus.
 #[derive(Debug, Parser)]
@@ -187,9 +188,17 @@ Examples:
   30 2 * * *  databasus-escrow --config /etc/databasus-escrow/escrow.toml snapshot --quiet
 
 Exit codes: 0 committed and read back in every required store · 3 committed, but a required
-store lacks it · 11 another run is at work · 13 committed, but the stores hold something that
-nobody here signed · others: nothing was committed.")]
-pub struct Snapshot {}
+store lacks it, or a proof failed · 11 another run is at work · 13 committed, but the stores hold something that
+nobody here signed · 14 refused, for one because --require-proof is not met · others: nothing was committed.")]
+pub struct Snapshot {
+    /// How far to prove that the key opens the backups: 0 key, 1 fields, 2 newest backups,
+    /// 3 whole backups [default: the configuration's]
+    #[arg(long, value_name = "LEVEL")]
+    pub proof: Option<Level>,
+    /// Commit nothing unless this level is proven
+    #[arg(long, value_name = "LEVEL")]
+    pub require_proof: Option<Level>,
+}
 
 /// Arguments of `list`.
 #[derive(Debug, ClapArgs)]

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
+use super::proof::ProofRecord;
 use super::strict_json::{self, StrictJsonError};
 use crate::base::digest::Digest;
 use crate::base::names::{CustodianName, EscrowId, Slug, StoreName};
@@ -118,7 +119,7 @@ pub struct Manifest {
     /// One challenge per custodian.
     pub canaries: Vec<Canary>,
     /// What was proven before the commit; null where nothing was.
-    pub proof: Option<serde_json::Value>,
+    pub proof: Option<ProofRecord>,
     /// Escrows that this run's retention lets go.
     pub expires: Vec<EscrowId>,
 }

@@ -11,6 +11,7 @@ pub mod mark;
 pub mod method;
 pub mod namespace;
 pub mod policy;
+pub mod proof;
 pub mod recipients;
 pub mod signer_key;
 pub mod store_spec;

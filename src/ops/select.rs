@@ -3,17 +3,18 @@
 use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
 use crate::model::finding::Severity;
+use crate::model::proof::ProofRecord;
 
 use super::history::{Entry, EscrowSummary, History};
 
 /// Which escrow is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// The newest there is.
+    /// The newest whose proof did not fail; where all did, the newest.
     Newest,
     /// This one, whatever else is damaged.
     Id(EscrowId),
-    /// The newest whose snapshot began at this time or before.
+    /// The same of those whose snapshot began at this time or before.
     At(UtcTime),
 }
 
@@ -57,24 +58,57 @@ pub fn select<'h>(
     history: &'h History,
     selection: &Selection,
 ) -> Result<(&'h Entry, &'h EscrowSummary), SelectError> {
-    let mut newest_first = history.escrows().rev();
+    let newest_first = || history.escrows().rev();
     match selection {
-        Selection::Id(id) => newest_first
+        Selection::Id(id) => newest_first()
             .find(|(_, escrow)| escrow.id == *id)
             .ok_or_else(|| SelectError::NoSuch(id.clone())),
         Selection::Newest => {
-            let found = newest_first.next().ok_or(SelectError::None)?;
+            let found = best(newest_first()).ok_or(SelectError::None)?;
             check_doubt(history, found)?;
             Ok(found)
         }
         Selection::At(time) => {
-            let found = newest_first
-                .find(|(_, escrow)| escrow.snapshot_at <= *time)
-                .ok_or(SelectError::NoneAt(*time))?;
+            let before = newest_first().filter(|(_, escrow)| escrow.snapshot_at <= *time);
+            let found = best(before).ok_or(SelectError::NoneAt(*time))?;
             check_doubt(history, found)?;
             Ok(found)
         }
     }
+}
+
+/// The first whose proof did not fail, or else the first: a copy of a broken instance is better
+/// than none.
+fn best<'h>(
+    newest_first: impl Iterator<Item = (&'h Entry, &'h EscrowSummary)>,
+) -> Option<(&'h Entry, &'h EscrowSummary)> {
+    let mut newest = None;
+    for found in newest_first {
+        if !has_failed(found.1) {
+            return Some(found);
+        }
+        newest = newest.or(Some(found));
+    }
+    newest
+}
+
+fn has_failed(escrow: &EscrowSummary) -> bool {
+    escrow.proof.as_ref().is_some_and(ProofRecord::has_failed)
+}
+
+/// What to tell of newer escrows that were not chosen because their proof failed.
+pub fn passed_over(history: &History, chosen: &Entry) -> Option<String> {
+    let newer = history
+        .escrows()
+        .filter(|(entry, escrow)| entry.link.seq > chosen.link.seq && has_failed(escrow));
+    let ids: Vec<String> = newer.map(|(_, escrow)| escrow.id.to_string()).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "newer, and passed over because their key did not prove to open the backups: {}; \
+             --escrow ID takes one all the same",
+            ids.join(", ")
+        )
+    })
 }
 
 fn check_doubt(

@@ -20,7 +20,7 @@ const LAST_WORDS: usize = 5;
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Where distributions put each major version's programs.
-const VERSIONED_ROOT: &str = "/usr/lib/postgresql";
+pub(super) const VERSIONED_ROOT: &str = "/usr/lib/postgresql";
 
 /// The logical copy failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub fn find_pg_dump(
 ) -> Option<DumpTool> {
     let candidates = match configured {
         Some(program) => vec![program.to_owned()],
-        None => installed(Path::new(VERSIONED_ROOT), search_path),
+        None => installed(Path::new(VERSIONED_ROOT), search_path, "pg_dump"),
     };
     candidates
         .into_iter()
@@ -88,13 +88,18 @@ pub fn find_pg_dump(
         .min_by_key(|tool| tool.major)
 }
 
-fn installed(versioned_root: &Path, search_path: &std::ffi::OsStr) -> Vec<PathBuf> {
+/// Every copy of a program in the folders of PostgreSQL's releases and in those of `search_path`.
+pub(super) fn installed(
+    versioned_root: &Path,
+    search_path: &std::ffi::OsStr,
+    name: &str,
+) -> Vec<PathBuf> {
     let versions = std::fs::read_dir(versioned_root).into_iter().flatten();
     versions
         .flatten()
         .map(|version| version.path().join("bin"))
         .chain(std::env::split_paths(search_path).filter(|directory| directory.is_absolute()))
-        .map(|directory| directory.join("pg_dump"))
+        .map(|directory| directory.join(name))
         .filter(|program| program.is_file())
         .collect()
 }
@@ -212,7 +217,7 @@ fn last_words(stderr: Option<impl Read>) -> String {
 }
 
 /// `pg_dump (PostgreSQL) 17.10 (Debian 17.10-1.pgdg12+1)` is of major 17.
-fn major_of(version: &str) -> Option<u32> {
+pub(super) fn major_of(version: &str) -> Option<u32> {
     let (_, number) = version.split_once("(PostgreSQL) ")?;
     let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
@@ -252,7 +257,7 @@ mod tests {
         install(&root.path().join("path"), "18.1");
         let path = root.path().join("path");
         let majors = |needed: u32| {
-            installed(root.path(), path.as_os_str())
+            installed(root.path(), path.as_os_str(), "pg_dump")
                 .into_iter()
                 .filter_map(DumpTool::examine)
                 .filter(|tool| tool.major >= needed)

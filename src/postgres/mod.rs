@@ -1,6 +1,7 @@
 //! Floor 2: what this tool knows of PostgreSQL: its replication protocol, its files, its server.
 
 pub mod amcheck;
+pub mod archive_list;
 pub mod backup_label;
 pub mod backup_manifest;
 pub mod base_backup;

@@ -117,7 +117,8 @@ pub(super) fn run(
     })
 }
 
-fn attend(mut child: Child, cancel: &Cancel) -> io::Result<ExitStatus> {
+/// Waits for a program in a process group of its own; an interruption ends the group.
+pub(super) fn attend(mut child: Child, cancel: &Cancel) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -131,7 +132,7 @@ fn attend(mut child: Child, cancel: &Cancel) -> io::Result<ExitStatus> {
 
 /// Kills the program's process group and waits until it is gone, so that nobody writes any more
 /// where the caller removes files.
-fn end(child: &mut Child) -> io::Result<ExitStatus> {
+pub(super) fn end(child: &mut Child) -> io::Result<ExitStatus> {
     let group = Pid::from_child(child);
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait()?;

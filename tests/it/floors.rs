@@ -62,12 +62,12 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         paths: &["zstd::*"],
-        to: &["sealing", "databasus/objects/inflate"],
+        to: &["sealing", "databasus/objects"],
         because: "one place knows the layers of a payload, and one what Databasus compresses",
     },
     Confined {
         paths: &["flate2::*"],
-        to: &["databasus/objects/inflate"],
+        to: &["databasus/objects"],
         because: "this tool writes no gzip and only looks into what Databasus stored",
     },
     Confined {

@@ -25,6 +25,7 @@ mod import;
 mod init;
 mod online;
 mod private_server;
+mod proof;
 mod races;
 mod recover;
 mod rehydrate;

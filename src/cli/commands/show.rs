@@ -15,8 +15,9 @@ use crate::cli::output::{Output, table};
 use crate::cli::wire::Reader;
 use crate::model::finding::Finding;
 use crate::model::manifest::{Manifest, StoreState};
+use crate::model::proof::{Outcome, ProofRecord};
 use crate::ops::history::Entry;
-use crate::ops::select::{Selection, select};
+use crate::ops::select::{Selection, passed_over, select};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -36,6 +37,9 @@ pub(in crate::cli) fn run(
     let reader = Reader::open(&args.reading, global, cancel)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &selection(&args.escrow)).map_err(hints::select)?;
+    if let Some(remark) = passed_over(&history, entry) {
+        output.remark(&remark);
+    }
     let manifest = history.load(entry).map_err(hints::history)?;
     let document = Document {
         manifest: &manifest,
@@ -116,6 +120,7 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
             "secret key id",
             printable(&manifest.secret_key_id).into_owned(),
         ),
+        ("proof", proof(manifest.proof.as_ref())),
         (
             "signed by",
             format!("{} {}", entry.signer, entry.fingerprint),
@@ -144,4 +149,21 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
     table(&rows)
+}
+
+/// `level 2 of 2`, and which levels failed.
+fn proof(record: Option<&ProofRecord>) -> String {
+    let Some(record) = record else {
+        return "none was tried".to_owned();
+    };
+    let reached = match record.reached {
+        Some(reached) => format!("level {reached} of {}", record.wanted),
+        None => format!("nothing of level {}", record.wanted),
+    };
+    let failed = record
+        .levels
+        .iter()
+        .filter(|level| level.outcome == Outcome::Failed)
+        .map(|level| format!("; level {} FAILED", level.level));
+    reached + &failed.collect::<String>()
 }

@@ -9,17 +9,20 @@ use crate::base::digest::Digest;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, Snapshot};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
+use crate::cli::storages::{Haste, Storages};
 use crate::cli::{source, wire};
 use crate::model::config::Config;
 use crate::model::finding::Finding;
+use crate::model::proof::{Level, ProofRecord};
 use crate::model::recipients::Recipients;
-use crate::ops::snapshot::{self, Completeness, Ports, Report, Settings};
+use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
+use crate::postgres::archive_list::ArchiveLister;
 use crate::sealing::sshsig::SigningKey;
 
 #[derive(Serialize)]
@@ -32,6 +35,7 @@ struct Document<'a> {
     size: u64,
     seconds: u64,
     stores: Vec<StoreRow<'a>>,
+    proof: Option<&'a ProofRecord>,
     findings: &'a [Finding],
     exit: u8,
 }
@@ -44,13 +48,14 @@ struct StoreRow<'a> {
 }
 
 pub(in crate::cli) fn run(
+    args: &Snapshot,
     global: &Global,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
     let began = SystemClock.now();
     let config = wire::need_config(global)?;
-    let settings = settings(&config)?;
+    let settings = settings(&config, args)?;
     let destinations = wire::destinations(&config, cancel)?;
     let progress = Progress::new(global, "sealing", None);
     let counter = progress.clone();
@@ -61,6 +66,7 @@ pub(in crate::cli) fn run(
         Ports {
             source: source.as_mut(),
             destinations: &destinations,
+            storages: &storages(&config, cancel),
             state: &State::new(config.resolve(&config.state.dir)),
             clock: &SystemClock,
             cancel,
@@ -80,6 +86,7 @@ pub(in crate::cli) fn run(
         size: report.manifest.payload.size,
         seconds: seconds.unsigned_abs(),
         stores: report.stores.iter().map(StoreRow::of).collect(),
+        proof: report.manifest.proof.as_ref(),
         findings: &report.findings,
         exit: exit.code(),
     };
@@ -101,7 +108,35 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-fn settings(config: &Config) -> Result<Settings, CliError> {
+/// The places that Databasus keeps its backups in, LOCAL ones beside its key.
+fn storages(config: &Config, cancel: &Cancel) -> Storages {
+    let data_dir = config.source.as_ref().map(|source| &source.data_dir);
+    Storages {
+        haste: Haste::Look,
+        local: data_dir.map(|dir| config.resolve(dir).join("backups")),
+        given: Vec::new(),
+        cancel: cancel.clone(),
+    }
+}
+
+fn proof(config: &Config, args: &Snapshot) -> ProofSettings {
+    let level = args.proof.unwrap_or(config.proof.level);
+    let needs_lister = level.max(args.require_proof.unwrap_or(level)) >= Level::WholeBackups;
+    let pg_dump = config.source.as_ref().and_then(|source| {
+        let program = source.pg_dump.as_ref()?;
+        Some(config.resolve(program))
+    });
+    let search_path = wire::environment("PATH").unwrap_or_default();
+    ProofSettings {
+        level,
+        required: args.require_proof,
+        lister: needs_lister
+            .then(|| ArchiveLister::find(pg_dump.as_deref(), search_path.as_ref()))
+            .flatten(),
+    }
+}
+
+fn settings(config: &Config, args: &Snapshot) -> Result<Settings, CliError> {
     let signing = config.signing.as_ref().ok_or_else(|| {
         CliError::usage("the configuration has no [signing]")
             .hint("snapshots are taken on the source's host; this box only reads")
@@ -129,6 +164,7 @@ fn settings(config: &Config) -> Result<Settings, CliError> {
         workers: workers(),
         image: source.and_then(|source| source.image.clone()),
         databasus_version: source.and_then(|source| source.version.clone()),
+        proof: proof(config, args),
     })
 }
 
@@ -169,6 +205,18 @@ fn text(document: &Document<'_>) -> String {
         })
         .collect();
     out.push_str(&table(&rows));
+    out.push_str(&document.proof.map(proof_line).unwrap_or_default());
     out.push_str(&super::findings::text(document.findings));
     out
+}
+
+fn proof_line(proof: &ProofRecord) -> String {
+    let reached = match proof.reached {
+        Some(reached) => format!("level {reached} is proven"),
+        None => "nothing is proven".to_owned(),
+    };
+    format!(
+        "Of key and backups {reached}; level {} was wanted.\n",
+        proof.wanted
+    )
 }

@@ -21,6 +21,12 @@ pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
             Some("two hosts write this chain; run it again, or stop one of them"),
         ),
         SnapshotError::SecretKey(problem) => (Exit::Refused, Some(secret_key_hint(problem))),
+        SnapshotError::ProofTooLow { .. } => (
+            Exit::Refused,
+            Some(
+                "nothing was committed; without --require-proof it is, with the failure on record",
+            ),
+        ),
         SnapshotError::Source(error) => source(error),
         SnapshotError::SignerNotAllowed { .. } => (
             Exit::Usage,

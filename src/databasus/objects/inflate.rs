@@ -10,7 +10,7 @@ const GZIP: &[u8] = &[0x1F, 0x8B];
 
 /// The largest window that is accepted, as a power of two: 32 MiB. A decoder may take that much
 /// memory for a file of a few bytes; neither PostgreSQL nor Databasus' own writers use more.
-const MAX_WINDOW_LOG: u32 = 25;
+pub(super) const MAX_WINDOW_LOG: u32 = 25;
 
 /// How a file is compressed, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! Nothing here reads a storage: names, sizes and bytes come in, typed values come out.
 
 pub mod content;
+pub mod decode;
 pub mod group;
 mod inflate;
 pub mod name;

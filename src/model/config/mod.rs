@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::sections::{Compression, Open, Recipients, Schedule, Signing, State, Trust};
+pub use self::sections::{Compression, Open, Proof, Recipients, Schedule, Signing, State, Trust};
 pub use self::source::{Frozen, Reach, Source, SourceMethod};
 pub use self::template::Answers;
 use super::store_spec::{StoreFields, StoreSpec, variable_prefix};
@@ -38,6 +38,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// How hard payloads are compressed.
     pub compression: Compression,
+    /// How far key and backups are proven to belong together.
+    pub proof: Proof,
     /// How escrows are opened; never beside a source.
     pub open: Option<Open>,
     /// Where escrows are kept, at least one, in the order they are written.
@@ -61,6 +63,8 @@ struct Document {
     schedule: Schedule,
     #[serde(default)]
     compression: Compression,
+    #[serde(default)]
+    proof: Proof,
     open: Option<Spanned<Open>>,
     #[serde(default)]
     store: Vec<Spanned<StoreFields>>,
@@ -82,6 +86,7 @@ impl Config {
             state: document.state,
             schedule: document.schedule,
             compression: document.compression,
+            proof: document.proof,
             open: document.open.map(Spanned::into_inner),
             base: base.to_owned(),
         })

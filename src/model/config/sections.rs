@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 
 use crate::base::names::SignerName;
+use crate::model::proof::Level;
 
 /// What this box signs with.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -122,6 +123,28 @@ fn in_range<'de, D: Deserializer<'de>, N: TryFrom<i64>>(
     let narrow = N::try_from(number).ok();
     let found = narrow.filter(|_| (least..=most).contains(&number));
     found.ok_or_else(|| serde::de::Error::custom(rule))
+}
+
+/// How far it is proven at each snapshot that the key opens the instance's backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proof {
+    /// The highest level that is tried.
+    #[serde(deserialize_with = "proof_level")]
+    pub level: Level,
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self {
+            level: Level::FirstChunks,
+        }
+    }
+}
+
+fn proof_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    Level::try_from(number).map_err(serde::de::Error::custom)
 }
 
 /// How escrows are opened on this box.

@@ -1,6 +1,7 @@
 //! What the configuration accepts, and how it says no.
 
 use super::*;
+use crate::model::proof::Level;
 use crate::model::store_spec::Place;
 use proptest::prelude::*;
 
@@ -38,6 +39,7 @@ fn a_reader_needs_an_instance_and_a_store() {
         }
     );
     assert_eq!(config.compression.level, 3);
+    assert_eq!(config.proof.level, Level::FirstChunks);
 }
 
 #[test]
@@ -178,6 +180,10 @@ fn contradictions_in_a_source_are_refused() {
 fn numbers_out_of_range_are_refused() {
     for (section, words) in [
         ("[compression]\nlevel = 22", "line 3: level must be 1 to 19"),
+        (
+            "[proof]\nlevel = 4",
+            "line 3: a proof level is 0, 1, 2 or 3",
+        ),
         (
             "[schedule]\nevery_hours = 0",
             "line 3: every_hours must be 1 to 8760",

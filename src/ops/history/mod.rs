@@ -21,6 +21,7 @@ use crate::model::manifest::{self, Document, Manifest, ManifestError, StoreState
 use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::policy::{self, Policy};
+use crate::model::proof::ProofRecord;
 use crate::model::trust::Trust;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -66,6 +67,8 @@ pub struct EscrowSummary {
     pub secret_key_id: String,
     /// Digest of the policy in force: recipients and signers.
     pub policy_sha256: Digest,
+    /// What was proven before the manifest was signed; none where nothing was tried.
+    pub proof: Option<ProofRecord>,
     /// Stores that held the payload when the manifest was signed.
     pub stored_in: Vec<StoreName>,
 }
@@ -278,6 +281,7 @@ impl EscrowSummary {
             databasus_version: manifest.source.databasus_version.clone(),
             secret_key_id: manifest.secret_key_id.clone(),
             policy_sha256: manifest.policy_sha256,
+            proof: manifest.proof.clone(),
             stored_in: stored
                 .filter(|record| record.state == StoreState::Stored)
                 .map(|record| record.name.clone())

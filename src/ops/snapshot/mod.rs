@@ -30,9 +30,11 @@ use crate::model::layout::Layout;
 use crate::model::manifest::{self, Custody, CustodyMode, Instance, Kind, Manifest, Tool};
 use crate::model::mark::Mark;
 use crate::model::policy::Policy;
+use crate::model::proof::Level;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::trust::Trust;
+use crate::postgres::archive_list::ArchiveLister;
 use crate::sealing::identities::RecipientUseError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
@@ -41,6 +43,7 @@ use crate::store::{Store, StoreError, UploadTicket};
 
 use super::history::{self, History, HistoryError};
 use super::state::{OpenUpload, State, StateError};
+use super::storages::OpenStorage;
 use super::upload::FanOut;
 
 use copies::Copy;
@@ -96,6 +99,29 @@ pub struct Settings {
     pub image: Option<String>,
     /// Databasus release, recorded for rehydrate.
     pub databasus_version: Option<String>,
+    /// How far key, metadata and backups are proven to belong together before the commit.
+    pub proof: ProofSettings,
+}
+
+/// See [`Settings`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofSettings {
+    /// The highest level that is tried.
+    pub level: Level,
+    /// The level without which nothing is committed.
+    pub required: Option<Level>,
+    /// What reads tables of contents at level 3.
+    pub lister: Option<ArchiveLister>,
+}
+
+impl Default for ProofSettings {
+    fn default() -> Self {
+        Self {
+            level: Level::FirstChunks,
+            required: None,
+            lister: None,
+        }
+    }
 }
 
 /// What a snapshot stands on.
@@ -104,6 +130,8 @@ pub struct Ports<'a> {
     pub source: &'a mut dyn Source,
     /// Where it goes, in the order in which manifests are written.
     pub destinations: &'a [Destination],
+    /// The way to the backups that Databasus made, which are only looked at.
+    pub storages: &'a dyn OpenStorage,
     /// What this host remembers.
     pub state: &'a State,
     /// The time.
@@ -205,6 +233,14 @@ pub enum SnapshotError {
     /// The data directory holds no key that could be escrowed.
     #[error("cannot escrow secret.key")]
     SecretKey(#[from] SecretKeyProblem),
+    /// Less is proven than was demanded.
+    #[error("proof level {required} is required and not reached: {why}")]
+    ProofTooLow {
+        /// What was demanded.
+        required: Level,
+        /// What stood in the way.
+        why: String,
+    },
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
     Recipient(#[from] RecipientUseError),
@@ -479,7 +515,7 @@ impl<'a> Run<'a> {
             restore_md_sha256: Digest::of(restore_md().as_bytes()),
             stores: stores.map(|copy| copy.record(&sealed.key)).collect(),
             canaries: Vec::new(),
-            proof: None,
+            proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
         }
     }

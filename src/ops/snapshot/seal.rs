@@ -15,7 +15,9 @@ use crate::model::finding::Finding;
 use crate::model::index::Catalogue;
 use crate::model::manifest::{Payload, Recipient, Source as SourceRecord};
 use crate::model::method::Method;
+use crate::model::proof::{Outcome, ProofRecord};
 use crate::model::recipients::RecipientSpec;
+use crate::ops::proof;
 use crate::ops::upload::FanOut;
 use crate::sealing::identities::age_recipients;
 use crate::sealing::parts::PartWriter;
@@ -39,6 +41,7 @@ pub(super) struct Sealed {
     pub(super) snapshot_at: UtcTime,
     pub(super) instance_id: Option<String>,
     pub(super) key_id: SecretKeyId,
+    pub(super) proof: ProofRecord,
     pub(super) source: SourceRecord,
     pub(super) payload: Payload,
 }
@@ -50,6 +53,7 @@ pub(super) struct Draft {
     estimate: u64,
     data_dir: DataDir,
     key_id: SecretKeyId,
+    proof: ProofRecord,
     instance_id: Option<String>,
     before: Option<Catalogue>,
 }
@@ -70,6 +74,7 @@ impl Draft {
             let risks = risks::find(session, &key, run.ports.destinations)?;
             run.findings.extend(risks);
         }
+        let proof = prove(run, &key)?;
         let instance_id = instance_id(run.ports.source.data_dir());
         run.findings.extend(key_findings(&key));
         run.findings.extend(before.as_ref().and_then(legacy_keys));
@@ -77,6 +82,7 @@ impl Draft {
         let estimate = estimate.saturating_add(data_dir.bytes());
         Ok(Self {
             key_id: key.key_id(&run.settings.slug),
+            proof,
             escrow_id,
             snapshot_at,
             estimate,
@@ -132,6 +138,7 @@ impl Draft {
             snapshot_at: facts.snapshot_at,
             instance_id: self.instance_id,
             key_id: self.key_id,
+            proof: self.proof,
             payload,
         };
         Ok((fan_out, sealed))
@@ -247,6 +254,35 @@ fn part_size(estimate: u64) -> u64 {
         size *= 2;
     }
     size
+}
+
+/// Proves what the settings want, before anything is uploaded. The key is the one whose id the
+/// manifest will name.
+fn prove(run: &mut Run<'_>, key: &SecretKey) -> Result<ProofRecord, SnapshotError> {
+    let settings = &run.settings.proof;
+    let report = proof::prove(
+        run.ports.source.metadata_session(),
+        &proof::Request {
+            key,
+            key_id: Outcome::Proven,
+            storages: run.ports.storages,
+            wanted: settings
+                .level
+                .max(settings.required.unwrap_or(settings.level)),
+            lister: settings.lister.as_ref(),
+            cancel: run.ports.cancel,
+        },
+    )?;
+    let findings = report.findings();
+    let record = report.record();
+    if let Some(required) = settings.required
+        && !record.reaches(required)
+    {
+        let why = report.what_stands_in_the_way();
+        return Err(SnapshotError::ProofTooLow { required, why });
+    }
+    run.findings.extend(findings);
+    Ok(record)
 }
 
 fn key_findings(key: &SecretKey) -> impl Iterator<Item = Finding> {

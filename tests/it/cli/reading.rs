@@ -84,6 +84,7 @@ fn show_tells_what_the_manifest_says() {
     postgresql  17, system identifier SYSTEM timeline 1
     log  LSN to LSN
     secret key id  KEY-ID
+    proof  level 0 of 2
     signed by  escrow-host FINGERPRINT
     manifest  sha256 DIGEST
     custodian  alice x25519 FINGERPRINT

@@ -22,7 +22,23 @@ fn a_snapshot_tells_what_was_committed_where() {
     insta::assert_snapshot!(rest, @r"
     usb  stored and read back
     nas  stored and read back
+    Of key and backups level 0 is proven; level 2 was wanted.
     ");
+}
+
+#[test]
+fn a_proof_that_is_required_and_not_reached_refuses() {
+    let sandbox = Sandbox::new();
+    let Some(host) = sandbox.frozen_host(&["usb"]) else {
+        return;
+    };
+    host.run("snapshot --require-proof 1")
+        .code(14)
+        .stdout("")
+        .stderr(contains("proof level 1 is required and not reached"))
+        .stderr(contains("hint: nothing was committed"));
+    host.run("snapshot --require-proof 0").success();
+    host.run("snapshot --proof 4").code(2);
 }
 
 #[test]
@@ -38,7 +54,7 @@ fn a_snapshot_as_json_has_everything_that_a_script_needs() {
         .keys()
         .map(String::as_str)
         .collect();
-    insta::assert_snapshot!(keys.join(" "), @"escrow_id exit findings manifest_sha256 next_due seconds seq size snapshot_at stores");
+    insta::assert_snapshot!(keys.join(" "), @"escrow_id exit findings manifest_sha256 next_due proof seconds seq size snapshot_at stores");
     assert_eq!(document["exit"], 0);
     assert_eq!(document["seq"], 1);
     let stored = serde_json::json!([{ "name": "usb", "required": true, "failure": null }]);

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::recipients::Recipients;
-use databasus_escrow::ops::snapshot::{self, Completeness, Destination, Ports, Settings};
+use databasus_escrow::ops::snapshot::{
+    self, Completeness, Destination, Ports, ProofSettings, Settings,
+};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::source::{
     Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceContent, SourceEntry,
@@ -21,6 +23,8 @@ use databasus_escrow::store::dir::DirStore;
 
 use super::archive::{contents, listing_of, read_history, trust_in_the_file, unpack};
 use super::{golden, golden_text, signing_key, slug};
+
+use crate::support::escrowing::NoStorages;
 
 /// Two UUIDs, as Databasus writes them; of no instance.
 const SECRET_KEY: &str = "11111111-1111-4111-8111-11111111111122222222-2222-4222-8222-222222222222";
@@ -72,6 +76,7 @@ fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) 
         workers: 1,
         image: Some("databasus/databasus:v3.42.0".to_owned()),
         databasus_version: Some("3.42.0".to_owned()),
+        proof: ProofSettings::default(),
     };
     let store = DirStore::open("vault".parse().unwrap(), store.to_owned()).unwrap();
     let destinations = [Destination {
@@ -84,6 +89,7 @@ fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) 
     let ports = Ports {
         source: &mut source,
         destinations: &destinations,
+        storages: &NoStorages,
         state: &State::new(work.join("state")),
         clock: &clock,
         cancel: &Cancel::new(),

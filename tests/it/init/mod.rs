@@ -26,7 +26,9 @@ use databasus_escrow::ops::card::{self, CardHead, CardRequest, TrustCard};
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::init::{self, InitError, InitRequest, Written};
 use databasus_escrow::ops::join::{self, JoinError, JoinPlan, JoinRequest, NewerManifests};
-use databasus_escrow::ops::snapshot::{self, Completeness, Destination, Ports, Report, Settings};
+use databasus_escrow::ops::snapshot::{
+    self, Completeness, Destination, Ports, ProofSettings, Report, Settings,
+};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::source::{
@@ -37,6 +39,8 @@ use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
 
 use crate::support;
+
+use crate::support::escrowing::NoStorages;
 
 mod beginning;
 mod joining;
@@ -155,6 +159,7 @@ impl Bench {
             workers: 0,
             image: None,
             databasus_version: None,
+            proof: ProofSettings::default(),
         };
         let destinations = [Destination {
             store: self.store(),
@@ -167,6 +172,7 @@ impl Bench {
         let ports = Ports {
             source: &mut source,
             destinations: &destinations,
+            storages: &NoStorages,
             state: &host.state,
             clock: &FixedClock(at(now)),
             cancel: &Cancel::new(),

@@ -10,8 +10,9 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 6] = [
+const RUNBOOKS: [&str; 8] = [
     "disaster",
+    "key-without-escrow",
     "lost-signing-key",
     "new-custodian",
     "nightly",

@@ -18,7 +18,7 @@ use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{History, Request};
 use databasus_escrow::ops::rehydrate::{self, Handover, Mode, RehydrateError, Report};
 use databasus_escrow::ops::select::{Selection, select};
-use databasus_escrow::ops::snapshot::{self, Destination, Settings};
+use databasus_escrow::ops::snapshot::{self, Destination, ProofSettings, Settings, SnapshotError};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::ops::storages::{OpenStorage, StorageUnavailable};
 use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
@@ -120,21 +120,42 @@ impl Escrowing {
     /// Takes a snapshot of the running server, and reads its manifest as a stranger would, who
     /// knows the signer's fingerprint.
     pub fn snapshot(&self, server: &TestPg) -> Manifest {
+        let report = self.try_snapshot(server, &self.settings, &NoStorages);
+        let stores = report.unwrap().stores;
+        assert!(stores.iter().all(|store| store.failure.is_none()));
+        self.newest()
+    }
+
+    /// The same from a host that reaches storages of Databasus, with another proof wanted.
+    pub fn snapshot_proving(
+        &mut self,
+        server: &TestPg,
+        proof: ProofSettings,
+        storages: &dyn OpenStorage,
+    ) -> Result<snapshot::Report, SnapshotError> {
+        self.settings.proof = proof;
+        self.try_snapshot(server, &self.settings, storages)
+    }
+
+    fn try_snapshot(
+        &self,
+        server: &TestPg,
+        settings: &Settings,
+        storages: &dyn OpenStorage,
+    ) -> Result<snapshot::Report, SnapshotError> {
         let mut source = OnlineSource::new(online(server), Arc::new(SystemClock), Cancel::new());
-        let report = snapshot::run(
-            &self.settings,
+        snapshot::run(
+            settings,
             snapshot::Ports {
                 source: &mut source,
                 destinations: &self.destinations,
+                storages,
                 state: &State::new(self.home.path().join("state")),
                 clock: &SystemClock,
                 cancel: &Cancel::new(),
                 random: rand::random(),
             },
-        );
-        let stores = report.unwrap().stores;
-        assert!(stores.iter().all(|store| store.failure.is_none()));
-        self.newest()
+        )
     }
 
     fn newest(&self) -> Manifest {
@@ -246,6 +267,7 @@ fn settings(identity: &age::x25519::Identity) -> Settings {
         workers: 2,
         image: Some("databasus/databasus:v3.42.0".to_owned()),
         databasus_version: Some("3.42.0".to_owned()),
+        proof: ProofSettings::default(),
     }
 }
 

@@ -20,7 +20,9 @@ use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::open;
-use databasus_escrow::ops::snapshot::{self, Destination, Ports, Report, Settings, SnapshotError};
+use databasus_escrow::ops::snapshot::{
+    self, Destination, Ports, ProofSettings, Report, Settings, SnapshotError,
+};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::sealing::entry_path::EntryPath;
 use databasus_escrow::sealing::identities::Identities;
@@ -33,6 +35,8 @@ use databasus_escrow::source::{
 use databasus_escrow::store::Store;
 use databasus_escrow::store::memory::MemoryStore;
 use tempfile::TempDir;
+
+use super::escrowing::NoStorages;
 
 /// Two UUIDs, as Databasus makes it.
 const SECRET_KEY: &str = "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69-8c25-1d9e3a7b5c40";
@@ -134,6 +138,7 @@ impl Bed {
                 workers: 0,
                 image: None,
                 databasus_version: None,
+                proof: ProofSettings::default(),
             },
             state: State::new(state_dir.clone()),
             state_dir,
@@ -171,6 +176,7 @@ impl Bed {
         let ports = Ports {
             source: &mut source,
             destinations: &Self::destinations(stores),
+            storages: &NoStorages,
             state: &host.state,
             clock: &self.clock,
             cancel,

@@ -29,7 +29,7 @@ use crate::ops::history::{Entry, History};
 use crate::ops::import::ImportSettings;
 use crate::ops::import::report::ImportReport;
 use crate::ops::rehydrate::{self, Credentials, Handover, Mode, Outcome, Ports, Proof, Report};
-use crate::ops::select::{Selection, select};
+use crate::ops::select::{Selection, passed_over, select};
 use crate::target::StagedTarget;
 
 #[derive(Serialize)]
@@ -84,6 +84,9 @@ pub(in crate::cli) fn run(
     let storages = storages(args, cancel)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &selection(args)).map_err(hints::select)?;
+    if let Some(remark) = passed_over(&history, entry) {
+        output.remark(&remark);
+    }
     let manifest = history.load(entry).map_err(hints::history)?;
     let mode = mode(args, &manifest)?;
     let job = Job {
