@@ -328,3 +328,22 @@ fn a_mirror_of_the_bucket_counts_as_copies() {
     let elsewhere = "logical_backups WHERE storage_id = '00000000-0000-4000-8000-000000000001'";
     assert_eq!(bed.count(elsewhere), 0);
 }
+
+#[test]
+fn thousands_of_backups_come_in_and_are_known_again() {
+    let Some(bed) = bed() else { return };
+    let dump = b"PGDMP\x01\x10\x00 of which nothing else can be read";
+    for number in 0..5_100u128 {
+        let id = uuid::Uuid::from_u128(number);
+        let name = bed.object(&format!("shop-20261122-140000-{id}"));
+        std::fs::write(&name, dump).unwrap();
+        let sidecar = json!({"backupId": id, "encryption": "NONE"}).to_string();
+        std::fs::write(name.with_extension("metadata"), sidecar).unwrap();
+    }
+    let report = bed.import();
+    assert_eq!(report.imported(), 5_100 + 3);
+    let again = bed.import();
+    assert_eq!(again.imported(), 0);
+    let known: u64 = again.databases.iter().map(|one| one.known).sum();
+    assert_eq!(known, 5_100 + 10);
+}

@@ -1,6 +1,7 @@
 //! Imports of what running instances and composed cases have in their buckets.
 
 mod bed;
+mod command;
 mod composed;
 mod hostile;
 mod physical;
