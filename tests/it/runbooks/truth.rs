@@ -10,8 +10,9 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 8] = [
+const RUNBOOKS: [&str; 9] = [
     "disaster",
+    "import",
     "key-without-escrow",
     "lost-signing-key",
     "new-custodian",
