@@ -28,6 +28,14 @@ CREATE TABLE users (
     name text NOT NULL,
     status text NOT NULL
 );
+CREATE TABLE workspace_memberships (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    role text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, workspace_id)
+);
 CREATE TABLE storages (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,

@@ -10,6 +10,7 @@ mod programs;
 mod progress;
 mod signals;
 mod source;
+mod stopped;
 mod storages;
 mod wire;
 
@@ -92,6 +93,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         }
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
         Command::Import(import) => commands::import::run(import, global, output, cancel),
+        Command::Unfence(unfence) => commands::unfence::run(unfence, global, output, cancel),
         Command::Completions(shell) => commands::manual::completions(shell, output),
         Command::Man(man) => commands::manual::man(man, output),
     }

@@ -157,6 +157,23 @@ impl BackupManifest {
         })
     }
 
+    /// The log that a backup needs, whatever the checksums of its files are: Databasus' agent
+    /// leaves PostgreSQL's default, CRC-32C. The manifest's own checksum is checked.
+    pub fn wal_ranges_of(bytes: &[u8]) -> Result<Vec<WalRange>, ManifestError> {
+        #[derive(Deserialize)]
+        struct Ranges {
+            #[serde(rename = "WAL-Ranges")]
+            wal_ranges: Vec<RangeEntry>,
+        }
+        check_own_checksum(bytes)?;
+        let document: Ranges = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        document
+            .wal_ranges
+            .iter()
+            .map(RangeEntry::to_range)
+            .collect()
+    }
+
     /// Compares cluster and log range with those that the server announced: a manifest of
     /// version 1 does not name its cluster.
     pub fn check_origin(

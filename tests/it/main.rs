@@ -38,3 +38,4 @@ mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
 mod support;
+mod unfence;

@@ -11,4 +11,5 @@ pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod show;
 pub(super) mod snapshot;
+pub(super) mod unfence;
 pub(super) mod verify;

@@ -4,6 +4,7 @@ mod import;
 mod recover;
 mod rehydrate;
 mod snapshot;
+mod unfence;
 
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use snapshot::snapshot;
+pub(super) use unfence::unfence;
 
 /// A store could not be used.
 #[cfg(feature = "s3")]

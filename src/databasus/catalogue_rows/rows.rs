@@ -298,6 +298,58 @@ impl BackupRow {
     }
 }
 
+#[cfg(test)]
+impl BackupRow {
+    /// The row as the catalogue would give it back.
+    pub(crate) fn as_known(&self) -> super::KnownRow {
+        use super::{KnownRow, LogPlace, RowState, WalV1};
+        use crate::postgres::lsn::Lsn;
+
+        let listing = self.listing();
+        let place = |timeline: u32, position: &str| LogPlace {
+            timeline,
+            position: position.parse().unwrap(),
+        };
+        let parsed = |segment: &Option<String>| Some(segment.as_ref()?.parse().unwrap());
+        let (mut wal_v1, mut begins, mut root, mut parent) = (None, None, None, None);
+        match self {
+            Self::Logical(row) => {
+                wal_v1 = match row.wal_v1.pg_wal_backup_type {
+                    Some("PG_FULL_BACKUP") => {
+                        Some(WalV1::Base(parsed(&row.wal_v1.pg_wal_start_segment)))
+                    }
+                    Some(_) => Some(WalV1::Segment(parsed(&row.wal_v1.pg_wal_segment_name))),
+                    None => None,
+                };
+            }
+            Self::Full(row) | Self::Incremental(row) => {
+                begins = Some(place(row.timeline_id, &row.start_lsn));
+                root = row.root_full_backup_id;
+                parent = row.parent_incremental_backup_id;
+            }
+            Self::Wal(row) => begins = Some(place(row.timeline_id, &row.start_lsn)),
+            Self::History(row) => {
+                begins = Some(LogPlace {
+                    timeline: row.timeline_id,
+                    position: Lsn(0),
+                });
+            }
+        }
+        KnownRow {
+            table: self.table(),
+            id: listing.id,
+            database: listing.database_id,
+            storage: listing.storage_id,
+            state: RowState::Completed,
+            file_name: Some(listing.file_name.clone().into_boxed_str()),
+            wal_v1,
+            begins,
+            root,
+            parent,
+        }
+    }
+}
+
 /// Bytes in MiB: exact, for a double holds every number of bytes that a storage can.
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0

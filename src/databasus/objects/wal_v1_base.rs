@@ -76,8 +76,8 @@ impl Seen {
         } else if path == b"backup_manifest" {
             let mut bytes = Vec::new();
             entry.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
-            let manifest = BackupManifest::parse(&bytes)?;
-            self.stop = manifest.wal_ranges.last().map(|range| range.end);
+            let ranges = BackupManifest::wal_ranges_of(&bytes)?;
+            self.stop = ranges.last().map(|range| range.end);
         } else if self.first_page.is_none() && path.starts_with(b"pg_wal/") {
             let mut page = Vec::new();
             entry

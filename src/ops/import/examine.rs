@@ -161,6 +161,7 @@ impl<'a> Examination<'a> {
         same_encryption(sidecar.encryption(), &looked.encryption)?;
         let (id, stored) = (sidecar.id(), looked.stored);
         let manifest = |id| self.manifest(store, group, id);
+        looked.holds(&sidecar)?;
         let what = match sidecar {
             Sidecar::Logical(_) => looked.dump()?,
             Sidecar::Full(full) => {
@@ -200,21 +201,25 @@ impl<'a> Examination<'a> {
             return refuse(Reason::Unproven, "no sidecar, which alone has its id");
         };
         let looked = self.look(store, group, id)?;
+        let is_old = self.generation == Generation::UpTo342;
         let what = match &looked.content {
-            Content::WalSegment(page) => What::WalV1Segment(*page),
-            Content::BaseBackup { .. } if is_physical(&group.name) => {
+            // Physical backups are labelled with their object's name; one without a sidecar is
+            // left of a run that failed.
+            Content::BaseBackup { label, .. }
+                if !label
+                    .as_ref()
+                    .is_some_and(|l| l.label != group.name.to_string()) =>
+            {
                 return refuse(Reason::Unproven, "a physical backup without a sidecar");
             }
-            Content::BaseBackup { .. } if self.generation == Generation::UpTo342 => {
-                What::WalV1Base(self.wal_v1_base(&looked, id)?)
+            Content::WalSegment(_) | Content::BaseBackup { .. } if !is_old => {
+                return refuse(Reason::Unreadable, WAL_V1_IS_GONE);
             }
-            Content::BaseBackup { .. } => return refuse(Reason::Unreadable, WAL_V1_IS_GONE),
+            Content::WalSegment(page) => What::WalV1Segment(*page),
+            Content::BaseBackup { .. } => What::WalV1Base(self.wal_v1_base(&looked, id)?),
             Content::Empty => return refuse(Reason::FailedDump, "a dump without content"),
             _ => return refuse(Reason::Unproven, "no sidecar: it may have been cut"),
         };
-        if self.generation == Generation::From343 {
-            return refuse(Reason::Unreadable, WAL_V1_IS_GONE);
-        }
         Ok(Examined {
             name: group.name.clone(),
             stored: looked.stored,
@@ -310,19 +315,6 @@ impl<'a> Examination<'a> {
         };
         read.map_err(base_refusal)
     }
-
-    /// The cluster that a known segment or base of `WAL_V1` is of.
-    pub(super) fn wal_v1_system(
-        &self,
-        store: &Arc<dyn Store>,
-        group: &BackupGroup,
-    ) -> Result<u64, Refusal> {
-        match self.without_sidecar(store, group)?.what {
-            What::WalV1Segment(page) => Ok(page.system_identifier),
-            What::WalV1Base(base) => Ok(base.system_identifier),
-            _ => refuse(Reason::Conflict, "neither a base nor a segment of WAL_V1"),
-        }
-    }
 }
 
 const WAL_V1_IS_GONE: &str = "it is of WAL_V1, which Databasus knows from 3.17 to 3.42";
@@ -352,6 +344,26 @@ impl Looked {
             Encryption::Encrypted { .. } => stored_size(expected),
         };
         has_stored_size(stored, self.stored)
+    }
+
+    /// What a sidecar of a physical kind commits must be of that kind. What authenticates and is
+    /// not recognised is let be: a later release may pack it otherwise.
+    fn holds(&self, sidecar: &Sidecar) -> Result<(), Refusal> {
+        let fits = match (sidecar, &self.content) {
+            (Sidecar::Logical(_), _) => true,
+            (Sidecar::Full(_) | Sidecar::Incremental(_), Content::BaseBackup { .. }) => true,
+            (Sidecar::Wal(wal), Content::WalSegment(page)) => wal.segment == page.segment,
+            (Sidecar::History(_), Content::TimelineHistory) => true,
+            (_, Content::Unknown) => self.encryption != Encryption::None,
+            _ => false,
+        };
+        match fits {
+            true => Ok(()),
+            false => refuse(
+                Reason::Damaged,
+                "it holds something other than its sidecar says",
+            ),
+        }
     }
 
     fn dump(&self) -> Result<What, Refusal> {
@@ -412,12 +424,6 @@ impl Opened {
             Some(_) => &self.plain,
         }
     }
-}
-
-/// Whether a name ends as those of physical backups do.
-fn is_physical(name: &BackupName) -> bool {
-    name.label_without_kind()
-        .is_some_and(|(_, kind)| kind.is_some())
 }
 
 fn same_encryption(said: &Encryption, found: &Encryption) -> Result<(), Refusal> {

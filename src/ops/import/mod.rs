@@ -21,6 +21,7 @@ mod survey;
 mod wal_v1;
 mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,7 +30,7 @@ use uuid::Uuid;
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::parallel;
 use crate::databasus::catalogue_rows::{RowState, SideSchema, workspace_for};
-use crate::databasus::schema::{Schema, SchemaError};
+use crate::databasus::schema::{Generation, Schema, SchemaError};
 use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages;
 use crate::postgres::wire::{Connection, PgError};
@@ -47,7 +48,7 @@ use report::{
     StorageReport,
 };
 use survey::Survey;
-use wal_v1::WalV1Chains;
+use wal_v1::{Look, WalV1Chains};
 
 /// Backups that are looked at at once: each waits for the network, and holds a MiB.
 const AT_ONCE: usize = 8;
@@ -127,20 +128,71 @@ pub fn run(ports: Ports<'_>, settings: &ImportSettings) -> Result<ImportReport, 
     let generation = ports.schema.generation()?;
     let key = ports.keys.first().ok_or(ImportError::NoKey)?;
     let known = Known::read(ports.session, ports.schema, generation)?;
-    let attribution = attribution(&known, settings)?;
     let rows = storages::read(ports.session, ports.schema)?;
     let survey = Survey::make(rows, ports.storages, key, ports.cancel, ports.on_progress)?;
-    let matched = Matched::new(&known, &survey);
-    let mut chains = known.chains();
-    let ghosts = Ghosts::find(&known, &survey, &matched, settings, &mut chains);
-
     let examination = Examination::new(ports.keys, generation, ports.schema);
-    let (examined, refused) = examine_all(&examination, &matched, &survey, &ports)?;
+    let listening = Listening {
+        cancel: ports.cancel,
+        on_progress: ports.on_progress,
+    };
+    let mut decided = decide(&known, &survey, &examination, settings, &listening)?;
+    for placeholder in &mut decided.plan.placeholders {
+        placeholder.workspace = workspace_for(ports.session, placeholder.storage)?;
+    }
+    ports.cancel.check()?;
+    if !settings.dry_run {
+        let side = SideSchema::of(ports.session)?;
+        let work = Work {
+            schema: ports.schema,
+            generation,
+            side,
+        };
+        write::write(ports.session, &work, &decided, &survey)?;
+    }
+    Ok(report(settings, &known, &survey, decided))
+}
+
+/// Who may stop the work, and who hears of it.
+struct Listening<'a> {
+    cancel: &'a Cancel,
+    on_progress: OnProgress<'a>,
+}
+
+/// Everything that is to happen, before any of it does.
+struct Decided {
+    matched: Matched,
+    ghosts: Ghosts,
+    plan: Plan,
+}
+
+/// Where it happens.
+struct Work<'a> {
+    schema: &'a Schema,
+    generation: Generation,
+    side: SideSchema,
+}
+
+fn decide(
+    known: &Known,
+    survey: &Survey,
+    examination: &Examination<'_>,
+    settings: &ImportSettings,
+    listening: &Listening<'_>,
+) -> Result<Decided, ImportError> {
+    let attribution = attribution(known, settings)?;
+    let matched = Matched::new(known, survey);
+    let mut chains = known.chains();
+    let ghosts = Ghosts::find(known, survey, &matched, settings, &mut chains);
+    let (examined, refused) = examine_all(examination, &matched, survey, listening)?;
     let mut wal_v1 = WalV1Chains::default();
-    wal_v1.add_known(&known, &matched, &ghosts, &survey, &examination, &examined);
+    let look = Look {
+        survey,
+        examination,
+    };
+    wal_v1.add_known(known, &matched, &ghosts, &look, &examined);
     let planner = Planner {
-        known: &known,
-        survey: &survey,
+        known,
+        survey,
         attribution,
         chains,
         wal_v1,
@@ -148,28 +200,16 @@ pub fn run(ports: Ports<'_>, settings: &ImportSettings) -> Result<ImportReport, 
         plan: Plan::default(),
     };
     let mut plan = planner.plan(examined);
-    for placeholder in &mut plan.placeholders {
-        placeholder.workspace = workspace_for(ports.session, placeholder.storage)?;
-    }
     for (candidate, refusal) in refused {
-        let left_out = left_out(&survey, &known, candidate, refusal);
-        plan.left_out.push(left_out);
+        plan.left_out
+            .push(left_out(survey, known, candidate, refusal));
     }
     plan.left_out.extend(matched.damaged.iter().cloned());
-    ports.cancel.check()?;
-    if !settings.dry_run {
-        let side = SideSchema::of(ports.session)?;
-        write::write(
-            ports.session,
-            ports.schema,
-            generation,
-            side,
-            &plan,
-            &ghosts,
-            &survey,
-        )?;
-    }
-    Ok(report(settings, &known, &survey, &matched, &ghosts, plan))
+    Ok(Decided {
+        matched,
+        ghosts,
+        plan,
+    })
 }
 
 fn attribution(known: &Known, settings: &ImportSettings) -> Result<Attribution, AssignError> {
@@ -185,7 +225,7 @@ fn examine_all(
     examination: &Examination<'_>,
     matched: &Matched,
     survey: &Survey,
-    ports: &Ports<'_>,
+    listening: &Listening<'_>,
 ) -> Result<Looked, Interrupted> {
     let candidates = &matched.candidates;
     let done = AtomicUsize::new(0);
@@ -198,17 +238,17 @@ fn examine_all(
     parallel::for_each(candidates.len(), AT_ONCE, job, |index, result| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         let of = candidates.len();
-        (ports.on_progress)(Progress::Examined { done, of });
+        (listening.on_progress)(Progress::Examined { done, of });
         match result {
             Ok(examined) => good.push((candidates[index].at, examined)),
             Err(refusal) => bad.push((candidates[index], refusal)),
         }
-        match ports.cancel.check() {
+        match listening.cancel.check() {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     });
-    ports.cancel.check()?;
+    listening.cancel.check()?;
     bad.sort_by_key(|(candidate, _)| candidate.at);
     Ok((good, bad))
 }
@@ -234,15 +274,14 @@ fn report(
     settings: &ImportSettings,
     known: &Known,
     survey: &Survey,
-    matched: &Matched,
-    ghosts: &Ghosts,
-    plan: Plan,
+    decided: Decided,
 ) -> ImportReport {
-    let databases = database_reports(known, matched, ghosts, &plan);
-    let storages = storage_reports(known, survey, matched, ghosts, &plan);
-    let promoted = |id| plan.rows.iter().any(|row| row.listing().id == id);
+    let databases = database_reports(known, &decided);
+    let storages = storage_reports(known, survey, &decided);
+    let Decided { ghosts, plan, .. } = decided;
+    let promoted: BTreeSet<Uuid> = plan.rows.iter().map(|row| row.listing().id).collect();
     let running = known.rows.iter().filter(|row| {
-        row.state == RowState::InProgress && !ghosts.has(row.id) && !promoted(row.id)
+        row.state == RowState::InProgress && !ghosts.has(row.id) && !promoted.contains(&row.id)
     });
     ImportReport {
         dry_run: settings.dry_run,
@@ -269,12 +308,12 @@ fn report(
     }
 }
 
-fn database_reports(
-    known: &Known,
-    matched: &Matched,
-    ghosts: &Ghosts,
-    plan: &Plan,
-) -> Vec<DatabaseReport> {
+fn database_reports(known: &Known, decided: &Decided) -> Vec<DatabaseReport> {
+    let Decided {
+        matched,
+        ghosts,
+        plan,
+    } = decided;
     let names = known
         .databases
         .iter()
@@ -283,7 +322,7 @@ fn database_reports(
         .placeholders
         .iter()
         .map(|one| (one.id, one.name.as_str()));
-    let mut reports: std::collections::BTreeMap<Uuid, DatabaseReport> = names
+    let mut reports: BTreeMap<Uuid, DatabaseReport> = names
         .chain(made)
         .map(|(id, name)| {
             let name = name.to_owned();
@@ -318,13 +357,12 @@ fn database_reports(
     reports.into_values().collect()
 }
 
-fn storage_reports(
-    known: &Known,
-    survey: &Survey,
-    matched: &Matched,
-    ghosts: &Ghosts,
-    plan: &Plan,
-) -> Vec<StorageReport> {
+fn storage_reports(known: &Known, survey: &Survey, decided: &Decided) -> Vec<StorageReport> {
+    let Decided {
+        matched,
+        ghosts,
+        plan,
+    } = decided;
     let mut reports = Vec::new();
     for (number, place) in survey.places.iter().enumerate() {
         let copies = matched.copies.get(number).copied().unwrap_or(0)
@@ -362,3 +400,6 @@ fn storage_reports(
     }
     reports
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Which segments of `WAL_V1` stand behind a base backup of their own cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -45,57 +45,103 @@ impl WalV1Chains {
     }
 
     /// Takes the bases that the catalogue knows, where new segments may need them. Rows say
-    /// nothing of the cluster; a segment behind the base does, and so does the base itself.
+    /// nothing of the cluster, and the base itself says it at its end.
     pub(super) fn add_known(
         &mut self,
         known: &Known,
         matched: &Matched,
         ghosts: &Ghosts,
-        survey: &Survey,
-        examination: &Examination<'_>,
+        look: &Look<'_>,
         examined: &[(At, Examined)],
     ) {
-        let wanted = |(_, one): &(At, Examined)| matches!(one.what, What::WalV1Segment(_));
-        if !examined.iter().any(wanted) {
+        let new: BTreeSet<u64> = examined.iter().filter_map(segment_system).collect();
+        if new.is_empty() {
             return;
         }
-        let there = || known.rows.iter().zip(&matched.found);
-        for (row, found) in there().filter(|(row, _)| !ghosts.has(row.id)) {
-            let (Some(WalV1::Base(Some(start))), Some(base_at)) = (row.wal_v1, found) else {
-                continue;
-            };
-            let behind = there().filter_map(|(other, found)| match other.wal_v1 {
-                Some(WalV1::Segment(Some(segment)))
-                    if other.database == row.database
-                        && segment.timeline == start.timeline
-                        && segment >= start =>
-                {
-                    Some((segment, (*found)?))
+        let there = known.rows.iter().zip(&matched.found);
+        for (row, found) in there.filter(|(row, _)| !ghosts.has(row.id)) {
+            if let (Some(WalV1::Base(Some(start))), Some(at)) = (row.wal_v1, found) {
+                let behind = nearest_behind(known, matched, row.database, start);
+                let system = behind
+                    .and_then(|behind| look.by_segment(behind, start, &new))
+                    .or_else(|| look.by_base(*at));
+                if let Some(system) = system {
+                    self.add(row.database, start, system);
                 }
-                _ => None,
-            });
-            let nearest = behind.min_by_key(|(segment, _)| *segment);
-            let at = nearest.map_or(*base_at, |(_, at)| at);
-            if let Some(system) = system_of(survey, examination, at) {
-                self.add(row.database, start, system);
             }
         }
     }
 }
 
-fn system_of(survey: &Survey, examination: &Examination<'_>, at: At) -> Option<u64> {
-    let place = survey.places.get(at.place)?;
-    let group = place.held.backups.get(at.group)?;
-    examination
-        .wal_v1_system(&place.store, group)
-        .map_err(|refusal| {
-            tracing::warn!(
-                "cannot tell which cluster {} is of: {}",
-                group.name,
-                refusal.detail
-            );
-        })
-        .ok()
+/// Reads what the catalogue knows.
+pub(super) struct Look<'a> {
+    pub(super) survey: &'a Survey,
+    pub(super) examination: &'a Examination<'a>,
+}
+
+impl Look<'_> {
+    /// By a known segment that begins where the base does, or with the next: so the cluster that
+    /// wrote it went on from the base. Reading it is cheap; where there are signs of a second
+    /// cluster it proves nothing.
+    fn by_segment(&self, at: At, start: SegmentName, new: &BTreeSet<u64>) -> Option<u64> {
+        let What::WalV1Segment(page) = self.read(at)? else {
+            return None;
+        };
+        let base = start.start(page.segment_size)?;
+        let next = base.0.checked_add(page.segment_size.bytes())?;
+        let follows = (base.0..=next).contains(&page.start.0);
+        let alone = new.iter().all(|system| *system == page.system_identifier);
+        (follows && alone).then_some(page.system_identifier)
+    }
+
+    /// By the base itself, read whole.
+    fn by_base(&self, at: At) -> Option<u64> {
+        match self.read(at)? {
+            What::WalV1Base(base) => Some(base.system_identifier),
+            _ => None,
+        }
+    }
+
+    fn read(&self, at: At) -> Option<What> {
+        let place = self.survey.places.get(at.place)?;
+        let group = place.held.backups.get(at.group)?;
+        match self.examination.of(&place.store, group) {
+            Ok(examined) => Some(examined.what),
+            Err(refusal) => {
+                tracing::warn!("cannot read {}: {}", group.name, refusal.detail);
+                None
+            }
+        }
+    }
+}
+
+fn segment_system((_, one): &(At, Examined)) -> Option<u64> {
+    match &one.what {
+        What::WalV1Segment(page) => Some(page.system_identifier),
+        _ => None,
+    }
+}
+
+/// The first known segment of a timeline from a base's start on.
+fn nearest_behind(
+    known: &Known,
+    matched: &Matched,
+    database: Uuid,
+    start: SegmentName,
+) -> Option<At> {
+    let there = known.rows.iter().zip(&matched.found);
+    let behind = there.filter_map(|(row, found)| match row.wal_v1 {
+        Some(WalV1::Segment(Some(segment)))
+            if row.database == database
+                && segment.timeline == start.timeline
+                && segment >= start =>
+        {
+            Some((segment, (*found)?))
+        }
+        _ => None,
+    });
+    let nearest = behind.min_by_key(|(segment, _)| *segment);
+    nearest.map(|(_, at)| at)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::base::cancel::{Cancel, Interrupted};
@@ -12,6 +13,7 @@ use crate::databasus::backup_file::{BackupFileError, BackupReader, FIRST_CHUNK_B
 use crate::databasus::objects::content::Content;
 use crate::databasus::objects::name::{BackupName, Piece, Role};
 use crate::databasus::objects::sidecar::Sidecar;
+use crate::databasus::secret_key::SecretKey;
 use crate::store::Store;
 
 use super::backup_object::{BackupObject, BackupObjectError, PartDigests};
@@ -134,56 +136,60 @@ pub fn open(
     keys: &KeyRing,
     threads: usize,
 ) -> Result<OpenBackup, RecoverError> {
-    let role = match target.stream {
-        Stream::Content => Role::Content(Piece::Whole),
-        Stream::Manifest => Role::Manifest(Piece::Whole),
-    };
-    let name = target.name.object(role);
+    let name = target.object_name();
     let failed = |source| RecoverError::Object {
         name: name.clone(),
         source,
     };
     let object = BackupObject::find(store, &name).map_err(failed)?;
     let beginning = object.beginning(FIRST_CHUNK_BYTES as u64).map_err(failed)?;
-    let sidecar = target.sidecar.get();
-    let said = sidecar.filter(|_| target.stream == Stream::Content);
-    let id = sidecar.map(Sidecar::id).or(target.name.id());
+    let id = target.sidecar.get().map(Sidecar::id).or(target.name.id());
+    let said = target.said_of_content();
     let prober = Prober::new(keys.keys());
     let probe = prober.judge(&beginning, object.size(), id, said.map(Sidecar::encryption));
-    drop(beginning);
     let key = match probe.opening {
         Opening::Plain => None,
-        Opening::Key(place) => keys.get(place).zip(id),
-        refused => return Err(refusal(refused, name, target, keys)),
+        Opening::Key(place) => {
+            let found = keys.get(place).zip(id);
+            Some(found.ok_or_else(|| refusal(Opening::NoKey, &name, target, keys))?)
+        }
+        refused => return Err(refusal(refused, &name, target, keys)),
     };
     let size = probe.plain_size.unwrap_or(object.size());
     if let Some(sidecar) = said {
         check_size(&name, sidecar, size, object.size())?;
     }
-    let unread = |source| RecoverError::Read {
-        name: name.clone(),
-        source,
-    };
-    let reader: Box<dyn Read> = match key {
-        // What is encrypted authenticates itself.
-        Some(((key, _), id)) => {
-            let stored = object.reader(PartDigests::Ignore).map_err(unread)?;
-            let opened = BackupReader::open(stored, object.size(), key, id, threads);
-            Box::new(opened.map_err(unread)?)
-        }
-        None => Box::new(object.reader(PartDigests::Check).map_err(unread)?),
-    };
+    let reader = reader(&object, key.map(|((key, _), id)| (key, id)), threads);
     Ok(OpenBackup {
         content: probe.content.unwrap_or(Content::Unknown),
         size,
         opened_by: key.map(|((_, source), _)| source.clone()),
         sidecar_differs: said.is_some_and(|said| said.encryption().header() != probe.header),
-        reader,
+        reader: reader.map_err(|source| RecoverError::Read {
+            name: name.clone(),
+            source,
+        })?,
         name,
     })
 }
 
-fn refusal(opening: Opening, name: String, target: &Target, keys: &KeyRing) -> RecoverError {
+fn reader(
+    object: &BackupObject,
+    key: Option<(&SecretKey, Uuid)>,
+    threads: usize,
+) -> io::Result<Box<dyn Read>> {
+    Ok(match key {
+        // What is encrypted authenticates itself.
+        Some((key, id)) => {
+            let stored = object.reader(PartDigests::Ignore)?;
+            Box::new(BackupReader::open(stored, object.size(), key, id, threads)?)
+        }
+        None => Box::new(object.reader(PartDigests::Check)?),
+    })
+}
+
+fn refusal(opening: Opening, name: &str, target: &Target, keys: &KeyRing) -> RecoverError {
+    let name = name.to_owned();
     match opening {
         Opening::FailedDump => RecoverError::FailedDump(name),
         Opening::NoId => RecoverError::NoId(name),
@@ -263,5 +269,20 @@ impl Target {
     /// Whether Databasus ever said that this backup is complete.
     pub fn is_committed(&self) -> bool {
         matches!(self.sidecar, FoundSidecar::Read(_))
+    }
+
+    /// The name of the stream's object, or what the names of its parts begin with.
+    fn object_name(&self) -> String {
+        self.name.object(match self.stream {
+            Stream::Content => Role::Content(Piece::Whole),
+            Stream::Manifest => Role::Manifest(Piece::Whole),
+        })
+    }
+
+    /// The sidecar, where it speaks of the stream that is wanted: never of the manifest.
+    fn said_of_content(&self) -> Option<&Sidecar> {
+        self.sidecar
+            .get()
+            .filter(|_| self.stream == Stream::Content)
     }
 }

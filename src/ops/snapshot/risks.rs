@@ -43,27 +43,28 @@ fn read(session: &mut Connection) -> Result<(Risks, Vec<Storage>), RisksError> {
 }
 
 fn told(risks: &Risks) -> Vec<Finding> {
-    let note = |id, names: &[String], what: &str| {
-        (!names.is_empty()).then(|| Finding::note(id, format!("{what}: {}", list(names))))
-    };
-    let found = [
-        note(
-            "local-storages",
-            &risks.local_storages,
-            "backups in LOCAL storages lie on this host alone and are lost with it",
-        ),
-        note(
+    let mut findings = Vec::new();
+    if let Some(names) = list(&risks.local_storages) {
+        let what = "backups in LOCAL storages lie on this host alone and are lost with it";
+        findings.push(Finding::note("local-storages", format!("{what}: {names}")));
+    }
+    if let Some(names) = list(&risks.unencrypted) {
+        let what = "backups of these databases are not encrypted; who can read their bucket can \
+                    read them";
+        findings.push(Finding::note(
             "unencrypted-backups",
-            &risks.unencrypted,
-            "backups of these databases are not encrypted; who can read their bucket can read them",
-        ),
-        note(
+            format!("{what}: {names}"),
+        ));
+    }
+    if let Some(names) = list(&risks.wal_v1) {
+        let what = "Databasus from 3.43 on refuses to start while these databases are backed up as \
+                    WAL_V1";
+        findings.push(Finding::note(
             "wal-v1-databases",
-            &risks.wal_v1,
-            "Databasus from 3.43 on refuses to start while these databases are backed up as WAL_V1",
-        ),
-    ];
-    found.into_iter().flatten().collect()
+            format!("{what}: {names}"),
+        ));
+    }
+    findings
 }
 
 /// Who takes over Databasus has that key: what it can delete there is no second line.
@@ -119,12 +120,15 @@ fn host(endpoint: Option<&str>) -> String {
 /// How many names a message holds.
 const MOST_NAMES: usize = 10;
 
-fn list(names: &[String]) -> String {
+/// Names in a row; none where there are none.
+fn list(names: &[String]) -> Option<String> {
     let shown = names.iter().take(MOST_NAMES);
     let shown: Vec<_> = shown.map(|name| printable(name).into_owned()).collect();
+    let shown = shown.join(", ");
     match names.len().checked_sub(MOST_NAMES) {
-        None | Some(0) => shown.join(", "),
-        Some(more) => format!("{} and {more} more", shown.join(", ")),
+        _ if names.is_empty() => None,
+        None | Some(0) => Some(shown),
+        Some(more) => Some(format!("{shown} and {more} more")),
     }
 }
 
@@ -145,8 +149,9 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let names: Vec<String> = (0..12).map(|number| number.to_string()).collect();
-        assert!(list(&names).ends_with("9 and 2 more"), "{}", list(&names));
-        assert_eq!(list(&names[..2]), "0, 1");
+        assert!(list(&names).unwrap().ends_with("9 and 2 more"));
+        assert_eq!(list(&names[..2]).as_deref(), Some("0, 1"));
+        assert_eq!(list(&[]), None);
     }
 
     #[test]

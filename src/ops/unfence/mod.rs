@@ -27,9 +27,11 @@ use crate::ops::storages::OpenStorage;
 use crate::postgres::wire::{Connection, PgError};
 
 pub use held_back::{Decision, Preview, Sort};
-pub use leftover::{Leftover, Why};
+pub use leftover::{Leftover, SetAside, Why};
 pub use on_stopped::{Ended, OnStoppedError, on_stopped};
 pub use production::{Evidence, Says};
+
+use production::{Look, WithOriginals};
 pub use report::UnfenceReport;
 
 /// What was decided.
@@ -54,14 +56,22 @@ pub enum Chain<'a> {
     NotRead(String),
 }
 
-/// Imports what the storages hold into the catalogue, in a transaction of its own; says in words
-/// what came of it. The storages given to it open with the credentials that production had.
+/// Imports what the storages hold into the catalogue, in a transaction of its own. The storages given to it open with the credentials that production had.
 pub type FreshImport<'a> = &'a mut dyn FnMut(
     &mut Connection,
     &Schema,
     &SecretKey,
     &dyn OpenStorage,
-) -> Result<String, ImportFailed>;
+) -> Result<Imported, ImportFailed>;
+
+/// What came of an import.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Imported {
+    /// In words.
+    pub summary: String,
+    /// Whether nothing was left that needs somebody.
+    pub is_whole: bool,
+}
 
 /// What an import says of its failure.
 pub type ImportFailed = Box<dyn std::error::Error + Send + Sync>;
@@ -140,44 +150,26 @@ pub fn run(
     settings: &UnfenceSettings<'_>,
     ports: Ports<'_>,
 ) -> Result<UnfenceReport, UnfenceError> {
-    let schema = Schema::read(session)?;
-    let generation = schema.generation()?;
-    let record = fence_of(session)?;
-    if settings.confirmed != Some(record.instance.as_str())
-        && !(settings.dry_run && settings.confirmed.is_none())
-    {
-        return Err(UnfenceError::NotConfirmed(record.instance));
-    }
-    let renamed = Renamed::between(record.generation, generation)?;
-    held_back::check_names(session, settings.accept_deletions)?;
-    let storages = give_back::original_storages(session, &schema)?;
-    let opened = production::WithOriginals {
+    let unfence = Unfence::begin(session, key, settings)?;
+    let originals = give_back::original_storages(session, &unfence.schema)?;
+    let storages = WithOriginals {
         inner: ports.storages,
-        originals: &storages,
+        originals: &originals,
     };
-    let look = production::Look {
-        record: &record,
-        schema: &schema,
-        generation,
-        key,
-        storages: &opened,
+    let look = Look {
+        unfence: &unfence,
+        storages: &storages,
     };
-    let evidence = look.everywhere(session, &storages, &ports.chain)?;
+    let evidence = look.everywhere(session, &originals, &ports.chain)?;
     production::refuse(&evidence, settings.production_is_dead)?;
-    let import = match ports.import {
-        None => None,
-        Some(import) => Some(import(session, &schema, key, &opened).map_err(UnfenceError::Import)?),
-    };
-    let unfence = Unfence {
-        schema,
-        generation,
-        renamed,
-        key,
-        settings,
-    };
+    let import = ports
+        .import
+        .map(|import| import(session, &unfence.schema, key, &storages))
+        .transpose()
+        .map_err(UnfenceError::Import)?;
     let changed = unfence.in_one_transaction(session)?;
     Ok(UnfenceReport {
-        record,
+        record: unfence.record,
         evidence,
         import,
         cells: changed.cells,
@@ -229,8 +221,9 @@ impl Renamed {
     }
 }
 
-/// One unfence, once nothing speaks against it.
+/// One unfence of a database that has a fence to take back.
 struct Unfence<'a> {
+    record: FenceRecord,
     schema: Schema,
     generation: Generation,
     renamed: Renamed,
@@ -247,7 +240,32 @@ struct Changed {
     retention: Vec<Preview>,
 }
 
-impl Unfence<'_> {
+impl<'a> Unfence<'a> {
+    /// Refuses what can be refused without looking anywhere else.
+    fn begin(
+        session: &mut Connection,
+        key: &'a SecretKey,
+        settings: &'a UnfenceSettings<'a>,
+    ) -> Result<Self, UnfenceError> {
+        let schema = Schema::read(session)?;
+        let generation = schema.generation()?;
+        let record = fence_of(session)?;
+        let instance = Some(record.instance.as_str());
+        let nobody_said = settings.dry_run && settings.confirmed.is_none();
+        if settings.confirmed != instance && !nobody_said {
+            return Err(UnfenceError::NotConfirmed(record.instance));
+        }
+        held_back::check_names(session, settings.accept_deletions)?;
+        Ok(Self {
+            renamed: Renamed::between(record.generation, generation)?,
+            record,
+            schema,
+            generation,
+            key,
+            settings,
+        })
+    }
+
     fn in_one_transaction(&self, session: &mut Connection) -> Result<Changed, UnfenceError> {
         session.simple_query("BEGIN")?;
         let changed = self.change(session);

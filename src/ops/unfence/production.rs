@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Chain, UnfenceError, count};
+use super::{Chain, Unfence, UnfenceError, count};
 use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
-use crate::databasus::fence::side_schema::FenceRecord;
-use crate::databasus::schema::{Generation, Schema};
 use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::{S3Keys, Storage, StorageKind};
+use crate::model::finding::{Severity, worst};
 use crate::model::layout::Layout;
 use crate::ops::history::History;
 use crate::ops::storages::{OpenStorage, StorageUnavailable};
@@ -98,10 +97,7 @@ impl OpenStorage for WithOriginals<'_> {
 
 /// What is looked at.
 pub(super) struct Look<'a> {
-    pub(super) record: &'a FenceRecord,
-    pub(super) schema: &'a Schema,
-    pub(super) generation: Generation,
-    pub(super) key: &'a SecretKey,
+    pub(super) unfence: &'a Unfence<'a>,
     pub(super) storages: &'a dyn OpenStorage,
 }
 
@@ -132,8 +128,8 @@ impl Look<'_> {
     }
 
     fn in_history(&self, history: &History) -> (Says, String) {
-        let known = self.record.head_seq;
-        let root = Layout::new(&self.record.instance);
+        let known = self.unfence.record.head_seq;
+        let root = Layout::new(&self.unfence.record.instance);
         if history.layout().root() != root.root() {
             return (Says::Unknown, "it is another instance's".to_owned());
         }
@@ -148,9 +144,14 @@ impl Look<'_> {
             );
             return (Says::Lives, detail);
         }
-        if !links().any(|link| (link.seq, link.digest) == (known, self.record.head_sha256)) {
+        if !links().any(|link| (link.seq, link.digest) == (known, self.unfence.record.head_sha256))
+        {
             let detail = format!("manifest {known}, the newest at the rehydrate, is not in it");
             return (Says::Unknown, detail);
+        }
+        if worst(&history.findings) >= Some(Severity::Violation) {
+            let detail = "it was tampered with; `databasus-escrow list` says how";
+            return (Says::Unknown, detail.to_owned());
         }
         match history.complete {
             true => (Says::NoSign, format!("still ends with manifest {known}")),
@@ -164,16 +165,16 @@ impl Look<'_> {
     /// What an import after the rehydrate brought in was made by somebody; a fenced copy cannot.
     fn catalogue(&self, session: &mut Connection) -> Result<Evidence, PgError> {
         const OF: &str = "the catalogue";
-        let after = self.record.made_at.plus(CLOCK_SKEW);
+        let after = self.unfence.record.made_at.plus(CLOCK_SKEW);
         let tables = [
-            self.generation.backups(),
+            self.unfence.generation.backups(),
             "physical_full_backups",
             "physical_incremental_backups",
         ];
         let mut made = 0;
         for table in tables
             .into_iter()
-            .filter(|t| self.schema.has(t, "created_at"))
+            .filter(|t| self.unfence.schema.has(t, "created_at"))
         {
             made += count(
                 session,
@@ -204,7 +205,7 @@ impl Look<'_> {
             let detail = "its files lay on production's own host and say nothing";
             return Ok(Evidence::new(of, Says::NoSign, detail));
         }
-        let store = match self.storages.open(storage, self.key) {
+        let store = match self.storages.open(storage, self.unfence.key) {
             Ok(store) => store,
             Err(error) => return Ok(Evidence::new(of, Says::Unknown, error_chain(&error))),
         };
@@ -247,7 +248,7 @@ impl Look<'_> {
 
     /// Escrows may lie in the same bucket; what is made of them is the chain's business.
     fn comparison(&self, storage: Uuid) -> String {
-        let slug = self.record.instance.as_str().replace('.', "\\.");
+        let slug = self.unfence.record.instance.as_str().replace('.', "\\.");
         let escrows =
             format!("(^|/){slug}/(escrow|policy|sig|manifest|drill|witness|checkin|restore)/");
         format!(

@@ -2,6 +2,7 @@
 
 use crate::databasus::fence::side_schema::FenceRecord;
 
+use super::Imported;
 use super::held_back::{Decision, Preview};
 use super::leftover::{Leftover, SetAside};
 use super::production::Evidence;
@@ -13,7 +14,7 @@ pub struct UnfenceReport {
     /// What was looked at for signs of life, and what it said.
     pub evidence: Vec<Evidence>,
     /// What the fresh import did; none where there was none.
-    pub import: Option<String>,
+    pub import: Option<Imported>,
     /// Values given back.
     pub cells: u64,
     /// Links to notifiers given back.
@@ -31,7 +32,13 @@ pub struct UnfenceReport {
 impl UnfenceReport {
     /// Whether everything is as it was, so that nobody has to look after it.
     pub fn is_whole(&self) -> bool {
-        let held_back = |preview: &Preview| preview.decision == Decision::HeldBack;
-        self.leftover.is_empty() && !self.retention.iter().any(held_back)
+        let imported = self.import.as_ref().is_none_or(|import| import.is_whole);
+        imported && self.leftover.is_empty() && self.held_back().next().is_none()
+    }
+
+    /// Databases that are spared what retention would delete.
+    pub fn held_back(&self) -> impl Iterator<Item = &Preview> {
+        let previews = self.retention.iter();
+        previews.filter(|preview| preview.decision == Decision::HeldBack)
     }
 }

@@ -62,29 +62,79 @@ pub(super) fn has_policies(schema: &Schema, generation: Generation) -> bool {
     schema.has(generation.backup_configs(), "retention_policy_type")
 }
 
+/// What of a policy stands in the configurations since 3.15.
+const POLICY: &[&str] = &[
+    "retention_policy_type",
+    "retention_time_period",
+    "retention_count",
+    "retention_gfs_hours",
+    "retention_gfs_days",
+    "retention_gfs_weeks",
+    "retention_gfs_months",
+    "retention_gfs_years",
+];
+
+/// And before.
+const POLICY_BEFORE_315: &[&str] = &["store_period", "max_backups_total_size_mb"];
+
+/// The same of physical backups.
+const PHYSICAL_POLICY: &[&str] = &[
+    "retention",
+    "chains_retention_count",
+    "full_backups_retention_policy",
+    "full_backups_retention_count",
+    "full_backups_retention_gfs_hours",
+    "full_backups_retention_gfs_days",
+    "full_backups_retention_gfs_weeks",
+    "full_backups_retention_gfs_months",
+    "full_backups_retention_gfs_years",
+    "full_interval_type",
+    "incremental_interval_type",
+];
+
 /// Databases that are backed up logically.
 pub(super) fn logical(
     session: &mut Connection,
     schema: &Schema,
     generation: Generation,
 ) -> Result<Vec<Enabled<Policy>>, PgError> {
-    let since_315 = has_policies(schema, generation);
-    let columns = match since_315 {
-        true => {
-            "c.retention_policy_type, c.retention_time_period, c.retention_count::text, \
-             c.retention_gfs_hours::text, c.retention_gfs_days::text, c.retention_gfs_weeks::text, \
-             c.retention_gfs_months::text, c.retention_gfs_years::text"
-        }
-        false => "c.store_period, c.max_backups_total_size_mb::text",
-    };
+    let configs = generation.backup_configs();
+    match has_policies(schema, generation) {
+        true => switched_on(session, configs, POLICY, policy),
+        false => switched_on(session, configs, POLICY_BEFORE_315, policy_before_315),
+    }
+}
+
+/// Databases that are backed up physically.
+pub(super) fn physical(
+    session: &mut Connection,
+    schema: &Schema,
+) -> Result<Vec<Enabled<physical::Policy>>, PgError> {
+    const CONFIGS: &str = "physical_backup_configs";
+    match schema.has(CONFIGS, "is_backups_enabled") {
+        true => switched_on(session, CONFIGS, PHYSICAL_POLICY, physical_policy),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Reads columns by way of JSON: one that a release does not have reads as null.
+fn switched_on<P>(
+    session: &mut Connection,
+    configs: &str,
+    columns: &[&str],
+    policy: fn(&mut Columns) -> (String, Option<P>),
+) -> Result<Vec<Enabled<P>>, PgError> {
+    let columns = columns.iter();
+    let columns: Vec<String> = columns
+        .map(|column| format!("to_jsonb(c) ->> {}", literal(column)))
+        .collect();
     let rows = session.simple_query(&format!(
-        "SELECT d.id::text, d.name, {columns} FROM public.{configs} AS c \
+        "SELECT d.id::text, d.name, {} FROM public.{configs} AS c \
          JOIN public.databases AS d ON d.id = c.database_id \
          WHERE c.is_backups_enabled ORDER BY d.name, d.id",
-        configs = generation.backup_configs()
+        columns.join(", ")
     ))?;
-    let read = |row| enabled(row, if since_315 { policy } else { policy_before_315 });
-    Ok(rows.into_iter().map(read).collect())
+    Ok(rows.into_iter().map(|row| enabled(row, policy)).collect())
 }
 
 fn enabled<P>(row: Row, policy: fn(&mut Columns) -> (String, Option<P>)) -> Enabled<P> {
@@ -117,8 +167,16 @@ fn policy(columns: &mut Columns) -> (String, Option<Policy>) {
 }
 
 fn gfs_words(gfs: &Gfs) -> String {
-    let all = [gfs.hours, gfs.days, gfs.weeks, gfs.months, gfs.years];
-    all.map(|count| count.to_string()).join("/")
+    let levels = [
+        (gfs.hours, "hours"),
+        (gfs.days, "days"),
+        (gfs.weeks, "weeks"),
+        (gfs.months, "months"),
+        (gfs.years, "years"),
+    ];
+    let set = levels.into_iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = set.map(|(count, unit)| format!("{count} {unit}")).collect();
+    words.join(", ")
 }
 
 fn policy_before_315(columns: &mut Columns) -> (String, Option<Policy>) {
@@ -171,29 +229,6 @@ fn backup(row: Row) -> Backup {
             _ => Kind::Dump,
         },
     }
-}
-
-/// Databases that are backed up physically.
-pub(super) fn physical(
-    session: &mut Connection,
-    schema: &Schema,
-) -> Result<Vec<Enabled<physical::Policy>>, PgError> {
-    if !schema.has("physical_backup_configs", "retention") {
-        return Ok(Vec::new());
-    }
-    let rows = session.simple_query(
-        "SELECT d.id::text, d.name, c.retention, c.chains_retention_count::text, \
-             c.full_backups_retention_policy, c.full_backups_retention_count::text, \
-             c.full_backups_retention_gfs_hours::text, c.full_backups_retention_gfs_days::text, \
-             c.full_backups_retention_gfs_weeks::text, c.full_backups_retention_gfs_months::text, \
-             c.full_backups_retention_gfs_years::text, \
-             c.full_interval_type, c.incremental_interval_type \
-         FROM public.physical_backup_configs AS c \
-         JOIN public.databases AS d ON d.id = c.database_id \
-         WHERE c.is_backups_enabled ORDER BY d.name, d.id",
-    )?;
-    let read = |row| enabled(row, physical_policy);
-    Ok(rows.into_iter().map(read).collect())
 }
 
 fn physical_policy(columns: &mut Columns) -> (String, Option<physical::Policy>) {

@@ -12,4 +12,5 @@ mod signals;
 mod snapshot;
 #[cfg(feature = "s3")]
 mod stores;
+mod unfence;
 mod usage;

@@ -1,7 +1,5 @@
 //! Servers with Databasus' metadata, and everything on them that a fence has to stop.
 
-use std::fs::File;
-
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::time::UtcTime;
@@ -12,7 +10,7 @@ use databasus_escrow::ops::fence::{self, FenceError, FenceReport, FenceSettings}
 use databasus_escrow::postgres::socket::ServerAddress;
 use databasus_escrow::postgres::wire::Connection;
 
-use crate::support::needed;
+use crate::support::fixture::Fixture;
 use crate::support::postgres::TestPg;
 
 pub const FIXTURES: [&str; 4] = [
@@ -102,17 +100,12 @@ pub struct Bed {
 
 impl Bed {
     pub fn quiet(fixture: &str) -> Option<Self> {
-        let folder = needed("ESCROW_TEST_FIXTURES")?.join(fixture);
-        let server = TestPg::start()?;
-        let key = std::fs::read(folder.join("secret.key")).unwrap();
-        server.write_secret_key(&key);
-        let bed = Self {
-            server,
-            key: SecretKey::new(key).unwrap(),
+        let files = Fixture::named(fixture)?;
+        Some(Self {
+            server: files.serve()?,
+            key: files.secret_key(),
             is_new: fixture.ends_with("3.49.0"),
-        };
-        bed.load(&folder.join("metadata.sql"));
-        Some(bed)
+        })
     }
 
     /// The same with something of everything that a fence stops.
@@ -131,20 +124,6 @@ impl Bed {
         let bed = Self::busy("real-3.49.0")?;
         bed.server.psql(AUGUST);
         Some(bed)
-    }
-
-    fn load(&self, sql: &std::path::Path) {
-        let (port, socket) = (self.server.port().to_string(), self.server.socket_dir());
-        let output = self
-            .server
-            .command("psql")
-            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-p", &port])
-            .args(["-U", "postgres", "-d", "databasus", "-h"])
-            .arg(socket)
-            .stdin(File::open(sql).unwrap())
-            .output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{output:?}");
     }
 
     pub fn backups(&self) -> &'static str {
@@ -204,14 +183,13 @@ impl Bed {
         &self,
         storage_credentials: StorageCredentials,
     ) -> Result<FenceReport, FenceError> {
+        self.fence_as(&settings(storage_credentials))
+    }
+
+    pub fn fence_as(&self, settings: &FenceSettings) -> Result<FenceReport, FenceError> {
         let mut session = self.connect();
         let schema = Schema::read(&mut session).unwrap();
-        fence::apply(
-            &mut session,
-            &schema,
-            &self.key,
-            &settings(storage_credentials),
-        )
+        fence::apply(&mut session, &schema, &self.key, settings)
     }
 
     /// Every row of Databasus' own tables and of the side schema, as text.

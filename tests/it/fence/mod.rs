@@ -1,7 +1,7 @@
 //! The fence on a real PostgreSQL, with the metadata of running and of composed instances.
 
 mod applied;
-mod bed;
+pub mod bed;
 mod marker;
 mod refused;
 mod structural;

@@ -2,4 +2,6 @@
 
 mod bed;
 mod composed;
+mod physical;
 mod real;
+mod wal_v1;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use databasus_escrow::base::digest::Digest;
 use predicates::prelude::*;
 use predicates::str::contains;
+use rustix::process::Signal;
 
 use super::bed::{Bed, ID, KEY, name, plaintext};
 use crate::support::sandbox::{flip, json, stderr};
@@ -124,6 +125,21 @@ fn a_reader_that_goes_away_is_an_error_and_no_panic() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("stopped before the end"), "{said}");
+}
+
+#[test]
+fn a_run_that_is_stopped_leaves_nothing() {
+    let bed = Bed::new();
+    let name = name("large", 9, ID);
+    let sparse = fs::File::create(bed.bucket.join(&name)).unwrap();
+    sparse.set_len(8 << 30).unwrap();
+    let mut run = bed
+        .sandbox
+        .start(&bed.line("", &format!("{name} --output out")));
+    run.wait_until("the file is begun", || !bed.outputs().is_empty());
+    run.signal(Signal::TERM);
+    run.end().code(143);
+    assert_eq!(bed.outputs(), Vec::<String>::new());
 }
 
 #[test]

@@ -53,11 +53,42 @@ fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
         return;
     };
     world.init();
+    #[cfg(feature = "s3")]
+    world.fill_storage();
     world.destroy();
-    let names = ["INSTANCE", "STORE", "TRUST", "MARK", "IDENTITY", "TARGET"];
+    let names = [
+        "INSTANCE",
+        "STORE",
+        "TRUST",
+        "MARK",
+        "IDENTITY",
+        "TARGET",
+        "ESCROW_READER_ACCESS_KEY_ID",
+        "ESCROW_READER_SECRET_ACCESS_KEY",
+    ];
     let values = world.values(&with_credentials(&names));
     world.follow(&Page::read("runbooks/disaster.md"), "box", &values, "");
     world.assert_same_instance(&world.path("box/restored"));
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn the_page_for_the_key_alone_makes_a_catalogue_from_the_bucket() {
+    let Some(mut world) = World::with_bucket("from-key") else {
+        return;
+    };
+    world.fill_storage();
+    world.forget_everything();
+    let names = [
+        "KEY",
+        "FRESH",
+        "BUCKET",
+        "ESCROW_STORAGE_ACCESS_KEY_ID",
+        "ESCROW_STORAGE_SECRET_ACCESS_KEY",
+    ];
+    let page = Page::read("runbooks/key-without-escrow.md");
+    let said = world.follow(&page, "box", &world.values(&names), "");
+    assert!(said.contains("Imported 1 backups"), "{said}");
 }
 
 #[test]
@@ -193,6 +224,25 @@ fn cron_mails_a_snapshot_that_failed() {
     fs::remove_dir_all(world.path("store")).unwrap();
     let mail = world.bash("box", &in_sh(command), "");
     assert!(mail.contains("databasus-escrow: error: "), "{mail}");
+}
+
+#[test]
+fn the_unfence_page_makes_production_of_a_fenced_copy() {
+    let Some(mut world) = World::with_bucket("unfence") else {
+        return;
+    };
+    world.init();
+    world.destroy();
+    let names = ["INSTANCE", "STORE", "TRUST", "IDENTITY", "CLONE"];
+    let set = world.values(&names).into_iter();
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
+    let rehydrate = "databasus-escrow rehydrate --instance \"$INSTANCE\" --store \"$STORE\" \\
+        --trust \"$TRUST\" --identity \"$IDENTITY\" --target \"$CLONE\"";
+    world.bash("box", &format!("{}\n{rehydrate}", set.join("\n")), "");
+    let names = ["CLONE", "INSTANCE", "STORE", "TRUST"];
+    let values = world.values(&with_credentials(&names));
+    world.follow(&Page::read("runbooks/unfence.md"), "box", &values, "");
+    world.assert_same_instance(&world.path("box/restored"));
 }
 
 #[test]

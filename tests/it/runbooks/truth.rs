@@ -10,13 +10,15 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 6] = [
+const RUNBOOKS: [&str; 8] = [
     "disaster",
+    "key-without-escrow",
     "lost-signing-key",
     "new-custodian",
     "nightly",
     "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
+    "unfence",
 ];
 
 /// Behind what findings get their ids in the sources: the first literal that follows.
@@ -58,7 +60,8 @@ fn first_literal(call: &str) -> Option<(String, bool)> {
     let call = call.split(';').next()?;
     let (before, rest) = call.split_once('"')?;
     let (literal, _) = rest.split_once('"')?;
-    let is_id = literal.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_id = literal.bytes().all(letter);
     (is_id && !literal.is_empty()).then(|| (literal.to_owned(), before.trim().is_empty()))
 }
 

@@ -27,6 +27,8 @@ pub struct World {
     pub store: String,
     /// Of the store.
     credentials: (String, String),
+    /// The bucket that Databasus keeps its backups in.
+    backups: String,
     rows: String,
 }
 
@@ -49,10 +51,11 @@ impl World {
         let endpoint = server.endpoint();
         let who = server.credentials();
         // Databasus keeps its own backups there too; it has made none yet.
-        server.create_bucket(&format!("{bucket}-backups"), false);
+        let backups = format!("{bucket}-backups");
+        server.create_bucket(&backups, false);
         let world = Self::new()?;
         world.server.psql(&format!(
-            "UPDATE s3_storages SET s3_bucket = '{bucket}-backups', s3_endpoint = '{endpoint}',
+            "UPDATE s3_storages SET s3_bucket = '{backups}', s3_endpoint = '{endpoint}',
                  s3_access_key = '{}', s3_secret_key = '{}'",
             who.access_key_id,
             who.secret_access_key.expose_secret()
@@ -63,6 +66,7 @@ impl World {
                 who.access_key_id,
                 who.secret_access_key.expose_secret().to_owned(),
             ),
+            backups,
             ..world
         })
     }
@@ -94,6 +98,7 @@ impl World {
             server,
             store: String::new(),
             credentials: ("nobody".to_owned(), "nothing".to_owned()),
+            backups: String::new(),
             rows: String::new(),
         };
         world.fill();
@@ -123,6 +128,7 @@ impl World {
         let value = |name: &str| match name {
             "ETC" => path("etc"),
             "DATA" => format!("'{}'", self.server.data_dir().display()),
+            "CLONE" => path("box/restored"),
             "PORT" => self.server.port().to_string(),
             "TOOL" => path("bin/databasus-escrow"),
             "ALICE" => public("alice"),
@@ -135,13 +141,17 @@ impl World {
             "TRUST" | "FINGERPRINT" => self.on_card("signer fingerprint  "),
             "MARK" => self.on_card("1:"),
             "RESTORE" => self.on_card_last("    h="),
-            "ESCROW_PRIMARY_ACCESS_KEY_ID" => self.credentials.0.clone(),
-            "ESCROW_PRIMARY_SECRET_ACCESS_KEY" => self.credentials.1.clone(),
+            name if name.ends_with("_ACCESS_KEY_ID") => self.credentials.0.clone(),
+            name if name.ends_with("_SECRET_ACCESS_KEY") => self.credentials.1.clone(),
+            "KEY" => path("box/secret.key"),
+            "FRESH" => format!("'{}'", self.server.data_dir().display()),
+            #[cfg(feature = "s3")]
+            "BUCKET" => self.backups_url(),
             "LOG" => path("log"),
             "CRON" => path("cron"),
             "UNITS" => path("box"),
             "FROM" => path("bucket"),
-            "DATABASE" => "shop".to_owned(),
+            "DATABASE" => "shop-1".to_owned(),
             "INSTANCE" => "heatwave-prod".to_owned(),
             name => panic!("no value for {name}"),
         };
@@ -193,7 +203,7 @@ impl World {
 
     /// What Databasus would have stored: a dump of its own metadata under its own key.
     pub fn fill_bucket(&self) {
-        let name = "shop-20261123-031158-7a4faa4c-adf4-4cf2-b5d3-7d537474402e";
+        let name = "shop-1-20261123-031158-7a4faa4c-adf4-4cf2-b5d3-7d537474402e";
         fs::create_dir(self.path("bucket")).unwrap();
         let port = self.server.port();
         let dump = format!("pg_dump -Fc -h 127.0.0.1 -p {port} -U postgres databasus > ../dump");
@@ -208,6 +218,43 @@ impl World {
         fs::write(&object, sealed_with(&dump, key, id, &header)).unwrap();
         let sidecar = sidecar(id, Some(&header)).to_string();
         fs::write(object.with_extension("metadata"), sidecar).unwrap();
+    }
+
+    /// The same, in the bucket that the metadata names.
+    #[cfg(feature = "s3")]
+    pub fn fill_storage(&self) {
+        use databasus_escrow::store::Store as _;
+        self.fill_bucket();
+        let server = crate::support::seaweed::Seaweed::start().unwrap();
+        let store = server.store(&self.backups, "demo");
+        for entry in fs::read_dir(self.path("bucket")).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let bytes = fs::read(entry.path()).unwrap();
+            store.put_if_absent(&name, &bytes).unwrap();
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    fn backups_url(&self) -> String {
+        let server = crate::support::seaweed::Seaweed::start().unwrap();
+        let (bucket, endpoint) = (&self.backups, server.endpoint());
+        format!("'s3://{bucket}/demo?endpoint={endpoint}&region=us-east-1'")
+    }
+
+    /// What is left when Databasus was started once with the key, and stopped.
+    pub fn forget_everything(&mut self) {
+        self.server.psql(
+            "DO $$ DECLARE tables text; BEGIN
+               SELECT string_agg(format('public.%I', tablename), ', ') INTO tables FROM pg_tables
+               WHERE schemaname = 'public' AND tablename NOT IN ('users', 'goose_db_version');
+               EXECUTE 'TRUNCATE ' || tables;
+             END $$;
+             DELETE FROM users;
+             INSERT INTO users (email, role, name, status) VALUES ('admin', 'ADMIN', 'Admin', 'ACTIVE')",
+        );
+        self.server.stop_cleanly();
+        fs::write(self.path("box/secret.key"), SECRET_KEY).unwrap();
     }
 
     /// The server dies, and the host's disk with it: data, configuration, signing key.
@@ -324,12 +371,12 @@ fn is_there(tool: &str) -> bool {
     found.unwrap().success()
 }
 
-/// Every table and how many rows it has.
+/// Every table and how many rows it has, save the one that an import adds to.
 fn rows(server: &TestPg) -> String {
     let counts = server.psql(
         "SELECT string_agg(format('SELECT %L, count(*) FROM %I', tablename, tablename),
                            ' UNION ALL ' ORDER BY tablename)
-         FROM pg_tables WHERE schemaname = 'public'",
+         FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'backups'",
     );
     server.psql(&format!("{counts} ORDER BY 1"))
 }

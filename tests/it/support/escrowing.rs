@@ -164,7 +164,7 @@ impl Escrowing {
         history.load(entry).unwrap()
     }
 
-    /// The chain as a stranger reads it, who knows the signer's fingerprint.
+    /// The chain, as somebody reads it who knows the signer's fingerprint.
     pub fn history(&self) -> History {
         let history = History::read(Request {
             slug: &self.settings.slug,

@@ -2,6 +2,8 @@
 
 pub(super) mod text;
 
+pub(super) use text::summary;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,14 +15,13 @@ use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
-use crate::cli::source::docker;
+use crate::cli::stopped::{container, local_files};
 use crate::cli::storages::{GivenCredentials, Haste, Storages};
 use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
 use crate::ops::import::report::ImportReport;
 use crate::ops::import::{self, ImportSettings, Ports};
 use crate::ops::stopped_instance::{Served, StoppedInstance};
-use crate::postgres::stopped::Container;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -36,7 +37,7 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let container = container(args)?;
+    let container = container(args.container.as_deref())?;
     let further = further_keys(&args.further_keys)?;
     let storages = storages(args, cancel)?;
     let instance = StoppedInstance::open(&args.data_dir, container.as_ref());
@@ -99,17 +100,6 @@ fn settings(args: &Import) -> ImportSettings {
     }
 }
 
-/// Where the files of LOCAL storages are; an escrow holds none unless it was told to, and then
-/// an empty folder says nothing of what production has.
-fn local_files(data_dir: &Path) -> Option<PathBuf> {
-    let folder = data_dir.join("backups");
-    let is_file = |entry: std::io::Result<std::fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-    };
-    let has_files = std::fs::read_dir(&folder).is_ok_and(|mut found| found.any(is_file));
-    has_files.then_some(folder)
-}
-
 fn storages(args: &Import, cancel: &Cancel) -> Result<Storages, CliError> {
     let given = args.read_only_credentials.iter();
     Ok(Storages {
@@ -122,22 +112,8 @@ fn storages(args: &Import, cancel: &Cancel) -> Result<Storages, CliError> {
     })
 }
 
-fn container(args: &Import) -> Result<Option<Container>, CliError> {
-    let Some(name) = &args.container else {
-        return Ok(None);
-    };
-    let docker = docker().ok_or_else(|| {
-        CliError::usage("there is no docker or podman on PATH to ask for the container")
-            .hint("without --container this host's processes are looked at")
-    })?;
-    Ok(Some(Container {
-        docker,
-        name: name.clone(),
-    }))
-}
-
 /// Keys are taken byte for byte, as Databasus takes them.
-fn further_keys(files: &[PathBuf]) -> Result<Vec<SecretKey>, CliError> {
+pub(super) fn further_keys(files: &[PathBuf]) -> Result<Vec<SecretKey>, CliError> {
     let read = |path: &PathBuf| {
         let bytes = std::fs::read(path).map_err(|error| CliError::in_file(path, error))?;
         SecretKey::new(bytes).map_err(|error| CliError::in_file(path, error))

@@ -39,7 +39,8 @@ pub(in crate::cli::commands) fn finished(report: &ImportReport) -> String {
     out
 }
 
-fn summary(report: &ImportReport) -> String {
+/// The one line that says what came of it.
+pub(in crate::cli::commands) fn summary(report: &ImportReport) -> String {
     let imported = report.imported();
     let ghosts: u64 = report.databases.iter().map(|one| one.ghosts).sum();
     let open = report.left_out.iter();

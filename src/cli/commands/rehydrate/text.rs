@@ -1,6 +1,6 @@
 //! What `rehydrate` tells people.
 
-use super::super::{fenced, findings};
+use super::super::{fenced, findings, import};
 use super::Document;
 use crate::base::text::printable;
 use crate::base::time::{Clock, SystemClock};
@@ -68,6 +68,10 @@ pub(super) fn finished(document: &Document<'_>) -> String {
         })
         .collect();
     out.push_str(&table(&rows));
+    if let Some(import) = document.import.filter(|import| !import.is_whole()) {
+        out.push_str("\nCatalogue import:\n");
+        out.push_str(&import::text::finished(import));
+    }
     if let Some(fence) = document.fence {
         out.push_str(&fenced::text(fence));
     }
