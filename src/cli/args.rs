@@ -238,9 +238,10 @@ Examples:
   databasus-escrow verify                         the newest escrow, every copy
   databasus-escrow verify --all                   all of them
   databasus-escrow verify --identity alice.key    its content too
+  databasus-escrow verify --identity alice.key --proof 2    and that its key opens the backups
 
-Exit codes: 0 all is as signed · 1 no copy could be read · 3 a copy is missing, or something
-else in the chain is damaged · 12 no identity opens it · 13 a copy or the chain is not what was
+Exit codes: 0 all is as signed · 1 no copy could be read · 3 a copy is missing, a proof failed, or
+something else in the chain is damaged · 12 no identity opens it · 13 a copy or the chain is not what was
 signed, or all copies are gone.")]
 pub struct Verify {
     /// Which escrow: an id, or `latest`
@@ -256,6 +257,15 @@ pub struct Verify {
     /// Open the payload with this age identity file or SSH key; `-` reads standard input
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// With an identity: how far to prove that the key inside opens the backups: 0 key, 1 fields,
+    /// 2 newest backups, 3 whole backups. From 1 on pg_restore reads the metadata's logical copy
+    #[arg(long, value_name = "LEVEL", default_value = "0")]
+    pub proof: Level,
+    /// For --proof 2 and 3: credentials for Databasus' storages in place of those in its metadata,
+    /// from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage
+    /// alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
