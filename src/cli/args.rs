@@ -468,7 +468,7 @@ pub struct Recover {
 Examples:
   databasus-escrow import --data-dir /srv/databasus-data --dry-run
   databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
-    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders (old)'
+    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders-old'
 
 Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
 found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
