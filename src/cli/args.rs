@@ -313,6 +313,10 @@ pub struct Rehydrate {
     /// Databasus image to run PostgreSQL from, and to name in what is printed
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// How far to try the key: 1 every encrypted field, 2 the beginning of every database's newest
+    /// backup, 3 a whole backup of every storage; 0 not at all
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub proof: Level,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -1,10 +1,12 @@
 //! Opening the storages of an instance: buckets by the credentials in their rows or by those
 //! that the operator gives, local ones by the folder they are in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::base::cancel::Cancel;
@@ -30,18 +32,16 @@ pub(super) enum Haste {
 
 /// The storages as this host reaches them.
 pub(super) struct Storages {
-    /// How long they are waited for.
-    pub(super) haste: Haste,
-    /// Where the files of LOCAL storages are; none where nobody knows.
-    pub(super) local: Option<PathBuf>,
-    /// What the operator gave.
-    pub(super) given: Vec<GivenCredentials>,
-    /// Whether to stop.
-    pub(super) cancel: Cancel,
+    haste: Haste,
+    local: Option<PathBuf>,
+    given: Vec<GivenCredentials>,
+    cancel: Cancel,
+    /// Those that were opened: one that was waited for in vain is not waited for again.
+    opened: Mutex<BTreeMap<Uuid, Arc<dyn Store>>>,
 }
 
 /// Credentials for a storage, instead of those in its row.
-pub(super) struct GivenCredentials {
+struct GivenCredentials {
     /// Its name or id; none means any.
     storage: Option<String>,
     keys: S3Keys,
@@ -50,7 +50,7 @@ pub(super) struct GivenCredentials {
 impl GivenCredentials {
     /// Reads `[STORAGE=]NAME`: for which storage, and the name under which the environment holds
     /// them, as `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`.
-    pub(super) fn parse(argument: &str) -> Result<Self, CliError> {
+    fn parse(argument: &str) -> Result<Self, CliError> {
         // A storage's name may hold the sign, a name of variables may not.
         let (storage, name) = match argument.rsplit_once('=') {
             Some((storage, name)) => (Some(storage.to_owned()), name),
@@ -82,6 +82,26 @@ impl GivenCredentials {
 }
 
 impl Storages {
+    /// `local` is where the files of LOCAL storages are, none where nobody knows; `given` are
+    /// arguments `[STORAGE=]NAME`, see [`GivenCredentials::parse`].
+    pub(super) fn new(
+        haste: Haste,
+        local: Option<PathBuf>,
+        given: &[String],
+        cancel: &Cancel,
+    ) -> Result<Self, CliError> {
+        let given = given
+            .iter()
+            .map(|argument| GivenCredentials::parse(argument));
+        Ok(Self {
+            haste,
+            local,
+            given: given.collect::<Result<_, _>>()?,
+            cancel: cancel.clone(),
+            opened: Mutex::default(),
+        })
+    }
+
     /// What the operator gave for this storage; what names it wins over what is for any.
     fn given(&self, storage: &Storage) -> Option<&S3Keys> {
         let mut fitting = self.given.iter().filter(|one| one.is_for(storage));
@@ -110,6 +130,27 @@ impl OpenStorage for Storages {
         storage: &Storage,
         key: &SecretKey,
     ) -> Result<Arc<dyn Store>, StorageUnavailable> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = opened.get(&storage.id) {
+            return Ok(store.clone());
+        }
+        let store = self.open_anew(storage, key)?;
+        opened.insert(storage.id, store.clone());
+        Ok(store)
+    }
+
+    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
+        let is_bucket = matches!(storage.kind, StorageKind::S3(_));
+        is_bucket.then(|| self.given(storage).cloned()).flatten()
+    }
+}
+
+impl Storages {
+    fn open_anew(
+        &self,
+        storage: &Storage,
+        key: &SecretKey,
+    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
         match (&storage.kind, &self.local) {
             (StorageKind::S3(place), _) => self.bucket(storage, place, key),
             (StorageKind::Local, None) => Err(StorageUnavailable::NoFiles),
@@ -119,11 +160,6 @@ impl OpenStorage for Storages {
             )?)),
             (StorageKind::Other(kind), _) => Err(StorageUnavailable::Unsupported(kind.clone())),
         }
-    }
-
-    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
-        let is_bucket = matches!(storage.kind, StorageKind::S3(_));
-        is_bucket.then(|| self.given(storage).cloned()).flatten()
     }
 }
 

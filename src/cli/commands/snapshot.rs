@@ -66,7 +66,7 @@ pub(in crate::cli) fn run(
         Ports {
             source: source.as_mut(),
             destinations: &destinations,
-            storages: &storages(&config, cancel),
+            storages: &storages(&config, cancel)?,
             state: &State::new(config.resolve(&config.state.dir)),
             clock: &SystemClock,
             cancel,
@@ -109,14 +109,10 @@ fn exit(report: &Report) -> Exit {
 }
 
 /// The places that Databasus keeps its backups in, LOCAL ones beside its key.
-fn storages(config: &Config, cancel: &Cancel) -> Storages {
-    let data_dir = config.source.as_ref().map(|source| &source.data_dir);
-    Storages {
-        haste: Haste::Look,
-        local: data_dir.map(|dir| config.resolve(dir).join("backups")),
-        given: Vec::new(),
-        cancel: cancel.clone(),
-    }
+fn storages(config: &Config, cancel: &Cancel) -> Result<Storages, CliError> {
+    let source = config.source.as_ref();
+    let local = source.map(|source| config.resolve(&source.data_dir).join("backups"));
+    Storages::new(Haste::Look, local, &[], cancel)
 }
 
 fn proof(config: &Config, args: &Snapshot) -> ProofSettings {

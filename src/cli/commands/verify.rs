@@ -11,7 +11,7 @@ use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::programs;
 use crate::cli::progress::Progress;
-use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::cli::storages::{Haste, Storages};
 use crate::cli::wire::{self, Reader};
 use crate::model::finding::{Finding, Severity, worst};
 use crate::model::proof::Level;
@@ -79,15 +79,8 @@ pub(in crate::cli) fn run(
 }
 
 fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
-    let given = args.read_only_credentials.iter();
-    Ok(Storages {
-        haste: Haste::Look,
-        local: None,
-        given: given
-            .map(|argument| GivenCredentials::parse(argument))
-            .collect::<Result<_, _>>()?,
-        cancel: cancel.clone(),
-    })
+    // Backups in LOCAL storages are in no escrow.
+    Storages::new(Haste::Look, None, &args.read_only_credentials, cancel)
 }
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {

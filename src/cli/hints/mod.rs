@@ -10,7 +10,6 @@ use std::path::Path;
 
 use crate::model::allowed_signers::AllowedSignersError;
 use crate::model::recipients::RecipientsError;
-#[cfg(feature = "s3")]
 use crate::model::store_spec::CredentialsError;
 use crate::ops::history::HistoryError;
 use crate::ops::init::InitError;
@@ -52,7 +51,6 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
 }
 
 /// A store's credentials are not where they should be.
-#[cfg(feature = "s3")]
 pub(super) fn credentials(error: CredentialsError) -> CliError {
     CliError::new(Exit::Usage, error).hint(
         "secrets come from the environment, or from the files that keys ending in _file name; \

@@ -1,4 +1,5 @@
-//! What is done to the metadata before Databasus may see it: the fence, the catalogue import.
+//! What is done to the metadata before Databasus may see it: the key is tried, the fence put up,
+//! the catalogue brought up to date.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,16 +17,23 @@ use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::{self, S3Keys, Storage};
 use crate::model::manifest::Manifest;
+use crate::model::proof::{Level, Outcome as Tried};
 use crate::ops::fence::{self, FenceReport, FenceSettings};
 use crate::ops::import::report::{DatabaseReport, ImportReport, StorageOutcome};
 use crate::ops::import::{self, ImportError, ImportSettings, OnProgress};
+use crate::ops::proof::{self, LevelReport};
 use crate::ops::storages::{BeforeFence, OpenStorage};
+use crate::postgres::restore_tool::RestoreTool;
 use crate::postgres::wire::Connection;
 
 use super::{Proof, RehydrateError};
 
 /// How the metadata is handed over to Databasus.
 pub struct Handover<'a> {
+    /// How far the key is tried on metadata and backups.
+    pub proof: Level,
+    /// What reads tables of contents at level 3.
+    pub restore_tool: Option<&'a RestoreTool>,
     /// What becomes of the storages' credentials; none for no fence at all.
     pub fence: Option<Credentials>,
     /// Sequence number and digest of the chain's head, for the fence's record.
@@ -75,6 +83,7 @@ impl Handover<'_> {
     ) -> Result<(), RehydrateError> {
         let schema = Schema::read(session).map_err(super::RecoverError::from)?;
         let storages = storages::read(session, &schema).map_err(super::RecoverError::from)?;
+        self.prove(session, subject, done)?;
         match self.fence {
             None => done.proofs.push(Proof::not_done("fence", LIVE)),
             Some(credentials) => {
@@ -120,6 +129,27 @@ impl Handover<'_> {
             Err(ImportError::Assign(error)) => return Err(error.into()),
             Err(error) => done.proofs.push(Proof::failed(IMPORT, error_chain(&error))),
         }
+        Ok(())
+    }
+
+    /// Tries the key before the fence takes the storages' credentials out.
+    fn prove(
+        &self,
+        session: &mut Connection,
+        subject: &Subject<'_>,
+        done: &mut HandedOver,
+    ) -> Result<(), RehydrateError> {
+        let request = proof::Request {
+            key: subject.key,
+            key_id: Tried::Proven,
+            storages: self.storages,
+            wanted: self.proof,
+            catalogue: proof::Catalogue::Past,
+            restore_tool: self.restore_tool,
+            cancel: subject.cancel,
+        };
+        let report = proof::prove(Some(session), &request)?;
+        done.proofs.extend(report.levels().iter().filter_map(tried));
         Ok(())
     }
 
@@ -171,6 +201,24 @@ const NOT_IMPORTED: &str = "the catalogue is as old as the snapshot; `databasus-
      brings it up to date";
 
 const LIVE: &str = "LIVE, as was asked for: started with a network, it acts as production";
+
+/// A level of proof as a row of the report; level 0 has one of its own.
+fn tried(level: &LevelReport) -> Option<Proof> {
+    let (what, of) = match level.level {
+        Level::KeyId => return None,
+        Level::Fields => ("encrypted fields", "fields of the metadata open"),
+        Level::FirstChunks => ("newest backups", "begin with a chunk that the key opens"),
+        Level::WholeBackups => (
+            "whole backups",
+            "decrypt to their end, and their contents read",
+        ),
+    };
+    Some(match level.tally.outcome() {
+        Tried::Proven => Proof::proven(what, format!("{} {of}", level.tally.proven)),
+        Tried::Failed => Proof::failed(what, level.sentence()),
+        Tried::Unknown => Proof::unknown(what, level.sentence()),
+    })
+}
 
 fn imported(report: &ImportReport) -> Proof {
     let sum = |count: fn(&DatabaseReport) -> u64| report.databases.iter().map(count).sum::<u64>();

@@ -13,6 +13,7 @@ use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::databasus::storages::Storage;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
 use databasus_escrow::model::manifest::Manifest;
+use databasus_escrow::model::proof::Level;
 use databasus_escrow::model::recipients::Recipients;
 use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{History, Request};
@@ -222,6 +223,8 @@ impl Escrowing {
 /// Nothing is done to the metadata: what comes out is what went in.
 pub fn live() -> Handover<'static> {
     Handover {
+        proof: Level::KeyId,
+        restore_tool: None,
         fence: None,
         head: (1, Digest::of(b"the head")),
         storages: &NoStorages,

@@ -16,7 +16,7 @@ use crate::cli::output::Output;
 use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
 use crate::cli::stopped::{container, local_files};
-use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::cli::storages::{Haste, Storages};
 use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
 use crate::ops::import::report::ImportReport;
@@ -101,15 +101,12 @@ fn settings(args: &Import) -> ImportSettings {
 }
 
 fn storages(args: &Import, cancel: &Cancel) -> Result<Storages, CliError> {
-    let given = args.read_only_credentials.iter();
-    Ok(Storages {
-        haste: Haste::Need,
-        local: local_files(&args.data_dir),
-        given: given
-            .map(|argument| GivenCredentials::parse(argument))
-            .collect::<Result<_, _>>()?,
-        cancel: cancel.clone(),
-    })
+    Storages::new(
+        Haste::Need,
+        local_files(&args.data_dir),
+        &args.read_only_credentials,
+        cancel,
+    )
 }
 
 /// Keys are taken byte for byte, as Databasus takes them.

@@ -17,9 +17,9 @@ use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
-use crate::cli::programs::Wanted;
+use crate::cli::programs::{self, Wanted};
 use crate::cli::progress::Progress;
-use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::cli::storages::{Haste, Storages};
 use crate::cli::wire::{self, Reader};
 use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
@@ -108,7 +108,10 @@ pub(in crate::cli) fn run(
             .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
     })?;
     let counting = Progress::count(global, "objects listed:");
+    let restore_tool = programs::restore_tool();
     let handover = Handover {
+        proof: args.proof,
+        restore_tool: restore_tool.as_ref(),
         fence: credentials(args),
         head: head(&history, entry),
         storages: &storages,
@@ -221,16 +224,13 @@ impl Job<'_> {
 }
 
 fn storages(args: &Rehydrate, cancel: &Cancel) -> Result<Storages, CliError> {
-    let given = args.fencing.read_only_credentials.iter();
-    Ok(Storages {
-        haste: Haste::Need,
-        // Backups in LOCAL storages are in no escrow.
-        local: None,
-        given: given
-            .map(|argument| GivenCredentials::parse(argument))
-            .collect::<Result<_, _>>()?,
-        cancel: cancel.clone(),
-    })
+    // Backups in LOCAL storages are in no escrow.
+    Storages::new(
+        Haste::Need,
+        None,
+        &args.fencing.read_only_credentials,
+        cancel,
+    )
 }
 
 fn credentials(args: &Rehydrate) -> Option<Credentials> {

@@ -16,7 +16,7 @@ use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::programs::Wanted;
 use crate::cli::stopped::{container, local_files};
-use crate::cli::storages::{GivenCredentials, Haste, Storages};
+use crate::cli::storages::{Haste, Storages};
 use crate::cli::wire::{Reader, find_config};
 use crate::databasus::fence::marker::Marker;
 use crate::databasus::schema::Schema;
@@ -138,15 +138,12 @@ fn confirmed(args: &Unfence, named: Option<&Slug>) -> Result<Option<String>, Cli
 }
 
 fn storages(args: &Unfence, cancel: &Cancel) -> Result<Storages, CliError> {
-    let given = args.read_only_credentials.iter();
-    Ok(Storages {
-        haste: Haste::Need,
-        local: local_files(&args.data_dir),
-        given: given
-            .map(|argument| GivenCredentials::parse(argument))
-            .collect::<Result<_, _>>()?,
-        cancel: cancel.clone(),
-    })
+    Storages::new(
+        Haste::Need,
+        local_files(&args.data_dir),
+        &args.read_only_credentials,
+        cancel,
+    )
 }
 
 /// The chain of escrows, or why it cannot be read: that is unknown, and no error yet.
