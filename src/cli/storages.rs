@@ -31,6 +31,10 @@ pub(super) enum Haste {
 }
 
 /// The storages as this host reaches them.
+#[cfg_attr(
+    not(feature = "s3"),
+    expect(dead_code, reason = "directories are opened at once")
+)]
 pub(super) struct Storages {
     haste: Haste,
     local: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! From a running server through a sealed escrow to a data directory that a server runs on.
 
 mod crafted;
+mod fenced;
 mod fixtures;
 mod hostile;
 mod interrupted;
