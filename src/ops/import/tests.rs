@@ -1,5 +1,6 @@
 //! Imports without a database: what is decided for any selection of a bucket's objects.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
