@@ -1,6 +1,6 @@
 //! Reading a backup file.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use uuid::Uuid;
 
@@ -109,18 +109,32 @@ impl BackupReader {
 
 impl Read for BackupReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.taken == self.current.len() && !out.is_empty() {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let left = self.fill_buf()?;
+        let count = left.len().min(out.len());
+        out[..count].copy_from_slice(&left[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Whole chunks, without a copy.
+impl BufRead for BackupReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.taken == self.current.len() {
             match self.state {
                 State::Open => self.advance()?,
-                State::Ended => return Ok(0),
+                State::Ended => break,
                 State::Failed => return Err(io::Error::other("it failed before")),
             }
         }
-        let left = &self.current[self.taken..];
-        let count = left.len().min(out.len());
-        out[..count].copy_from_slice(&left[..count]);
-        self.taken += count;
-        Ok(count)
+        Ok(&self.current[self.taken..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.taken = self.current.len().min(self.taken.saturating_add(count));
     }
 }
 

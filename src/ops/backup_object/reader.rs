@@ -1,9 +1,9 @@
 //! Reading a stored backup from its beginning to its end, ahead of whoever wants it.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{BackupObject, BackupObjectError, Extent, PartDigests};
 use crate::base::digest::Hasher;
@@ -76,11 +76,23 @@ impl ObjectReader {
 
 impl Read for ObjectReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.fill()?;
-        let count = out.len().min(self.current.len());
-        let piece = self.current.split_to(count);
-        out[..count].copy_from_slice(&piece);
+        let left = self.fill_buf()?;
+        let count = out.len().min(left.len());
+        out[..count].copy_from_slice(&left[..count]);
+        self.consume(count);
         Ok(count)
+    }
+}
+
+/// Whole pieces, without a copy.
+impl BufRead for ObjectReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.fill()?;
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count.min(self.current.len()));
     }
 }
 

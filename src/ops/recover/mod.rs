@@ -1,10 +1,9 @@
 //! Getting a backup back straight from its storage, without Databasus.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::{Digest, Hasher};
@@ -28,9 +27,6 @@ pub mod output;
 use find::{Stream, Target};
 use keys::{KeyRing, KeySource};
 
-/// How much is copied at a time, in bytes.
-const COPY_BUFFER: usize = 1 << 20;
-
 /// A backup that opens, not yet read.
 pub struct OpenBackup {
     /// Its object's name without what marks a part.
@@ -44,7 +40,7 @@ pub struct OpenBackup {
     /// Whether its sidecar names another salt or nonce than its header: Databasus would refuse
     /// to read it, although it authenticates.
     pub sidecar_differs: bool,
-    reader: Box<dyn Read>,
+    reader: Box<dyn BufRead>,
 }
 
 /// What was written.
@@ -177,7 +173,7 @@ fn reader(
     object: &BackupObject,
     key: Option<(&SecretKey, Uuid)>,
     threads: usize,
-) -> io::Result<Box<dyn Read>> {
+) -> io::Result<Box<dyn BufRead>> {
     Ok(match key {
         // What is encrypted authenticates itself.
         Some((key, id)) => {
@@ -230,23 +226,22 @@ impl OpenBackup {
         cancel: &Cancel,
         on_bytes: &dyn Fn(u64),
     ) -> Result<Recovered, RecoverError> {
-        let mut buffer = Zeroizing::new(vec![0; COPY_BUFFER]);
         let mut hasher = Hasher::new();
         let mut size = 0;
         loop {
             cancel.check()?;
-            let count = match self.reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            let bytes = match self.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) => bytes,
                 Err(source) => {
                     let name = self.name;
                     return Err(RecoverError::Read { name, source });
                 }
             };
-            let bytes = &buffer[..count];
             hasher.update(bytes);
             out.write_all(bytes).map_err(RecoverError::Write)?;
+            let count = bytes.len();
+            self.reader.consume(count);
             size += count as u64;
             on_bytes(count as u64);
         }
