@@ -23,16 +23,14 @@ pub fn known_rows(
 ) -> Result<(), PgError> {
     for table in Table::all(generation) {
         let select = select_known(*table, schema, generation);
-        let mut after = Uuid::nil();
+        let mut after = String::new();
         loop {
-            let rows = session.simple_query(&format!(
-                "{select} WHERE id > {} ORDER BY id LIMIT {PAGE}",
-                literal(&after.to_string())
-            ))?;
+            let page = format!("{select}{after} ORDER BY id LIMIT {PAGE}");
+            let rows = session.simple_query(&page)?;
             let last = rows.len() < PAGE;
             for row in rows {
                 let known = Columns(row.into_iter()).known(*table)?;
-                after = known.id;
+                after = format!(" WHERE id > {}", literal(&known.id.to_string()));
                 visit(known);
             }
             if last {

@@ -206,9 +206,9 @@ impl<'a> Examination<'a> {
             // Physical backups are labelled with their object's name; one without a sidecar is
             // left of a run that failed.
             Content::BaseBackup { label, .. }
-                if !label
+                if label
                     .as_ref()
-                    .is_some_and(|l| l.label != group.name.to_string()) =>
+                    .is_none_or(|label| label.label == group.name.to_string()) =>
             {
                 return refuse(Reason::Unproven, "a physical backup without a sidecar");
             }

@@ -1,5 +1,6 @@
 //! Imports without a database: what is decided for any selection of a bucket's objects.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -139,7 +140,6 @@ fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
         header.set_cksum();
-        let mut header = header;
         tar.append_data(&mut header, name, bytes.as_slice())
             .unwrap();
     }

@@ -9,8 +9,8 @@ use crate::support::fixture::COMPOSED;
 
 /// The object that the fixture describes so.
 fn case(truth: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-    let cases = truth.as_array().unwrap().iter();
-    cases.filter(|case| wanted(case)).next().unwrap().clone()
+    let mut cases = truth.as_array().unwrap().iter();
+    cases.find(|case| wanted(case)).unwrap().clone()
 }
 
 fn described(truth: &Value, words: &str) -> Value {
