@@ -99,11 +99,11 @@ build_tool() {
     binary=$(target_directory)/$1/databasus-escrow
 }
 
-# What plays Databasus' part: leaves its path in $stand_in.
+# Builds what plays Databasus' part as <debug|release> and leaves its path in $stand_in.
 build_stand_in() {
     say "cargo build (what plays Databasus' part)"
-    (cd "$root" && cargo build --locked --example databasus_stand_in)
-    stand_in=$(target_directory)/debug/examples/databasus_stand_in
+    (cd "$root" && cargo build --locked --example databasus_stand_in --profile "${1/debug/dev}")
+    stand_in=$(target_directory)/$1/examples/databasus_stand_in
 }
 
 target_directory() {

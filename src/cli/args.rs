@@ -10,6 +10,10 @@ use crate::base::time::UtcTime;
 use crate::model::mark::Mark;
 use crate::model::proof::Level;
 
+mod unfence;
+
+pub use unfence::Unfence;
+
 /// Key custody and disaster-recovery escrow for Databasus.
 #[derive(Debug, Parser)]
 #[command(
@@ -234,9 +238,10 @@ Examples:
   databasus-escrow verify                         the newest escrow, every copy
   databasus-escrow verify --all                   all of them
   databasus-escrow verify --identity alice.key    its content too
+  databasus-escrow verify --identity alice.key --proof 2    and that its key opens the backups
 
-Exit codes: 0 all is as signed · 1 no copy could be read · 3 a copy is missing, or something
-else in the chain is damaged · 12 no identity opens it · 13 a copy or the chain is not what was
+Exit codes: 0 all is as signed · 1 no copy could be read · 3 a copy is missing, a proof failed, or
+something else in the chain is damaged · 12 no identity opens it · 13 a copy or the chain is not what was
 signed, or all copies are gone.")]
 pub struct Verify {
     /// Which escrow: an id, or `latest`
@@ -252,6 +257,15 @@ pub struct Verify {
     /// Open the payload with this age identity file or SSH key; `-` reads standard input
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// With an identity: how far to prove that the key inside opens the backups: 0 key, 1 fields,
+    /// 2 newest backups, 3 whole backups. From 1 on pg_restore reads the metadata's logical copy
+    #[arg(long, value_name = "LEVEL", default_value = "0")]
+    pub proof: Level,
+    /// For --proof 2 and 3: credentials for Databasus' storages in place of those in its metadata,
+    /// from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage
+    /// alone: STORAGE=NAME; repeatable
+    #[arg(long, value_name = "[STORAGE=]NAME")]
+    pub read_only_credentials: Vec<String>,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
@@ -454,7 +468,7 @@ pub struct Recover {
 Examples:
   databasus-escrow import --data-dir /srv/databasus-data --dry-run
   databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
-    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders (old)'
+    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders-old'
 
 Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
 found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
@@ -486,58 +500,6 @@ pub struct Import {
     /// What the import cannot decide.
     #[command(flatten)]
     pub decisions: Decisions,
-}
-
-/// Arguments of `unfence`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  databasus-escrow unfence --data-dir /srv/databasus-data --dry-run
-  databasus-escrow unfence --data-dir /srv/databasus-data --confirm heatwave-prod \\
-    --store 's3://…' --trust SHA256:…
-  databasus-escrow unfence --data-dir /srv/databasus-data --confirm heatwave-prod \\
-    --production-is-dead --accept-deletions shop
-
-Exit codes: 0 everything is as it was · 3 unfenced, but something was not given back, not imported,
-or is held back from retention; it is listed and kept in the schema escrow_leftover · 14 refused:
-production lives or nobody can tell, Databasus runs on the directory, the name was not confirmed.")]
-pub struct Unfence {
-    /// A fenced data directory of Databasus, on which nothing runs
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// The instance's name: says that production is dead and stays dead. Asked for on a terminal
-    #[arg(long, value_name = "INSTANCE")]
-    pub confirm: Option<String>,
-    /// Answer for production's death where the chain of escrows or a storage cannot tell. What
-    /// shows that it lives is not overruled by this
-    #[arg(long)]
-    pub production_is_dead: bool,
-    /// Let retention delete what the preview shows for this database (its name or id); repeatable
-    #[arg(long, value_name = "DATABASE")]
-    pub accept_deletions: Vec<String>,
-    /// Credentials for Databasus' storages, where those that production had are no longer valid:
-    /// from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage
-    /// alone: STORAGE=NAME; repeatable
-    #[arg(long, value_name = "[STORAGE=]NAME")]
-    pub read_only_credentials: Vec<String>,
-    /// The container that mounts the directory: that it has exited proves that nothing runs
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Folder of PostgreSQL's programs, of the directory's major
-    #[arg(long, value_name = "DIR")]
-    pub pg_bin: Option<PathBuf>,
-    /// Databasus image to run PostgreSQL from
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// Look at everything, tell what would be done and deleted, and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// What the catalogue gets.
-    #[command(flatten)]
-    pub importing: Importing,
-    /// Where escrows of the instance are: a newer one shows that production lives.
-    #[command(flatten)]
-    pub reading: Reading,
 }
 
 /// Arguments of `completions`.

@@ -7,6 +7,7 @@ use crate::cli::exit::CliError;
 use crate::cli::source::docker;
 use crate::cli::wire::environment;
 use crate::postgres::binaries::{Docker, Launcher, NoPostgres, Places};
+use crate::postgres::restore_tool::RestoreTool;
 
 /// Which PostgreSQL, and where it was said to be.
 pub(super) struct Wanted<'a> {
@@ -65,4 +66,11 @@ impl Wanted<'_> {
             "install PostgreSQL {major} (Debian: postgresql-{major}) or name its programs with --pg-bin"
         ))
     }
+}
+
+/// The newest `pg_restore` around: in `PG_BIN`, in the folders of PostgreSQL's releases, on `PATH`.
+pub(super) fn restore_tool() -> Option<RestoreTool> {
+    let around = Around::look();
+    let beside = around.pg_bin.map(|dir| dir.join("pg_dump"));
+    RestoreTool::find(beside.as_deref(), &around.path.unwrap_or_default())
 }

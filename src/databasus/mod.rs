@@ -7,6 +7,7 @@ pub mod dump_header;
 pub mod fence;
 pub mod fields;
 pub mod instance;
+pub mod logical_copy;
 pub mod newest_backups;
 pub mod objects;
 pub mod restore_md;

@@ -160,7 +160,8 @@ impl Source {
     }
 }
 
-fn backup_of(row: Row) -> Result<NewestBackup, PgError> {
+/// Reads id, storage, name and type of the database, kind, object, salt, nonce, size.
+pub(super) fn backup_of(row: Row) -> Result<NewestBackup, PgError> {
     let malformed = || PgError::Protocol("a row of the catalogue without an id".to_owned());
     let mut columns = row.into_iter();
     let mut next = || columns.next().flatten().unwrap_or_default();

@@ -117,7 +117,14 @@ fn try_table(
     }
 }
 
-fn count(counts: &mut FieldCounts, table: &str, column: &str, value: &str, key: &SecretKey) {
+/// Tries a key on every encrypted field in a value.
+pub(super) fn count(
+    counts: &mut FieldCounts,
+    table: &str,
+    column: &str,
+    value: &str,
+    key: &SecretKey,
+) {
     let mut found: Vec<bool> = sealed_in(value)
         .map(|field| open_field(field, key).is_ok())
         .collect();

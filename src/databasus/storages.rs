@@ -117,7 +117,20 @@ pub fn read(session: &mut Connection, schema: &Schema) -> Result<Vec<Storage>, P
     rows.into_iter().map(storage_of).collect()
 }
 
-fn storage_of(row: Row) -> Result<Storage, PgError> {
+/// The columns of `s3_storages`, in the order in which [`storage_of`] takes them.
+pub(super) const S3_COLUMNS: [&str; 8] = [
+    "s3_bucket",
+    "s3_region",
+    "s3_endpoint",
+    "s3_prefix",
+    "s3_use_virtual_hosted_style",
+    "skip_tls_verify",
+    "s3_access_key",
+    "s3_secret_key",
+];
+
+/// Reads id, name, type, then [`S3_COLUMNS`].
+pub(super) fn storage_of(row: Row) -> Result<Storage, PgError> {
     let mut columns = row.into_iter();
     let mut next = || columns.next().flatten();
     let id = next().and_then(|text| Uuid::try_parse(&text).ok());

@@ -152,7 +152,7 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
 }
 
 /// `level 2 of 2`, and which levels failed.
-fn proof(record: Option<&ProofRecord>) -> String {
+pub(super) fn proof(record: Option<&ProofRecord>) -> String {
     let Some(record) = record else {
         return "none was tried".to_owned();
     };

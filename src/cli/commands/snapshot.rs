@@ -22,7 +22,7 @@ use crate::model::proof::{Level, ProofRecord};
 use crate::model::recipients::Recipients;
 use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
-use crate::postgres::archive_list::ArchiveLister;
+use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::sshsig::SigningKey;
 
 #[derive(Serialize)]
@@ -121,7 +121,7 @@ fn storages(config: &Config, cancel: &Cancel) -> Storages {
 
 fn proof(config: &Config, args: &Snapshot) -> ProofSettings {
     let level = args.proof.unwrap_or(config.proof.level);
-    let needs_lister = level.max(args.require_proof.unwrap_or(level)) >= Level::WholeBackups;
+    let needs_tool = level.max(args.require_proof.unwrap_or(level)) >= Level::WholeBackups;
     let pg_dump = config.source.as_ref().and_then(|source| {
         let program = source.pg_dump.as_ref()?;
         Some(config.resolve(program))
@@ -130,8 +130,8 @@ fn proof(config: &Config, args: &Snapshot) -> ProofSettings {
     ProofSettings {
         level,
         required: args.require_proof,
-        lister: needs_lister
-            .then(|| ArchiveLister::find(pg_dump.as_deref(), search_path.as_ref()))
+        restore_tool: needs_tool
+            .then(|| RestoreTool::find(pg_dump.as_deref(), search_path.as_ref()))
             .flatten(),
     }
 }

@@ -9,13 +9,16 @@ use crate::cli::args::{Global, Verify};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
+use crate::cli::programs;
 use crate::cli::progress::Progress;
+use crate::cli::storages::{GivenCredentials, Haste, Storages};
 use crate::cli::wire::{self, Reader};
 use crate::model::finding::{Finding, Severity, worst};
+use crate::model::proof::Level;
 use crate::ops::history::{Entry, History};
 use crate::ops::open::OnBytes;
 use crate::ops::select::{SelectError, Selection, select};
-use crate::ops::verify::{CopyState, EscrowReport, Ports, VerifyError, verify};
+use crate::ops::verify::{CopyState, EscrowReport, Ports, ProofPorts, VerifyError, verify};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -34,9 +37,22 @@ pub(in crate::cli) fn run(
     let reader = Reader::open(&args.reading, global, cancel)?;
     let identities = wire::identities(&args.identities, reader.config.as_ref())?;
     let history = reader.history(output, cancel)?;
+    if identities.is_none() && args.proof > Level::KeyId {
+        return Err(CliError::usage("--proof needs an identity")
+            .hint("--identity FILE opens the escrow, whose key is then tried"));
+    }
+    let storages = storages(args, cancel)?;
+    let restore_tool = (args.proof > Level::KeyId)
+        .then(programs::restore_tool)
+        .flatten();
     let ports = Ports {
         stores: &reader.stores,
         identities: identities.as_ref(),
+        proof: ProofPorts {
+            wanted: args.proof,
+            storages: &storages,
+            restore_tool: restore_tool.as_ref(),
+        },
         cancel,
     };
     let mut reports = Vec::new();
@@ -60,6 +76,18 @@ pub(in crate::cli) fn run(
     output.result(&document, || text(&history, &document))?;
     super::findings::complain(&document.findings, output);
     Ok(exit)
+}
+
+fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
+    let given = args.read_only_credentials.iter();
+    Ok(Storages {
+        haste: Haste::Look,
+        local: None,
+        given: given
+            .map(|argument| GivenCredentials::parse(argument))
+            .collect::<Result<_, _>>()?,
+        cancel: cancel.clone(),
+    })
 }
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
@@ -140,6 +168,11 @@ fn text(history: &History, document: &Document<'_>) -> String {
                     content.entries,
                     bytes(content.bytes)
                 ),
+            ]);
+            rows.push(vec![
+                report.id.to_string(),
+                "key".to_owned(),
+                super::show::proof(Some(&content.proof)),
             ]);
         }
     }

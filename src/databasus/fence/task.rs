@@ -117,7 +117,7 @@ impl Task {
             Self::LogicalSchedule | Self::PhysicalSchedule => {
                 "every schedule is off, no run is requested, and no source's host resolves"
             }
-            Self::Retries => "retries are off, and no failed backup is to be tried again",
+            Self::Retries => "retries are off, and what was running is not to be tried again",
             Self::LogicalRetention => "it works for enabled databases, and none is",
             Self::StaleUploads => "it looks at backups in progress, and there is none",
             Self::SlotCleanup => "it cannot be switched off, but no source's host resolves",

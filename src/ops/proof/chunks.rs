@@ -21,7 +21,7 @@ use crate::store::Store;
 
 use super::key_trial::other_form;
 use super::report::LevelReport;
-use super::{Request, Stored};
+use super::{Copied, Request};
 
 /// Backups looked at at once. Each holds its first MiB.
 const AT_ONCE: usize = 8;
@@ -101,7 +101,7 @@ impl Look<'_> {
 }
 
 /// Looks at all of them, several at a time; in the order of the rows.
-pub(super) fn look<'a>(stored: &'a Stored, request: &Request<'_>) -> Vec<Look<'a>> {
+pub(super) fn look<'a>(stored: &'a Copied, request: &Request<'_>) -> Vec<Look<'a>> {
     let opened = open_storages(stored, request);
     let next = AtomicUsize::new(0);
     let looks = Mutex::new(Vec::new());
@@ -138,7 +138,7 @@ fn take<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> {
 
 type OpenedStorages = HashMap<Uuid, Result<Arc<dyn Store>, String>>;
 
-fn open_storages(stored: &Stored, request: &Request<'_>) -> OpenedStorages {
+fn open_storages(stored: &Copied, request: &Request<'_>) -> OpenedStorages {
     let needed = stored
         .storages
         .iter()

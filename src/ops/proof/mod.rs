@@ -17,7 +17,7 @@ use crate::databasus::sealed_fields::{self, FieldCounts};
 use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::{self, Storage};
 use crate::model::proof::{Level, Outcome};
-use crate::postgres::archive_list::ArchiveLister;
+use crate::postgres::restore_tool::RestoreTool;
 use crate::postgres::wire::{Connection, PgError};
 
 use super::storages::OpenStorage;
@@ -34,10 +34,32 @@ pub struct Request<'a> {
     pub storages: &'a dyn OpenStorage,
     /// The highest level that is tried.
     pub wanted: Level,
+    /// Of when the catalogue is.
+    pub catalogue: Catalogue,
     /// What reads tables of contents at level 3.
-    pub lister: Option<&'a ArchiveLister>,
+    pub restore_tool: Option<&'a RestoreTool>,
     /// Whether to stop.
     pub cancel: &'a Cancel,
+}
+
+/// Of when the catalogue is that names the backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Catalogue {
+    /// Of now: what it names must be there.
+    Live,
+    /// Of an earlier time: what it names may have been deleted since.
+    Past,
+}
+
+/// What a catalogue says is stored, and what trying its encrypted fields came to.
+#[derive(Clone, Debug, Default)]
+pub struct Copied {
+    /// Level 1.
+    pub fields: FieldCounts,
+    /// Where backups lie.
+    pub storages: Vec<Storage>,
+    /// The newest encrypted ones.
+    pub backups: Vec<NewestBackup>,
 }
 
 /// The metadata could not be asked.
@@ -70,43 +92,79 @@ pub fn prove(
     Ok(report)
 }
 
+/// The same from a copy of the metadata that was read already; one that could not be read leaves
+/// every level above 0 unknown, for the reason given.
+pub fn prove_copy(
+    copied: Result<Copied, String>,
+    request: &Request<'_>,
+) -> Result<Report, Interrupted> {
+    let mut report = Report::new(request.wanted, request.key_id);
+    if request.wanted > Level::KeyId {
+        match copied {
+            Err(why) => report.give_up(&why),
+            Ok(copied) => {
+                report.push(fields_report(&copied.fields));
+                if request.wanted > Level::Fields {
+                    let mut looks = chunks::look(&copied, request);
+                    excuse_missing(&mut looks, request.catalogue);
+                    conclude(&looks, request, &mut report);
+                }
+            }
+        }
+        request.cancel.check()?;
+    }
+    Ok(report)
+}
+
+/// What is proven where there is no key at all.
+pub fn without_key(wanted: Level) -> Report {
+    let mut report = Report::new(wanted, Outcome::Failed);
+    report.give_up("there is no secret.key");
+    report
+}
+
+/// Levels 2 and 3, from a look at the backups.
+fn conclude(looks: &[chunks::Look<'_>], request: &Request<'_>, report: &mut Report) {
+    let opens_fields = report.outcome(Level::Fields) == Some(Outcome::Proven);
+    report.push(chunks::report(looks, request.key, opens_fields));
+    if request.wanted >= Level::WholeBackups {
+        report.push(whole::report(looks, request));
+    }
+}
+
+fn excuse_missing(looks: &mut [chunks::Look<'_>], catalogue: Catalogue) {
+    if catalogue == Catalogue::Past {
+        for look in looks.iter_mut().filter(|look| look.is_missing()) {
+            look.excuse("its object is not there; Databasus may have deleted it since");
+        }
+    }
+}
+
 struct Proving<'a> {
     session: &'a mut Connection,
     request: &'a Request<'a>,
-}
-
-/// What the catalogue says is stored.
-struct Stored {
-    storages: Vec<Storage>,
-    backups: Vec<NewestBackup>,
 }
 
 impl Proving<'_> {
     fn run(&mut self, report: &mut Report) -> Result<(), AskError> {
         let schema = Schema::read(self.session)?;
         let key = self.request.key;
-        let counts = sealed_fields::try_key(self.session, &schema, key)?;
-        report.push(fields_report(&counts));
+        let fields = sealed_fields::try_key(self.session, &schema, key)?;
+        report.push(fields_report(&fields));
         if self.request.wanted < Level::FirstChunks {
             return Ok(());
         }
-        let stored = self.stored(&schema)?;
-        let opens_fields = report.outcome(Level::Fields) == Some(Outcome::Proven);
-        let mut looks = chunks::look(&stored, self.request);
-        self.forgive_deleted(&schema, &mut looks)?;
-        report.push(chunks::report(&looks, self.request.key, opens_fields));
-        if self.request.wanted >= Level::WholeBackups {
-            report.push(whole::report(&looks, self.request));
-        }
-        Ok(())
-    }
-
-    fn stored(&mut self, schema: &Schema) -> Result<Stored, AskError> {
         let generation = schema.generation()?;
-        Ok(Stored {
-            storages: storages::read(self.session, schema)?,
-            backups: newest_backups::read(self.session, schema, generation)?,
-        })
+        let copied = Copied {
+            fields,
+            storages: storages::read(self.session, &schema)?,
+            backups: newest_backups::read(self.session, &schema, generation)?,
+        };
+        let mut looks = chunks::look(&copied, self.request);
+        self.forgive_deleted(&schema, &mut looks)?;
+        excuse_missing(&mut looks, self.request.catalogue);
+        conclude(&looks, self.request, report);
+        Ok(())
     }
 
     /// A running Databasus deletes old backups at any time: an object that is missing proves

@@ -108,15 +108,18 @@ impl Report {
         first.map(LevelReport::sentence).unwrap_or_default()
     }
 
-    /// A warning for each level that failed, and a note for the lowest that could not be told:
+    /// A warning for each level that failed (at level 0 a violation: the key is not the one that a
+    /// signer named), and a note for the lowest that could not be told:
     /// nothing above it counts. They hold names.
     pub fn findings(&self) -> Vec<Finding> {
         let with = |outcome: Outcome| {
             let levels = self.levels.iter();
             levels.filter(move |level| level.tally.outcome() == outcome)
         };
-        let failed =
-            with(Outcome::Failed).map(|level| Finding::warning("proof-failed", level.sentence()));
+        let failed = with(Outcome::Failed).map(|level| match level.level {
+            Level::KeyId => Finding::violation("secret-key-mismatch", level.sentence()),
+            _ => Finding::warning("proof-failed", level.sentence()),
+        });
         let unknown = with(Outcome::Unknown)
             .filter(|_| self.server == Server::Asked)
             .take(1)
@@ -210,6 +213,13 @@ mod tests {
         assert_eq!((record.reached, record.levels.len()), (Some(0), 3));
         let ids: Vec<_> = report.findings().iter().map(|found| found.id).collect();
         assert_eq!(ids, ["proof-unknown"]);
+    }
+
+    #[test]
+    fn a_key_that_the_manifest_does_not_name_is_a_violation() {
+        let report = Report::new(Level::KeyId, Outcome::Failed);
+        let ids: Vec<_> = report.findings().iter().map(|found| found.id).collect();
+        assert_eq!(ids, ["secret-key-mismatch"]);
     }
 
     #[test]

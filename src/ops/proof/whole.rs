@@ -9,7 +9,7 @@ use crate::databasus::backup_file::BackupReader;
 use crate::databasus::objects::decode::{Decoded, decode_all};
 use crate::model::proof::{Level, Outcome};
 use crate::ops::backup_object::{BackupObjectError, PartDigests};
-use crate::postgres::archive_list::Listing;
+use crate::postgres::restore_tool::Listing;
 
 use super::Request;
 use super::chunks::{Look, Opened, says_nothing};
@@ -76,12 +76,12 @@ fn try_whole(
             Decoded::Zstd | Decoded::Gzip | Decoded::Tar => (Outcome::Proven, String::new()),
         });
     }
-    let Some(lister) = request.lister else {
+    let Some(restore_tool) = request.restore_tool else {
         io::copy(&mut reader, &mut io::sink())?;
         let why = "it decrypts whole; without pg_restore its table of contents was not read";
         return Ok((Outcome::Unknown, why.to_owned()));
     };
-    Ok(match lister.list(&mut reader, request.cancel)? {
+    Ok(match restore_tool.list(&mut reader, request.cancel)? {
         Listing::Read => (Outcome::Proven, String::new()),
         Listing::Unreadable(words) => (
             Outcome::Failed,

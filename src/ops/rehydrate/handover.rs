@@ -81,7 +81,7 @@ impl Handover<'_> {
                 let settings = self.settings(credentials, &storages, subject.manifest);
                 let report = fence::apply(session, &schema, subject.key, &settings)?;
                 self.mark(subject)?;
-                done.proofs.push(told(&report));
+                done.proofs.push(fenced(&report));
                 done.fence = Some(report);
             }
         }
@@ -203,7 +203,7 @@ fn imported(report: &ImportReport) -> Proof {
     Proof::failed(IMPORT, detail)
 }
 
-fn told(report: &FenceReport) -> Proof {
+fn fenced(report: &FenceReport) -> Proof {
     let credentials = match report.storage_credentials {
         StorageCredentialsState::Blanked => "blanked",
         StorageCredentialsState::ReadOnly => "replaced by read-only ones",

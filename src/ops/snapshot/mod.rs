@@ -34,7 +34,7 @@ use crate::model::proof::Level;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::trust::Trust;
-use crate::postgres::archive_list::ArchiveLister;
+use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::identities::RecipientUseError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
@@ -111,7 +111,7 @@ pub struct ProofSettings {
     /// The level without which nothing is committed.
     pub required: Option<Level>,
     /// What reads tables of contents at level 3.
-    pub lister: Option<ArchiveLister>,
+    pub restore_tool: Option<RestoreTool>,
 }
 
 impl Default for ProofSettings {
@@ -119,7 +119,7 @@ impl Default for ProofSettings {
         Self {
             level: Level::FirstChunks,
             required: None,
-            lister: None,
+            restore_tool: None,
         }
     }
 }

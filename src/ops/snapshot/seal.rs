@@ -266,10 +266,11 @@ fn prove(run: &mut Run<'_>, key: &SecretKey) -> Result<ProofRecord, SnapshotErro
             key,
             key_id: Outcome::Proven,
             storages: run.ports.storages,
+            catalogue: proof::Catalogue::Live,
             wanted: settings
                 .level
                 .max(settings.required.unwrap_or(settings.level)),
-            lister: settings.lister.as_ref(),
+            restore_tool: settings.restore_tool.as_ref(),
             cancel: run.ports.cancel,
         },
     )?;

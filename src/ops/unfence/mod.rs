@@ -10,6 +10,7 @@
 mod give_back;
 mod held_back;
 mod leftover;
+mod listed;
 mod on_stopped;
 mod production;
 mod report;

@@ -1,10 +1,10 @@
 //! Signs that production lives: whatever it makes after the copy was taken.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::listed::{Listed, list_into};
 use super::{Chain, Unfence, UnfenceError, count};
 use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
@@ -14,15 +14,15 @@ use crate::model::finding::{Severity, worst};
 use crate::model::layout::Layout;
 use crate::ops::history::History;
 use crate::ops::storages::{OpenStorage, StorageUnavailable};
-use crate::postgres::sql::{literal, nullable};
+use crate::postgres::sql::literal;
 use crate::postgres::wire::{Connection, PgError};
-use crate::store::{ObjectMeta, Store, StoreErrorKind};
+use crate::store::Store;
 
 /// How far two hosts' clocks may be apart, in seconds.
 const CLOCK_SKEW: i64 = 300;
 
-/// How many objects one statement inserts.
-const BATCH: usize = 500;
+/// Rows of backups that were stored whole.
+const COMPLETED: &str = "status = 'COMPLETED'";
 
 /// What a place says about production.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -166,36 +166,32 @@ impl Look<'_> {
     fn catalogue(&self, session: &mut Connection) -> Result<Evidence, PgError> {
         const OF: &str = "the catalogue";
         let after = self.unfence.record.made_at.plus(CLOCK_SKEW);
-        let tables = [
-            self.unfence.generation.backups(),
-            "physical_full_backups",
-            "physical_incremental_backups",
+        let made = [
+            (self.unfence.generation.backups(), "created_at", COMPLETED),
+            ("physical_full_backups", "created_at", COMPLETED),
+            ("physical_incremental_backups", "created_at", COMPLETED),
+            (
+                "physical_wal_segments",
+                "received_at",
+                "file_name IS NOT NULL",
+            ),
         ];
-        let mut made = 0;
-        for table in tables
-            .into_iter()
-            .filter(|t| self.unfence.schema.has(t, "created_at"))
-        {
-            made += count(
-                session,
-                &format!(
-                    "SELECT count(*)::text FROM public.{table} \
-                     WHERE status = 'COMPLETED' AND created_at > {}",
-                    literal(&after.to_string())
-                ),
-            )?;
+        let mut younger = 0;
+        for (table, time, stored) in made {
+            if self.unfence.schema.has(table, time) {
+                let after = literal(&after.to_string());
+                let sql = format!(
+                    "SELECT count(*)::text FROM public.{table} WHERE {stored} AND {time} > {after}"
+                );
+                younger += count(session, &sql)?;
+            }
         }
-        Ok(match made {
-            0 => Evidence::new(
-                OF,
-                Says::NoSign,
-                "no backup in it is younger than the fence",
-            ),
-            _ => Evidence::new(
-                OF,
-                Says::Lives,
-                format!("{made} backups in it were made after the fence"),
-            ),
+        Ok(match younger {
+            0 => Evidence::new(OF, Says::NoSign, "nothing in it is younger than the fence"),
+            _ => {
+                let detail = format!("{younger} backups in it were made after the fence");
+                Evidence::new(OF, Says::Lives, detail)
+            }
         })
     }
 
@@ -264,62 +260,4 @@ impl Look<'_> {
             storage = literal(&storage.to_string()),
         )
     }
-}
-
-/// How a listing ended.
-enum Listed {
-    All,
-    Failed(String),
-}
-
-/// Puts all that a storage holds into the session's table `listed`.
-fn list_into(session: &mut Connection, store: &dyn Store) -> Result<Listed, PgError> {
-    session.simple_query(
-        "CREATE TEMPORARY TABLE IF NOT EXISTS listed (key text, size bigint, etag text); \
-         TRUNCATE pg_temp.listed",
-    )?;
-    let mut values = Vec::with_capacity(BATCH);
-    let mut failed = None;
-    let outcome = store.list("", None, &mut |object| {
-        values.push(value(&object));
-        if values.len() < BATCH {
-            return ControlFlow::Continue(());
-        }
-        match insert(session, &mut values) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    });
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    insert(session, &mut values)?;
-    Ok(match outcome {
-        Ok(()) => Listed::All,
-        // Nothing was ever written below the prefix.
-        Err(error) if error.kind == StoreErrorKind::NotFound => Listed::All,
-        Err(error) => Listed::Failed(error_chain(&error)),
-    })
-}
-
-fn value(object: &ObjectMeta) -> String {
-    format!(
-        "({}, {}, {})",
-        literal(&object.key),
-        object.size,
-        nullable(object.etag.as_deref())
-    )
-}
-
-fn insert(session: &mut Connection, values: &mut Vec<String>) -> Result<(), PgError> {
-    if values.is_empty() {
-        return Ok(());
-    }
-    let rows = values.join(", ");
-    values.clear();
-    session.simple_query(&format!("INSERT INTO pg_temp.listed VALUES {rows}"))?;
-    Ok(())
 }

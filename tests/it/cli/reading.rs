@@ -123,9 +123,20 @@ fn verify_compares_every_copy_and_with_an_identity_the_content() {
     ESCROW-ID  usb  every part is as signed
     ESCROW-ID  nas  every part is as signed
     ESCROW-ID  content  8 entries, SIZE KiB, all as indexed
+    ESCROW-ID  key  level 0 of 0
 
     Manifests with good signatures: 1.
     ");
+    // A copy of a frozen tree brings no logical one.
+    let ran = host
+        .run("verify --identity ../alice.key --proof 2")
+        .success();
+    let told = sandbox.redacted(&ran.get_output().stdout);
+    assert!(told.contains("ESCROW-ID  key  level 0 of 2"), "{told}");
+    assert!(told.contains("proof-unknown"), "{told}");
+    host.run("verify --proof 1")
+        .code(2)
+        .stderr(contains("--proof needs an identity"));
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn an_unfence_tells_what_it_gives_back_and_what_retention_deletes() {
 
     Signs that production lives:
     the chain of escrows  unknown  no store of escrows was named
-    the catalogue  no sign  no backup in it is younger than the fence
+    the catalogue  no sign  nothing in it is younger than the fence
     storage "R2 ENAM"  no sign  its files lay on production's own host and say nothing
 
     Catalogue import: not done (--no-import)

@@ -7,7 +7,7 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::databasus::storages::Storage;
 use databasus_escrow::model::proof::{Level, Outcome};
-use databasus_escrow::ops::proof::{Request, prove};
+use databasus_escrow::ops::proof::{Catalogue, Request, prove};
 use databasus_escrow::ops::storages::{OpenStorage, StorageUnavailable};
 use databasus_escrow::store::Store;
 
@@ -173,7 +173,8 @@ fn without_pg_restore_the_table_of_contents_is_unknown() {
         key_id: Outcome::Proven,
         storages: &bed.bucket,
         wanted: Level::WholeBackups,
-        lister: None,
+        catalogue: Catalogue::Live,
+        restore_tool: None,
         cancel: &Cancel::new(),
     };
     let report = prove(Some(&mut bed.server.session()), &request).unwrap();
@@ -205,7 +206,8 @@ fn an_interruption_ends_the_proof() {
         key_id: Outcome::Proven,
         storages: &bed.bucket,
         wanted: Level::WholeBackups,
-        lister: None,
+        catalogue: Catalogue::Live,
+        restore_tool: None,
         cancel: &cancel,
     };
     assert_eq!(prove(Some(&mut session), &request).unwrap_err().signal, 15);

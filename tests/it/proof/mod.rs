@@ -7,9 +7,9 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::databasus::storages::Storage;
 use databasus_escrow::model::proof::{Level, Outcome, ProofRecord};
-use databasus_escrow::ops::proof::{Report, Request, prove};
+use databasus_escrow::ops::proof::{Catalogue, Report, Request, prove};
 use databasus_escrow::ops::storages::{OpenStorage, StorageUnavailable};
-use databasus_escrow::postgres::archive_list::ArchiveLister;
+use databasus_escrow::postgres::restore_tool::RestoreTool;
 use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
 
@@ -18,6 +18,7 @@ use crate::support::fixture::Fixture;
 use crate::support::postgres::TestPg;
 
 mod backups;
+mod escrowed;
 mod keys;
 mod snapshots;
 
@@ -81,20 +82,21 @@ impl Bed {
     }
 
     fn prove_with(&self, key: &SecretKey, wanted: Level, storages: &dyn OpenStorage) -> Report {
-        let lister = self.lister();
+        let restore_tool = self.restore_tool();
         let request = Request {
             key,
             key_id: Outcome::Proven,
             storages,
             wanted,
-            lister: Some(&lister),
+            catalogue: Catalogue::Live,
+            restore_tool: Some(&restore_tool),
             cancel: &Cancel::new(),
         };
         prove(Some(&mut self.server.session()), &request).unwrap()
     }
 
-    fn lister(&self) -> ArchiveLister {
-        ArchiveLister::at(self.server.bin().join("pg_restore"))
+    fn restore_tool(&self) -> RestoreTool {
+        RestoreTool::at(self.server.bin().join("pg_restore"))
     }
 
     /// The fixture's key with another text in place of some of it.
@@ -164,7 +166,8 @@ fn without_a_server_only_the_key_s_id_is_known() {
         key_id: Outcome::Proven,
         storages: &NoStorages,
         wanted: Level::FirstChunks,
-        lister: None,
+        catalogue: Catalogue::Live,
+        restore_tool: None,
         cancel: &Cancel::new(),
     };
     let report = prove(None, &request).unwrap();
@@ -185,7 +188,8 @@ fn a_database_that_is_not_databasus_own_proves_nothing() {
         key_id: Outcome::Proven,
         storages: &NoStorages,
         wanted: Level::FirstChunks,
-        lister: None,
+        catalogue: Catalogue::Live,
+        restore_tool: None,
         cancel: &Cancel::new(),
     };
     let report = prove(Some(&mut server.session()), &request).unwrap();

@@ -11,7 +11,7 @@ fn settings(level: Level, required: Option<Level>) -> ProofSettings {
     ProofSettings {
         level,
         required,
-        lister: None,
+        restore_tool: None,
     }
 }
 

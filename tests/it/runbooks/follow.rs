@@ -245,6 +245,32 @@ fn the_unfence_page_makes_production_of_a_fenced_copy() {
     world.assert_same_instance(&world.path("box/restored"));
 }
 
+#[cfg(feature = "s3")]
+#[test]
+fn the_import_page_brings_a_catalogue_up_to_date() {
+    let Some(mut world) = World::with_bucket("import") else {
+        return;
+    };
+    world.init();
+    world.fill_storage();
+    world.destroy();
+    let names = ["INSTANCE", "STORE", "TRUST", "IDENTITY", "CLONE"];
+    let set = world.values(&names).into_iter();
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
+    let rehydrate = "databasus-escrow rehydrate --instance \"$INSTANCE\" --store \"$STORE\" \\
+        --trust \"$TRUST\" --identity \"$IDENTITY\" --target \"$CLONE\" --no-import";
+    world.bash("box", &format!("{}\n{rehydrate}", set.join("\n")), "");
+    let names = [
+        "CLONE",
+        "ESCROW_R2_ACCESS_KEY_ID",
+        "ESCROW_R2_SECRET_ACCESS_KEY",
+    ];
+    let values = world.values(&names);
+    let said = world.follow(&Page::read("runbooks/import.md"), "box", &values, "");
+    assert!(said.contains("Imported 1 backups"), "{said}");
+    world.assert_same_instance(&world.path("box/restored"));
+}
+
 #[test]
 fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
     let Some(world) = World::with_folder() else {

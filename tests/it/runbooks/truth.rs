@@ -10,8 +10,9 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 8] = [
+const RUNBOOKS: [&str; 9] = [
     "disaster",
+    "import",
     "key-without-escrow",
     "lost-signing-key",
     "new-custodian",
@@ -61,7 +62,8 @@ fn first_literal(call: &str) -> Option<(String, bool)> {
     let (before, rest) = call.split_once('"')?;
     let (literal, _) = rest.split_once('"')?;
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let is_id = literal.bytes().all(letter);
+    let is_id =
+        literal.bytes().all(letter) && literal.starts_with(|c: char| c.is_ascii_lowercase());
     (is_id && !literal.is_empty()).then(|| (literal.to_owned(), before.trim().is_empty()))
 }
 

@@ -2,6 +2,7 @@
 //! instances.
 
 mod changed_since;
+mod fresh_import;
 mod identical;
 mod production;
 mod retention;

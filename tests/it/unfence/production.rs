@@ -121,21 +121,25 @@ fn a_bucket_that_nobody_looked_at_or_can_look_at_leaves_it_unknown() {
 
 /// Imported since the rehydrate, hence seen, but made by production all the same.
 #[test]
-fn a_backup_younger_than_the_fence_is_a_sign_of_life() {
-    let Some((bed, bucket)) = fenced() else {
-        return;
-    };
-    bed.server.psql(
-        "UPDATE logical_backups SET created_at = (SELECT made_at + interval '10 minutes' FROM escrow_fence.fence)
-         WHERE id = (SELECT id FROM logical_backups WHERE status = 'COMPLETED' LIMIT 1)",
-    );
-    let error = refused(&bed, &decided(), &bucket, not_read());
-    assert!(
-        error
-            .to_string()
-            .contains("1 backups in it were made after the fence"),
-        "{error}"
-    );
+fn what_is_younger_than_the_fence_is_a_sign_of_life() {
+    for (table, column) in [
+        ("logical_backups", "created_at"),
+        ("physical_full_backups", "created_at"),
+        ("physical_incremental_backups", "created_at"),
+        ("physical_wal_segments", "received_at"),
+    ] {
+        let Some((bed, bucket)) = fenced() else {
+            return;
+        };
+        bed.server.psql(&format!(
+            "UPDATE {table} SET {column} = (SELECT made_at + interval '10 minutes' FROM escrow_fence.fence)"
+        ));
+        let error = refused(&bed, &decided(), &bucket, not_read());
+        assert!(
+            error.to_string().contains("were made after the fence"),
+            "{table}: {error}"
+        );
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::text::{bytes, printable};
 use crate::cli::output::table;
-use crate::ops::import::report::{ImportReport, LeftOut, Reason, StorageOutcome};
+use crate::ops::import::report::{DatabaseReport, ImportReport, LeftOut, Reason, StorageOutcome};
 
 /// Objects named below one heading; all of them are in the JSON.
 const NAMED: usize = 20;
@@ -99,19 +99,26 @@ fn storages(report: &ImportReport) -> String {
     out
 }
 
+/// Those that have something to tell, by name.
 fn databases(report: &ImportReport) -> String {
     let headings = ["DATABASE", "KNOWN", "NEW", "COMPLETED", "GHOSTS"];
-    let mut rows = vec![headings.map(str::to_owned).to_vec()];
-    for one in &report.databases {
-        let counts = [one.known, one.inserted, one.promoted, one.ghosts];
-        let name = printable(&one.name).into_owned();
-        rows.push(
-            std::iter::once(name)
-                .chain(counts.map(|n| n.to_string()))
-                .collect(),
-        );
+    let counts = |one: &DatabaseReport| [one.known, one.inserted, one.promoted, one.ghosts];
+    let told = report.databases.iter().filter(|one| counts(one) != [0; 4]);
+    let mut rows: Vec<Vec<String>> = told
+        .map(|one| {
+            let name = printable(&one.name).into_owned();
+            let counts = counts(one).map(|count| count.to_string());
+            std::iter::once(name).chain(counts).collect()
+        })
+        .collect();
+    rows.sort();
+    let silent = report.databases.len() - rows.len();
+    rows.insert(0, headings.map(str::to_owned).to_vec());
+    let mut out = format!("\n{}", table(&rows));
+    if silent > 0 {
+        out.push_str(&format!("{silent} more databases have no backups\n"));
     }
-    format!("\n{}", table(&rows))
+    out
 }
 
 fn left_out(report: &ImportReport) -> String {

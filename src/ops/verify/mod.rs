@@ -1,6 +1,5 @@
 //! Verifying escrows: every copy in every store, part by part, and with an identity the content.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,12 +10,18 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, StoreState};
-use crate::sealing::entry_path::EntryPath;
+use crate::model::proof::{Level, ProofRecord};
+use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::identities::Identities;
-use crate::sealing::unpack::{EntryVisitor, UnpackError};
+use crate::sealing::unpack::UnpackError;
 use crate::store::{Store, StoreErrorKind};
 
 use super::open::{self, OnBytes};
+use super::storages::OpenStorage;
+
+mod content;
+
+use content::Content;
 
 /// What was found of one escrow.
 #[derive(Debug, Serialize)]
@@ -65,6 +70,11 @@ pub struct ContentReport {
     pub entries: usize,
     /// Bytes in them.
     pub bytes: u64,
+    /// How far its key is proven to open metadata and backups.
+    pub proof: ProofRecord,
+    /// What the proof found, with names.
+    #[serde(skip)]
+    pub proof_findings: Vec<Finding>,
 }
 
 /// What verification stands on.
@@ -73,8 +83,21 @@ pub struct Ports<'a> {
     pub stores: &'a [Arc<dyn Store>],
     /// What opens the content, if that is wanted.
     pub identities: Option<&'a Identities>,
+    /// What is to be proven of the content.
+    pub proof: ProofPorts<'a>,
     /// Whether to stop.
     pub cancel: &'a Cancel,
+}
+
+/// How far the key inside is proven to open metadata and backups.
+pub struct ProofPorts<'a> {
+    /// The highest level that is tried. From 1 on the logical copy is read, from 2 on the
+    /// storages that it names are.
+    pub wanted: Level,
+    /// The way to the backups.
+    pub storages: &'a dyn OpenStorage,
+    /// What reads the logical copy.
+    pub restore_tool: Option<&'a RestoreTool>,
 }
 
 /// The content could not be verified.
@@ -196,11 +219,12 @@ fn verify_content(
     identities: &Identities,
     on_bytes: OnBytes,
 ) -> Result<ContentReport, VerifyError> {
+    let mut content = Content::new(ports);
     let opened = open::open(
         manifest,
         ports.stores,
         identities,
-        &mut Discard,
+        &mut content,
         ports.cancel,
         on_bytes,
     );
@@ -209,10 +233,13 @@ fn verify_content(
         id: manifest.escrow_id.clone(),
         source,
     })?;
+    let proof = content.prove(manifest)?;
     let entries = &opened.index.entries;
     Ok(ContentReport {
         entries: entries.len(),
         bytes: entries.iter().map(|entry| entry.size).sum(),
+        proof: proof.record(),
+        proof_findings: proof.findings(),
     })
 }
 
@@ -240,7 +267,10 @@ impl EscrowReport {
             let message = format!("escrow {}: not one store has it", self.id);
             Finding::violation("escrow-lost", message)
         });
-        self.copies.iter().filter_map(finding).chain(lost).collect()
+        let copies = self.copies.iter().filter_map(finding).chain(lost);
+        let content = self.content.iter();
+        let proof = content.flat_map(|content| content.proof_findings.iter().cloned());
+        copies.chain(proof).collect()
     }
 
     /// Whether at least one copy is what was signed.
@@ -253,18 +283,5 @@ impl EscrowReport {
         let gone =
             |copy: &CopyReport| matches!(copy.state, CopyState::Missing | CopyState::NeverStored);
         self.copies.iter().all(gone)
-    }
-}
-
-/// Reads everything, keeps nothing: the unpacker compares hashes as it goes.
-struct Discard;
-
-impl EntryVisitor for Discard {
-    fn directory(&mut self, _: &EntryPath, _: u32) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn file(&mut self, _: &EntryPath, _: u32, _: u64, content: &mut dyn Read) -> io::Result<()> {
-        io::copy(content, &mut io::sink()).map(|_| ())
     }
 }

@@ -1,4 +1,4 @@
-//! Whether stock `pg_restore` can read a dump's table of contents.
+//! A stock `pg_restore` of this host, and whether it can read a dump's table of contents.
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A `pg_restore` of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveLister {
+pub struct RestoreTool {
     program: PathBuf,
 }
 
@@ -35,7 +35,7 @@ pub enum Listing {
     TooNew,
 }
 
-impl ArchiveLister {
+impl RestoreTool {
     /// The one at this path.
     pub fn at(program: PathBuf) -> Self {
         Self { program }
@@ -53,23 +53,28 @@ impl ArchiveLister {
         newest.map(|(_, program)| Self::at(program))
     }
 
-    /// Hands `archive` to the program, and reads it to its end although the table of contents is
-    /// at the beginning. An error is the reader's, or the program could not be run.
-    pub fn list(&self, archive: &mut dyn Read, cancel: &Cancel) -> io::Result<Listing> {
+    /// Starts it with an archive on its standard input, in a clean environment and a process
+    /// group of its own.
+    pub(super) fn start(&self, arguments: &[&str], output: Stdio) -> io::Result<(Child, LogTail)> {
         let (log, writer) = LogTail::new()?;
-        let mut command = Command::new(&self.program);
-        command
-            .arg("--list")
+        // The command owns an end of the pipe: while it lives, the log has no end.
+        let child = Command::new(&self.program)
+            .args(arguments)
             .env_clear()
             .envs([("LC_ALL", "C"), ("TZ", "Etc/UTC"), ("HOME", "/nonexistent")])
             .current_dir("/")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(writer)
-            .process_group(0);
-        let mut child = command.spawn()?;
-        // It owns an end of the pipe: while it lives, the log has no end.
-        drop(command);
+            .process_group(0)
+            .spawn()?;
+        Ok((child, log))
+    }
+
+    /// Hands `archive` to the program, and reads it to its end although the table of contents is
+    /// at the beginning. An error is the reader's, or the program could not be run.
+    pub fn list(&self, archive: &mut dyn Read, cancel: &Cancel) -> io::Result<Listing> {
+        let (mut child, log) = self.start(&["--list"], Stdio::null())?;
         if let Err(error) = feed(&mut child, archive, cancel) {
             let _ = end(&mut child);
             return Err(error);
@@ -79,12 +84,17 @@ impl ArchiveLister {
         if status.success() {
             return Ok(Listing::Read);
         }
-        let words = log.all_lines(PATIENCE).pop().unwrap_or_default();
+        let words = last_words(&log);
         match words.contains("unsupported version") {
             true => Ok(Listing::TooNew),
             false => Ok(Listing::Unreadable(words)),
         }
     }
+}
+
+/// The last thing that a program said which has ended.
+pub(super) fn last_words(log: &LogTail) -> String {
+    log.all_lines(PATIENCE).pop().unwrap_or_default()
 }
 
 /// The program stops reading when it has seen enough; the archive is read all the same.
@@ -119,35 +129,39 @@ mod tests {
 
     /// A shell writes the program: one that this process had open for writing while another test
     /// started a child could not be run.
-    fn script(body: &str) -> (tempfile::TempDir, ArchiveLister) {
+    fn script(body: &str) -> (tempfile::TempDir, RestoreTool) {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("pg_restore");
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", write]).arg(&program).arg(body);
         assert!(shell.status().unwrap().success());
-        (dir, ArchiveLister::at(program))
+        (dir, RestoreTool::at(program))
     }
 
-    fn list(lister: &ArchiveLister, archive: &mut dyn Read) -> io::Result<Listing> {
-        lister.list(archive, &Cancel::new())
+    fn list(restore_tool: &RestoreTool, archive: &mut dyn Read) -> io::Result<Listing> {
+        restore_tool.list(archive, &Cancel::new())
     }
 
     #[test]
     fn a_program_that_stops_reading_has_seen_enough() {
-        let (_dir, lister) = script("exit 0");
+        let (_dir, restore_tool) = script("exit 0");
         let mut archive = io::repeat(7).take(4 << 20);
-        assert_eq!(list(&lister, &mut archive).unwrap(), Listing::Read);
+        assert_eq!(list(&restore_tool, &mut archive).unwrap(), Listing::Read);
         assert_eq!(archive.limit(), 0, "the archive was not read to its end");
     }
 
     #[test]
     fn what_it_says_is_told() {
-        let (_dir, lister) = script("echo pg_restore: error: broken >&2; exit 1");
+        let (_dir, restore_tool) = script("echo pg_restore: error: broken >&2; exit 1");
         let told = Listing::Unreadable("pg_restore: error: broken".to_owned());
-        assert_eq!(list(&lister, &mut io::empty()).unwrap(), told);
-        let (_dir, lister) = script("echo 'unsupported version (1.99) in file header' >&2; exit 1");
-        assert_eq!(list(&lister, &mut io::empty()).unwrap(), Listing::TooNew);
+        assert_eq!(list(&restore_tool, &mut io::empty()).unwrap(), told);
+        let (_dir, restore_tool) =
+            script("echo 'unsupported version (1.99) in file header' >&2; exit 1");
+        assert_eq!(
+            list(&restore_tool, &mut io::empty()).unwrap(),
+            Listing::TooNew
+        );
     }
 
     #[test]
@@ -158,8 +172,8 @@ mod tests {
                 Err(io::Error::other("damaged"))
             }
         }
-        let (_dir, lister) = script("cat > /dev/null");
-        let error = list(&lister, &mut Fails).unwrap_err();
+        let (_dir, restore_tool) = script("cat > /dev/null");
+        let error = list(&restore_tool, &mut Fails).unwrap_err();
         assert_eq!(error.to_string(), "damaged");
     }
 }
