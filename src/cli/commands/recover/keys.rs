@@ -62,12 +62,16 @@ pub(super) fn gather(
     Ok(ring)
 }
 
-/// Whose key it is, which its id depends on; nobody has to say so.
+/// Whose key it is, which its id depends on. Nobody has to say so, and a configuration that
+/// happens to lie here and is no good is no reason to give up.
 fn instance(args: &Recover, global: &Global) -> Result<Option<Slug>, CliError> {
     if args.reading.instance.is_some() {
         return Ok(args.reading.instance.clone());
     }
-    Ok(wire::find_config(global)?.map(|config| config.instance))
+    match wire::find_config(global) {
+        Err(_) if global.config.is_none() => Ok(None),
+        found => Ok(found?.map(|config| config.instance)),
+    }
 }
 
 fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {

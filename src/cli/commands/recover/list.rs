@@ -61,9 +61,11 @@ pub(super) fn run(
         inventory: &inventory,
     };
     output.result(&document, || text(&document))?;
-    Ok(match inventory.backups.is_empty() {
-        true => Exit::NotFound,
-        false => Exit::Done,
+    let is_unknown = |row: &Row| row.state == State::Unknown;
+    Ok(match inventory.backups.as_slice() {
+        [] => Exit::NotFound,
+        rows if rows.iter().any(is_unknown) => Exit::Partial,
+        _ => Exit::Done,
     })
 }
 
