@@ -6,12 +6,19 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug};
-use crate::base::time::UtcTime;
 use crate::model::mark::Mark;
 use crate::model::proof::Level;
 
+mod import;
+mod recover;
+mod rehydrate;
+mod stopped;
 mod unfence;
 
+pub use import::{Decisions, Import, Importing};
+pub use recover::Recover;
+pub use rehydrate::{Fencing, FromKey, Rehydrate};
+pub use stopped::StoppedDirectory;
 pub use unfence::Unfence;
 
 /// Key custody and disaster-recovery escrow for Databasus.
@@ -269,241 +276,6 @@ pub struct Verify {
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
-}
-
-/// Arguments of `rehydrate`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  databasus-escrow rehydrate --instance heatwave-prod --store 's3://…' --trust SHA256:… \\
-    --identity alice.key --target /srv/databasus-data
-  databasus-escrow rehydrate --at 2026-06-12T02:00:00Z --identity alice.key --target /srv/old
-  databasus-escrow rehydrate --dry-run --identity alice.key --target /srv/databasus-data
-
-Exit codes: 0 rehydrated and proven · 3 rehydrated, but a store or the chain is damaged, or a
-check failed · 10 no such escrow · 12 no identity opens it · 13 not what was signed · 14 refused.
-The target appears only once it is complete.")]
-pub struct Rehydrate {
-    /// Data directory to make; must not exist, or be empty
-    #[arg(long, value_name = "DIR", required_unless_present = "from_key")]
-    pub target: Option<PathBuf>,
-    /// age identity file or SSH key that opens the escrow; `-` reads standard input; repeatable
-    #[arg(long = "identity", value_name = "FILE")]
-    pub identities: Vec<PathBuf>,
-    /// Which escrow: an id, or `latest`
-    #[arg(
-        long,
-        value_name = "ESCROW",
-        default_value = "latest",
-        conflicts_with = "at"
-    )]
-    pub escrow: EscrowChoice,
-    /// The newest escrow from this time or before
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<UtcTime>,
-    /// Restore files only; PostgreSQL is not started
-    #[arg(long, conflicts_with = "from_logical")]
-    pub files_only: bool,
-    /// Build a new cluster from the logical copy
-    #[arg(long)]
-    pub from_logical: bool,
-    /// Folder of PostgreSQL's programs, of the recorded major
-    #[arg(long, value_name = "DIR")]
-    pub pg_bin: Option<PathBuf>,
-    /// Databasus image to run PostgreSQL from, and to name in what is printed
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// How far to try the key: 1 every encrypted field, 2 the beginning of every database's newest
-    /// backup, 3 a whole backup of every storage; 0 not at all
-    #[arg(long, value_name = "N", default_value = "2")]
-    pub proof: Level,
-    /// Print what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// What becomes of the metadata.
-    #[command(flatten)]
-    pub fencing: Fencing,
-    /// What becomes of the catalogue.
-    #[command(flatten)]
-    pub importing: Importing,
-    /// What to do without an escrow.
-    #[command(flatten)]
-    pub from_key: FromKey,
-    /// Where to read from.
-    #[command(flatten)]
-    pub reading: Reading,
-}
-
-/// For the day on which no escrow can be opened, and secret.key is at hand.
-#[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Without an escrow")]
-pub struct FromKey {
-    /// A copy of secret.key, byte for byte: the catalogue is built from the bucket
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "identities", "files_only", "from_logical"])]
-    pub from_key: Option<PathBuf>,
-    /// Data directory of a Databasus that was started once with that key, without a network, and
-    /// stopped; without it, how to make one is printed
-    #[arg(long, value_name = "DIR", requires = "from_key")]
-    pub fresh: Option<PathBuf>,
-    /// The backups' bucket: s3://BUCKET/PREFIX?endpoint=URL&region=R. Credentials, best ones that
-    /// can only read, come from `ESCROW_STORAGE_ACCESS_KEY_ID` and
-    /// `ESCROW_STORAGE_SECRET_ACCESS_KEY`
-    #[arg(long, value_name = "BUCKET", requires = "from_key")]
-    pub storage: Option<String>,
-}
-
-/// What keeps a rehydrated Databasus from touching production.
-#[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Fence")]
-pub struct Fencing {
-    /// Do not fence: the clone takes production's place. Demands the instance's name
-    #[arg(long)]
-    pub live: bool,
-    /// The instance's name, for --live without a terminal
-    #[arg(long, value_name = "INSTANCE", requires = "live")]
-    pub confirm: Option<String>,
-    /// Leave the storages' own credentials in the fenced metadata: whoever uses the clone can then
-    /// delete production's backups
-    #[arg(long, conflicts_with_all = ["live", "read_only_credentials"])]
-    pub keep_storage_credentials: bool,
-    /// Credentials that can only read Databasus' storages, from `ESCROW_<NAME>_ACCESS_KEY_ID` and
-    /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
-    #[arg(long, value_name = "[STORAGE=]NAME")]
-    pub read_only_credentials: Vec<String>,
-}
-
-/// Whether the catalogue is brought up to date.
-#[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Catalogue import")]
-pub struct Importing {
-    /// Leave the catalogue as it was at the time of the snapshot
-    #[arg(long, conflicts_with_all = ["assign", "placeholders"])]
-    pub no_import: bool,
-    /// What the import cannot decide.
-    #[command(flatten)]
-    pub decisions: Decisions,
-}
-
-/// What an import cannot decide by itself.
-#[derive(Clone, Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Catalogue import")]
-pub struct Decisions {
-    /// Give backups whose names begin with NAME, or the one object NAME, to this database of
-    /// Databasus (its name or id); repeatable
-    #[arg(long, value_name = "NAME=DATABASE", value_parser = assignment)]
-    pub assign: Vec<(String, String)>,
-    /// Make a database that is switched off for backups of databases that the catalogue does not
-    /// know
-    #[arg(long)]
-    pub placeholders: bool,
-}
-
-/// Splits `NAME=DATABASE` at the last sign: objects' names may hold it too.
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, database) = text
-        .rsplit_once('=')
-        .ok_or("not of the form NAME=DATABASE")?;
-    match name.is_empty() || database.is_empty() {
-        true => Err("not of the form NAME=DATABASE".to_owned()),
-        false => Ok((name.to_owned(), database.to_owned())),
-    }
-}
-
-/// Arguments of `recover`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  databasus-escrow recover --from 's3://prod/backups?endpoint=https://…' \\
-    --secret-key secret.key --list
-  databasus-escrow recover --from /databasus-data/backups --secret-key secret.key \\
-    --latest shop --output shop.dump
-  databasus-escrow recover --from 's3://…' --secret-key escrow:all --identity alice.key \\
-    7a4faa4c-adf4-4cf2-b5d3-7d537474402e --output - | pg_restore --list
-
-Exit codes: 0 recovered, every byte authenticated · 10 no such backup · 12 no key opens it ·
-13 damaged or cut: no file is left, and what went to standard output must not be used ·
-14 refused: the dump failed when it was made, or the output exists.")]
-pub struct Recover {
-    /// Where the backups are: s3://BUCKET/PREFIX?endpoint=URL&region=R, or a directory of objects.
-    /// Credentials come from `ESCROW_FROM_ACCESS_KEY_ID` and `ESCROW_FROM_SECRET_ACCESS_KEY`; with
-    /// NAME= in front, that name stands in place of FROM
-    #[arg(long, value_name = "STORAGE")]
-    pub from: String,
-    /// A file with Databasus' `secret.key`, or `escrow` for the key in the newest escrow,
-    /// `escrow:ID` for that one's, `escrow:all` for every key that any holds; repeatable
-    #[arg(long = "secret-key", value_name = "FILE|escrow")]
-    pub secret_keys: Vec<KeyChoice>,
-    /// Which backup: the name of its object, or its id
-    #[arg(
-        value_name = "NAME|ID",
-        required_unless_present_any = ["latest", "list"],
-        conflicts_with_all = ["latest", "list"]
-    )]
-    pub backup: Option<String>,
-    /// The newest committed backup of this database
-    #[arg(long, value_name = "DATABASE", conflicts_with = "list")]
-    pub latest: Option<String>,
-    /// List the backups, and which key opens each
-    #[arg(long)]
-    pub list: bool,
-    /// With --list: names, sizes and sidecars alone; else the first MiB of each backup is fetched
-    #[arg(long, requires = "list", conflicts_with_all = ["backup", "latest"])]
-    pub no_probe: bool,
-    /// File to write, or `-` for standard output [default: the object's name, here]
-    #[arg(short, long, value_name = "FILE", conflicts_with = "list")]
-    pub output: Option<PathBuf>,
-    /// Replace the file if it exists
-    #[arg(long, conflicts_with = "list")]
-    pub force: bool,
-    /// How many threads decrypt [default: one for each processor]
-    #[arg(long, value_name = "N", hide = true)]
-    pub threads: Option<std::num::NonZeroUsize>,
-    /// age identity file or SSH key that opens escrows; `-` reads standard input; repeatable
-    #[arg(long = "identity", value_name = "FILE")]
-    pub identities: Vec<PathBuf>,
-    /// Where escrows are, for --secret-key escrow.
-    #[command(flatten)]
-    pub reading: Reading,
-}
-
-/// Arguments of `import`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  databasus-escrow import --data-dir /srv/databasus-data --dry-run
-  databasus-escrow import --data-dir /srv/databasus-data --read-only-credentials r2 \\
-    --assign shop=store --assign 'orders-20261123-031158-7a4faa4c-…=orders-old'
-
-Exit codes: 0 all imported · 3 something was not, or waits for a decision · 13 damaged backups were
-found, the others are imported · 14 refused: Databasus runs on the directory, or its schema is
-half-migrated. A second import changes nothing.")]
-pub struct Import {
-    /// A data directory of Databasus, on which nothing runs
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// A file with another secret.key that older backups may be encrypted under; repeatable
-    #[arg(long = "further-key", value_name = "FILE")]
-    pub further_keys: Vec<PathBuf>,
-    /// Credentials for Databasus' storages, where those in its metadata are blank or no longer
-    /// valid: from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one
-    /// storage alone: STORAGE=NAME; repeatable
-    #[arg(long, value_name = "[STORAGE=]NAME")]
-    pub read_only_credentials: Vec<String>,
-    /// The container that mounts the directory: that it has exited proves that nothing runs
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Folder of PostgreSQL's programs, of the directory's major
-    #[arg(long, value_name = "DIR")]
-    pub pg_bin: Option<PathBuf>,
-    /// Databasus image to run PostgreSQL from
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// Look into everything, tell what would be done, and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// What the import cannot decide.
-    #[command(flatten)]
-    pub decisions: Decisions,
 }
 
 /// Arguments of `completions`.

@@ -2,13 +2,48 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::cancel::Cancel;
+use crate::cli::args::StoppedDirectory;
 use crate::cli::exit::CliError;
+use crate::cli::hints;
+use crate::cli::programs::Wanted;
 use crate::cli::source::docker;
+use crate::cli::storages::{Haste, Storages};
+use crate::ops::stopped_instance::StoppedInstance;
+use crate::postgres::binaries::Launcher;
 use crate::postgres::stopped::Container;
 
+/// The instance in the directory, proven to be stopped.
+pub(super) fn open(directory: &StoppedDirectory) -> Result<StoppedInstance, CliError> {
+    let container = container(directory)?;
+    StoppedInstance::open(&directory.data_dir, container.as_ref()).map_err(hints::stopped_instance)
+}
+
+/// What starts a server on it.
+pub(super) fn launcher(
+    directory: &StoppedDirectory,
+    instance: &StoppedInstance,
+) -> Result<Launcher, CliError> {
+    let wanted = Wanted {
+        major: instance.major(),
+        pg_bin: directory.pg_bin.as_deref(),
+        image: directory.image.as_deref(),
+    };
+    wanted.launcher()
+}
+
+/// The storages that its metadata names.
+pub(super) fn storages(
+    directory: &StoppedDirectory,
+    cancel: &Cancel,
+) -> Result<Storages, CliError> {
+    let local = local_files(&directory.data_dir);
+    Storages::new(Haste::Need, local, &directory.read_only_credentials, cancel)
+}
+
 /// The container that is to prove by its end that nothing runs on a directory.
-pub(super) fn container(name: Option<&str>) -> Result<Option<Container>, CliError> {
-    let Some(name) = name else {
+fn container(directory: &StoppedDirectory) -> Result<Option<Container>, CliError> {
+    let Some(name) = &directory.container else {
         return Ok(None);
     };
     let docker = docker().ok_or_else(|| {
@@ -17,7 +52,7 @@ pub(super) fn container(name: Option<&str>) -> Result<Option<Container>, CliErro
     })?;
     Ok(Some(Container {
         docker,
-        name: name.to_owned(),
+        name: name.clone(),
     }))
 }
 

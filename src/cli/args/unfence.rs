@@ -1,10 +1,8 @@
 //! The command line of `unfence`.
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 
-use super::{Importing, Reading};
+use super::{Importing, Reading, StoppedDirectory};
 
 /// Arguments of `unfence`.
 #[derive(Debug, ClapArgs)]
@@ -20,9 +18,9 @@ Exit codes: 0 everything is as it was · 3 unfenced, but something was not given
 or is held back from retention; it is listed and kept in the schema escrow_leftover · 14 refused:
 production lives or nobody can tell, Databasus runs on the directory, the name was not confirmed.")]
 pub struct Unfence {
-    /// A fenced data directory of Databasus, on which nothing runs
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
+    /// What it works on.
+    #[command(flatten)]
+    pub directory: StoppedDirectory,
     /// The instance's name: says that production is dead and stays dead. Asked for on a terminal
     #[arg(long, value_name = "INSTANCE")]
     pub confirm: Option<String>,
@@ -33,20 +31,6 @@ pub struct Unfence {
     /// Let retention delete what the preview shows for this database (its name or id); repeatable
     #[arg(long, value_name = "DATABASE")]
     pub accept_deletions: Vec<String>,
-    /// Credentials for Databasus' storages, where those that production had are no longer valid:
-    /// from `ESCROW_<NAME>_ACCESS_KEY_ID` and `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage
-    /// alone: STORAGE=NAME; repeatable
-    #[arg(long, value_name = "[STORAGE=]NAME")]
-    pub read_only_credentials: Vec<String>,
-    /// The container that mounts the directory: that it has exited proves that nothing runs
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Folder of PostgreSQL's programs, of the directory's major
-    #[arg(long, value_name = "DIR")]
-    pub pg_bin: Option<PathBuf>,
-    /// Databasus image to run PostgreSQL from
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
     /// Look at everything, tell what would be done and deleted, and write nothing
     #[arg(long)]
     pub dry_run: bool,

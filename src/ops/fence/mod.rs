@@ -1,6 +1,7 @@
 //! Fencing a rehydrated metadata database, in one transaction, with a report on every task of
 //! Databasus and why it is harmless now.
 
+mod originals;
 mod report;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::databasus::schema::{Generation, Schema, SchemaError};
 use crate::databasus::secret_key::SecretKey;
 use crate::postgres::wire::{Connection, PgError};
 
+pub use originals::original_storages;
 use report::Touched;
 pub use report::{FenceReport, Stopped, TaskReport};
 

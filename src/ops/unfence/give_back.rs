@@ -5,9 +5,7 @@ use super::{Unfence, count};
 use crate::databasus::fence::credentials::is_secret;
 use crate::databasus::fence::rules::{Link, REMOVE};
 use crate::databasus::fields::open_field;
-use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
-use crate::databasus::storages::{self, Storage};
 use crate::postgres::sql::{identifier, literal};
 use crate::postgres::wire::{Connection, PgError};
 
@@ -261,29 +259,4 @@ impl GivenBack {
         }
         Ok(())
     }
-}
-
-/// The storages with the credentials that they had before the fence. Nothing is changed.
-pub(super) fn original_storages(
-    session: &mut Connection,
-    schema: &Schema,
-) -> Result<Vec<Storage>, PgError> {
-    session.simple_query("BEGIN")?;
-    let found = with_originals(session, schema);
-    session.simple_query("ROLLBACK")?;
-    found
-}
-
-fn with_originals(session: &mut Connection, schema: &Schema) -> Result<Vec<Storage>, PgError> {
-    for column in ["s3_access_key", "s3_secret_key"] {
-        if schema.has("s3_storages", column) {
-            session.simple_query(&format!(
-                "UPDATE public.s3_storages AS t SET {column} = c.original \
-                 FROM escrow_fence.cells AS c \
-                 WHERE c.table_name = 's3_storages' AND c.column_name = '{column}' \
-                     AND t.storage_id::text = c.row_key ->> 'storage_id'"
-            ))?;
-        }
-    }
-    storages::read(session, schema)
 }

@@ -23,8 +23,9 @@ use crate::databasus::fence::side_schema::{self, FenceRecord, Fenced, RecordErro
 use crate::databasus::fence::statements::EXACT_TEXT;
 use crate::databasus::schema::{Generation, Schema, SchemaError};
 use crate::databasus::secret_key::SecretKey;
+use crate::ops::fence::original_storages;
 use crate::ops::history::History;
-use crate::ops::storages::OpenStorage;
+use crate::ops::storages::{BeforeFence, OpenStorage};
 use crate::postgres::wire::{Connection, PgError};
 
 pub use held_back::{Decision, Preview, Sort};
@@ -32,7 +33,7 @@ pub use leftover::{Leftover, SetAside, Why};
 pub use on_stopped::{Ended, OnStoppedError, on_stopped};
 pub use production::{Evidence, Says};
 
-use production::{Look, WithOriginals};
+use production::Look;
 pub use report::UnfenceReport;
 
 /// What was decided.
@@ -152,11 +153,8 @@ pub fn run(
     ports: Ports<'_>,
 ) -> Result<UnfenceReport, UnfenceError> {
     let unfence = Unfence::begin(session, key, settings)?;
-    let originals = give_back::original_storages(session, &unfence.schema)?;
-    let storages = WithOriginals {
-        inner: ports.storages,
-        originals: &originals,
-    };
+    let originals = original_storages(session, &unfence.schema)?;
+    let storages = BeforeFence::new(ports.storages, &originals);
     let look = Look {
         unfence: &unfence,
         storages: &storages,

@@ -1,22 +1,18 @@
 //! Signs that production lives: whatever it makes after the copy was taken.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use super::listed::{Listed, list_into};
 use super::{Chain, Unfence, UnfenceError, count};
 use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
-use crate::databasus::secret_key::SecretKey;
-use crate::databasus::storages::{S3Keys, Storage, StorageKind};
+use crate::databasus::storages::{Storage, StorageKind};
 use crate::model::finding::{Severity, worst};
 use crate::model::layout::Layout;
 use crate::ops::history::History;
-use crate::ops::storages::{OpenStorage, StorageUnavailable};
+use crate::ops::storages::OpenStorage;
 use crate::postgres::sql::literal;
 use crate::postgres::wire::{Connection, PgError};
-use crate::store::Store;
 
 /// How far two hosts' clocks may be apart, in seconds.
 const CLOCK_SKEW: i64 = 300;
@@ -72,27 +68,6 @@ pub(super) fn refuse(evidence: &[Evidence], is_dead: bool) -> Result<(), Unfence
         return Err(UnfenceError::ProductionUnknown(unknown));
     }
     Ok(())
-}
-
-/// Opens storages with the credentials that they had before the fence.
-pub(super) struct WithOriginals<'a> {
-    pub(super) inner: &'a dyn OpenStorage,
-    pub(super) originals: &'a [Storage],
-}
-
-impl OpenStorage for WithOriginals<'_> {
-    fn open(
-        &self,
-        storage: &Storage,
-        key: &SecretKey,
-    ) -> Result<Arc<dyn Store>, StorageUnavailable> {
-        let original = self.originals.iter().find(|one| one.id == storage.id);
-        self.inner.open(original.unwrap_or(storage), key)
-    }
-
-    fn read_only(&self, storage: &Storage) -> Option<S3Keys> {
-        self.inner.read_only(storage)
-    }
 }
 
 /// What is looked at.

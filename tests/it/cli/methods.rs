@@ -46,7 +46,7 @@ fn a_running_server_is_copied_online_and_comes_back_whole() {
     for (name, more) in [("physical", ""), ("logical", "--from-logical")] {
         let target = server.scratch_dir().join(name);
         let line = format!(
-            "rehydrate {} --live --confirm demo --identity ../alice.key --target {} --pg-bin {} {more}",
+            "rehydrate {} --live --confirm demo --no-import --identity ../alice.key --target {} --pg-bin {} {more}",
             host.reading(),
             target.display(),
             server.bin().display()

@@ -13,15 +13,16 @@ use crate::cli::args::{Global, Import};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
-use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
-use crate::cli::stopped::{container, local_files};
-use crate::cli::storages::{Haste, Storages};
+use crate::cli::stopped::{self, local_files};
+use crate::cli::storages::Storages;
 use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
+use crate::ops::fence::original_storages;
 use crate::ops::import::report::ImportReport;
 use crate::ops::import::{self, ImportSettings, Ports};
-use crate::ops::stopped_instance::{Served, StoppedInstance};
+use crate::ops::stopped_instance::Served;
+use crate::ops::storages::BeforeFence;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -37,17 +38,11 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let container = container(args.container.as_deref())?;
+    let directory = &args.directory;
     let further = further_keys(&args.further_keys)?;
-    let storages = storages(args, cancel)?;
-    let instance = StoppedInstance::open(&args.data_dir, container.as_ref());
-    let instance = instance.map_err(hints::stopped_instance)?;
-    let wanted = Wanted {
-        major: instance.major(),
-        pg_bin: args.pg_bin.as_deref(),
-        image: args.image.as_deref(),
-    };
-    let served = instance.start(&wanted.launcher()?, cancel);
+    let storages = stopped::storages(directory, cancel)?;
+    let instance = stopped::open(directory)?;
+    let served = instance.start(&stopped::launcher(directory, &instance)?, cancel);
     let served = served.map_err(hints::stopped_instance)?;
     let keys: Vec<&SecretKey> = std::iter::once(instance.key()).chain(&further).collect();
     let report = import(args, global, &served, &keys, &storages, cancel);
@@ -57,7 +52,7 @@ pub(in crate::cli) fn run(
     stopped?;
     let exit = exit(&report);
     let document = Document {
-        data_dir: &args.data_dir,
+        data_dir: &directory.data_dir,
         report: &report,
         exit: exit.code(),
     };
@@ -78,12 +73,14 @@ fn import(
 ) -> Result<ImportReport, CliError> {
     let mut session = served.session().map_err(CliError::failed)?;
     let schema = Schema::read(&mut session).map_err(CliError::failed)?;
+    // A fence has taken the credentials out; what they were is on record.
+    let before = original_storages(&mut session, &schema).map_err(CliError::failed)?;
     let progress = Progress::count(global, "objects listed:");
     let ports = Ports {
         session: &mut session,
         schema: &schema,
         keys,
-        storages,
+        storages: &BeforeFence::new(storages, &before),
         cancel,
         on_progress: &|reached| progress.show(reached),
     };
@@ -95,18 +92,9 @@ fn settings(args: &Import) -> ImportSettings {
         assign: args.decisions.assign.clone(),
         create_placeholders: args.decisions.placeholders,
         dry_run: args.dry_run,
-        local_files_left_out: local_files(&args.data_dir).is_none(),
+        local_files_left_out: local_files(&args.directory.data_dir).is_none(),
         moved_storages: Vec::new(),
     }
-}
-
-fn storages(args: &Import, cancel: &Cancel) -> Result<Storages, CliError> {
-    Storages::new(
-        Haste::Need,
-        local_files(&args.data_dir),
-        &args.read_only_credentials,
-        cancel,
-    )
 }
 
 /// Keys are taken byte for byte, as Databasus takes them.

@@ -14,9 +14,8 @@ use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
-use crate::cli::programs::Wanted;
-use crate::cli::stopped::{container, local_files};
-use crate::cli::storages::{Haste, Storages};
+use crate::cli::stopped::{self, local_files};
+use crate::cli::storages::Storages;
 use crate::cli::wire::{Reader, find_config};
 use crate::databasus::fence::marker::Marker;
 use crate::databasus::schema::Schema;
@@ -58,11 +57,9 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let container = container(args.container.as_deref())?;
-    let storages = storages(args, cancel)?;
-    let instance = StoppedInstance::open(&args.data_dir, container.as_ref());
-    let instance = instance.map_err(hints::stopped_instance)?;
-    let marker = Marker::read(&args.data_dir).map_err(CliError::failed)?;
+    let storages = stopped::storages(&args.directory, cancel)?;
+    let instance = stopped::open(&args.directory)?;
+    let marker = Marker::read(&args.directory.data_dir).map_err(CliError::failed)?;
     let named = marker.map(|marker| marker.instance);
     let confirmed = confirmed(args, named.as_ref())?;
     let chain = chain(args, global, named.as_ref(), output, cancel)?;
@@ -93,12 +90,7 @@ fn unfence(
     chain: &Result<History, String>,
     cancel: &Cancel,
 ) -> Result<Ended, CliError> {
-    let wanted = Wanted {
-        major: instance.major(),
-        pg_bin: args.pg_bin.as_deref(),
-        image: args.image.as_deref(),
-    };
-    let launcher = wanted.launcher()?;
+    let launcher = stopped::launcher(&args.directory, instance)?;
     let mut import =
         |session: &mut Connection, schema: &Schema, key: &SecretKey, storages: &dyn OpenStorage| {
             import(args, session, schema, key, storages, cancel)
@@ -135,15 +127,6 @@ fn confirmed(args: &Unfence, named: Option<&Slug>) -> Result<Option<String>, Cli
         (false, None) => {}
     }
     Ok(args.confirm.clone())
-}
-
-fn storages(args: &Unfence, cancel: &Cancel) -> Result<Storages, CliError> {
-    Storages::new(
-        Haste::Need,
-        local_files(&args.data_dir),
-        &args.read_only_credentials,
-        cancel,
-    )
 }
 
 /// The chain of escrows, or why it cannot be read: that is unknown, and no error yet.
@@ -189,7 +172,7 @@ fn import(
         assign: args.importing.decisions.assign.clone(),
         create_placeholders: args.importing.decisions.placeholders,
         dry_run: args.dry_run,
-        local_files_left_out: local_files(&args.data_dir).is_none(),
+        local_files_left_out: local_files(&args.directory.data_dir).is_none(),
         moved_storages: Vec::new(),
     };
     let report = import::run(ports, &settings)?;
@@ -205,7 +188,7 @@ fn tell(args: &Unfence, report: &UnfenceReport, output: &Output) -> Result<Exit,
         false => Exit::Partial,
     };
     let document = Document {
-        data_dir: &args.data_dir,
+        data_dir: &args.directory.data_dir,
         instance: &report.record.instance,
         escrow_id: &report.record.escrow_id,
         fenced_at: report.record.made_at,
@@ -219,7 +202,9 @@ fn tell(args: &Unfence, report: &UnfenceReport, output: &Output) -> Result<Exit,
         retention: &report.retention,
         exit: exit.code(),
     };
-    output.result(&document, || text::finished(&args.data_dir, report))?;
+    output.result(&document, || {
+        text::finished(&args.directory.data_dir, report)
+    })?;
     if exit != Exit::Done {
         output.complain("unfenced, but not everything is as it was; the JSON says what");
     }

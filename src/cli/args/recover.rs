@@ -1,0 +1,64 @@
+//! The command line of `recover`.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::{KeyChoice, Reading};
+
+/// Arguments of `recover`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow recover --from 's3://prod/backups?endpoint=https://…' \\
+    --secret-key secret.key --list
+  databasus-escrow recover --from /databasus-data/backups --secret-key secret.key \\
+    --latest shop --output shop.dump
+  databasus-escrow recover --from 's3://…' --secret-key escrow:all --identity alice.key \\
+    7a4faa4c-adf4-4cf2-b5d3-7d537474402e --output - | pg_restore --list
+
+Exit codes: 0 recovered, every byte authenticated · 10 no such backup · 12 no key opens it ·
+13 damaged or cut: no file is left, and what went to standard output must not be used ·
+14 refused: the dump failed when it was made, or the output exists.")]
+pub struct Recover {
+    /// Where the backups are: s3://BUCKET/PREFIX?endpoint=URL&region=R, or a directory of objects.
+    /// Credentials come from `ESCROW_FROM_ACCESS_KEY_ID` and `ESCROW_FROM_SECRET_ACCESS_KEY`; with
+    /// NAME= in front, that name stands in place of FROM
+    #[arg(long, value_name = "STORAGE")]
+    pub from: String,
+    /// A file with Databasus' `secret.key`, or `escrow` for the key in the newest escrow,
+    /// `escrow:ID` for that one's, `escrow:all` for every key that any holds; repeatable
+    #[arg(long = "secret-key", value_name = "FILE|escrow")]
+    pub secret_keys: Vec<KeyChoice>,
+    /// Which backup: the name of its object, or its id
+    #[arg(
+        value_name = "NAME|ID",
+        required_unless_present_any = ["latest", "list"],
+        conflicts_with_all = ["latest", "list"]
+    )]
+    pub backup: Option<String>,
+    /// The newest committed backup of this database
+    #[arg(long, value_name = "DATABASE", conflicts_with = "list")]
+    pub latest: Option<String>,
+    /// List the backups, and which key opens each
+    #[arg(long)]
+    pub list: bool,
+    /// With --list: names, sizes and sidecars alone; else the first MiB of each backup is fetched
+    #[arg(long, requires = "list", conflicts_with_all = ["backup", "latest"])]
+    pub no_probe: bool,
+    /// File to write, or `-` for standard output [default: the object's name, here]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "list")]
+    pub output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, conflicts_with = "list")]
+    pub force: bool,
+    /// How many threads decrypt [default: one for each processor]
+    #[arg(long, value_name = "N", hide = true)]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// age identity file or SSH key that opens escrows; `-` reads standard input; repeatable
+    #[arg(long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
+    /// Where escrows are, for --secret-key escrow.
+    #[command(flatten)]
+    pub reading: Reading,
+}
