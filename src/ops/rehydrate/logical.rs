@@ -12,7 +12,7 @@ use crate::postgres::initdb::initdb;
 use crate::postgres::private_server::PrivateServer;
 use crate::postgres::restore::pg_restore;
 
-use super::preflight::{Unable, major_of};
+use super::preflight::{major_of, programs};
 use super::recover::{DATABASE, RecoverError};
 use super::write::{DUMP_FILE, POSTGRES, gives_away};
 use super::{Proof, RehydrateError};
@@ -38,14 +38,6 @@ pub(super) fn rebuild(
     fs::remove_file(&dump_path).map_err(failed("remove", &dump_path))?;
     let proof = Proof::proven("logical copy", restored(binaries, manifest));
     Ok((server, proof))
-}
-
-/// The programs on this host.
-pub(super) fn programs(launcher: &Launcher) -> Result<&PgBinaries, Unable> {
-    match launcher {
-        Launcher::Local(binaries) => Ok(binaries),
-        Launcher::Docker { .. } => Err(Unable::Image),
-    }
 }
 
 fn restored(binaries: &PgBinaries, manifest: &Manifest) -> String {

@@ -9,7 +9,7 @@ use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::program::runs_in;
 
 use super::write::{POSTGRES, gives_away};
-use super::{Mode, RehydrateError, logical};
+use super::{Mode, RehydrateError};
 
 /// This rehydrate cannot work here.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ fn check_major(manifest: &Manifest, launcher: &Launcher) -> Result<(), Unable> {
 
 fn check_logical(manifest: &Manifest, launcher: &Launcher) -> Result<(), Unable> {
     let escrow = &manifest.source.pg_version;
-    logical::programs(launcher)?;
+    programs(launcher)?;
     if launcher.major().is_some() && launcher.major() >= major_of(escrow) {
         return Ok(());
     }
@@ -165,6 +165,14 @@ fn check_room(manifest: &Manifest, place: &Path, mode: &Mode) -> Result<(), Rehy
         sealed,
     }
     .into())
+}
+
+/// The programs on this host.
+pub(super) fn programs(launcher: &Launcher) -> Result<&PgBinaries, Unable> {
+    match launcher {
+        Launcher::Local(binaries) => Ok(binaries),
+        Launcher::Docker { .. } => Err(Unable::Image),
+    }
 }
 
 #[cfg(test)]
