@@ -103,10 +103,7 @@ fn an_unfence_tells_what_it_gives_back_and_what_retention_deletes() {
     What retention deletes at the first tick after the start:
     DATABASE  OF  POLICY  BACKUPS  LOST  WAL LOST  THEN
     heatwave  logical  GFS 7 days, 5 weeks, 12 months  2  1  0 of 0  HELD BACK: FOREVER
-    heatwave_versions  logical  TIME_PERIOD MONTH  1  0  0 of 0  as before
-    legacy  logical  GFS 7 days, 5 weeks, 12 months  0  0  0 of 0  as before
-    media  logical  COUNT 14  1  0  0 of 0  as before
-    pg18 standby  logical  GFS 7 days, 5 weeks, 12 months  1  0  0 of 4  as before
+    4 others lose nothing.
     Held back: what is set to FOREVER keeps every backup, what stays off makes none. Look at them in
     Databasus, then give them their policies back; the originals are in escrow_leftover.cells.
 

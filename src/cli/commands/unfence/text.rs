@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::base::text::printable;
 use crate::base::time::{Clock, SystemClock};
 use crate::cli::output::table;
+use crate::databasus::retention::Loss;
 use crate::ops::unfence::{Decision, Preview, Says, Sort, UnfenceReport, Why};
 
 /// Said where something is held back.
@@ -62,6 +63,12 @@ fn retention(report: &UnfenceReport) -> String {
     if report.retention.is_empty() {
         return "\nNo database is switched on: retention deletes nothing.\n".to_owned();
     }
+    let (losing, keeping): (Vec<&Preview>, Vec<&Preview>) =
+        report.retention.iter().partition(|one| loses(one));
+    if losing.is_empty() {
+        let count = keeping.len();
+        return format!("\nRetention deletes nothing at the first tick, of {count} databases.\n");
+    }
     let headings = [
         "  DATABASE",
         "OF",
@@ -72,15 +79,24 @@ fn retention(report: &UnfenceReport) -> String {
         "THEN",
     ];
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
-    rows.extend(report.retention.iter().map(preview));
+    rows.extend(losing.into_iter().map(preview));
     let mut out = format!(
         "\nWhat retention deletes at the first tick after the start:\n{}",
         table(&rows)
     );
+    if !keeping.is_empty() {
+        out.push_str(&format!("  {} others lose nothing.\n", keeping.len()));
+    }
     if report.held_back().next().is_some() {
         out.push_str(HELD_BACK);
     }
     out
+}
+
+/// Whether a database would lose anything, or nobody can tell.
+fn loses(preview: &Preview) -> bool {
+    let some = |loss: Loss| loss.deleted > 0 || loss.deleted_segments > 0;
+    preview.decision != Decision::Fine || preview.loss.is_none_or(some)
 }
 
 fn preview(preview: &Preview) -> Vec<String> {
