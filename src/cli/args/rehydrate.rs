@@ -13,7 +13,8 @@ use crate::model::proof::Level;
 #[command(after_help = "\
 Examples:
   databasus-escrow rehydrate --instance heatwave-prod --store 's3://…' --trust SHA256:… \\
-    --identity alice.key --target /srv/databasus-data
+    --identity alice.key --target /srv/databasus-data --read-only-credentials reader
+  databasus-escrow rehydrate --from-key secret.key --fresh /srv/databasus-data --storage 's3://…'
   databasus-escrow rehydrate --at 2026-06-12T02:00:00Z --identity alice.key --target /srv/old
   databasus-escrow rehydrate --dry-run --identity alice.key --target /srv/databasus-data
 
