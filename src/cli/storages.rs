@@ -185,11 +185,12 @@ impl Storages {
             "" => DEFAULT_REGION,
             region => region,
         };
-        let endpoint = place.endpoint_url();
+        let (endpoint, prefix) = (place.endpoint_url(), place.key_prefix());
         let of_aws = |url: &str| url.contains("amazonaws.com");
         let settings = S3Settings {
             bucket: place.bucket.clone(),
-            prefix: place.key_prefix().trim_end_matches('/').to_owned(),
+            // One slash alone: names with empty parts are refused below rather than misread.
+            prefix: prefix.strip_suffix('/').unwrap_or(&prefix).to_owned(),
             // As Databasus' client chooses by itself: the bucket is in AWS' host names alone.
             path_style: !place.virtual_hosted_style
                 && endpoint.as_deref().is_some_and(|url| !of_aws(url)),

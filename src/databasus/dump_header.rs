@@ -134,7 +134,12 @@ impl<'a> Fields<'a> {
         if length > MAX_TEXT {
             return Err(DumpHeaderError::Damaged);
         }
-        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
+        let bytes = self.take(length)?;
+        // No text of PostgreSQL holds one.
+        if bytes.contains(&0) {
+            return Err(DumpHeaderError::Damaged);
+        }
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
     fn compression(&mut self, version: (u8, u8)) -> Result<DumpCompression, DumpHeaderError> {

@@ -176,6 +176,13 @@ impl ProofRecord {
         levels.any(|level| level.outcome == Outcome::Failed)
     }
 
+    /// Whether a level came out as with a wrong key: something was tried and nothing held. One
+    /// backup of several that is damaged or gone says nothing of the key.
+    pub fn speaks_against_the_key(&self) -> bool {
+        let mut levels = self.levels.iter();
+        levels.any(|level| level.outcome == Outcome::Failed && level.proven == 0)
+    }
+
     /// Whether `level` and all below it are proven.
     pub fn reaches(&self, level: Level) -> bool {
         self.reached

@@ -5,6 +5,7 @@
 //! The schema exists only inside Databasus, so the directory is one that the wanted release made
 //! itself, started once with that key and without a network.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use uuid::Builder;
@@ -17,11 +18,11 @@ use crate::databasus::storages::{S3Keys, Storage};
 use crate::postgres::binaries::Launcher;
 use crate::postgres::sql::{literal, nullable};
 use crate::postgres::wire::{Connection, PgError};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::import::report::ImportReport;
 use super::import::{self, ImportError, ImportSettings, OnProgress};
-use super::stopped_instance::{StoppedInstance, StoppedInstanceError};
+use super::stopped_instance::{Served, StoppedInstance, StoppedInstanceError};
 use super::storages::{OpenStorage, StorageUnavailable};
 
 /// Tables that a fresh Databasus has no rows in.
@@ -86,6 +87,12 @@ pub enum FromKeyError {
     /// A session failed.
     #[error("a session with the metadata database failed")]
     Session(#[from] PgError),
+    /// The bucket cannot be read.
+    #[error("cannot read the bucket")]
+    Bucket(#[from] StoreError),
+    /// There is nothing in it.
+    #[error("there is no object in {0}")]
+    Empty(String),
     /// The backups could not be imported.
     #[error("cannot import the backups")]
     Import(#[from] ImportError),
@@ -96,12 +103,22 @@ pub fn run(request: Request<'_>) -> Result<ImportReport, FromKeyError> {
     if request.instance.key().expose() != request.key.expose() {
         return Err(FromKeyError::AnotherKey);
     }
-    let served = request.instance.start(request.launcher, request.cancel)?;
+    let (instance, launcher, cancel) = (request.instance, request.launcher, request.cancel);
+    let served = instance.start(launcher, cancel)?;
+    let made = make(&served, request);
+    // Its end is in good order whatever came of it.
+    served.stop()?;
+    made
+}
+
+fn make(served: &Served<'_>, request: Request<'_>) -> Result<ImportReport, FromKeyError> {
     let mut session = served.session()?;
     let schema = Schema::read(&mut session)?;
     schema.generation()?;
     let admin = fresh_admin(&mut session, &schema)?;
-    // The import's own COMMIT, at its end, commits this too.
+    // The import's own COMMIT, at its end, would commit this too: what cannot be listed must not
+    // get so far.
+    list(request.store.as_ref())?;
     session.simple_query("BEGIN")?;
     session.simple_query(&insert(&admin, request.storage, request.key))?;
     let dry_run = request.settings.dry_run;
@@ -125,10 +142,20 @@ pub fn run(request: Request<'_>) -> Result<ImportReport, FromKeyError> {
         "ROLLBACK"
     };
     session.simple_query(end)?;
-    let report = report?;
-    drop(session);
-    served.stop()?;
-    Ok(report)
+    Ok(report?)
+}
+
+/// Sees that the bucket answers, and that there is something in it.
+fn list(store: &dyn Store) -> Result<(), FromKeyError> {
+    let mut found = false;
+    store.list("", None, &mut |_| {
+        found = true;
+        ControlFlow::Break(())
+    })?;
+    match found {
+        true => Ok(()),
+        false => Err(FromKeyError::Empty(store.location())),
+    }
 }
 
 /// The user that Databasus makes itself; refuses a database that has been worked with.

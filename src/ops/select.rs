@@ -77,26 +77,27 @@ pub fn select<'h>(
     }
 }
 
-/// The first whose proof did not fail, or else the first: a copy of a broken instance is better
-/// than none.
+/// The newest, unless its proof speaks against its key and an older one with another key does
+/// not: an older escrow with the same key opens no more, and lacks what came since.
 fn best<'h>(
-    newest_first: impl Iterator<Item = (&'h Entry, &'h EscrowSummary)>,
+    mut newest_first: impl Iterator<Item = (&'h Entry, &'h EscrowSummary)>,
 ) -> Option<(&'h Entry, &'h EscrowSummary)> {
-    let mut newest = None;
-    for found in newest_first {
-        if !has_failed(found.1) {
-            return Some(found);
-        }
-        newest = newest.or(Some(found));
+    let newest = newest_first.next()?;
+    if !has_failed(newest.1) {
+        return Some(newest);
     }
-    newest
+    let better = |found: &(&Entry, &EscrowSummary)| {
+        !has_failed(found.1) && found.1.secret_key_id != newest.1.secret_key_id
+    };
+    Some(newest_first.find(better).unwrap_or(newest))
 }
 
 fn has_failed(escrow: &EscrowSummary) -> bool {
-    escrow.proof.as_ref().is_some_and(ProofRecord::has_failed)
+    let proof = escrow.proof.as_ref();
+    proof.is_some_and(ProofRecord::speaks_against_the_key)
 }
 
-/// What to tell of newer escrows that were not chosen because their proof failed.
+/// What to tell of newer escrows that were not chosen because their key opened nothing.
 pub fn passed_over(history: &History, chosen: &Entry) -> Option<String> {
     let newer = history
         .escrows()
@@ -104,7 +105,7 @@ pub fn passed_over(history: &History, chosen: &Entry) -> Option<String> {
     let ids: Vec<String> = newer.map(|(_, escrow)| escrow.id.to_string()).collect();
     (!ids.is_empty()).then(|| {
         format!(
-            "newer, and passed over because their key did not prove to open the backups: {}; \
+            "newer, and passed over because their key opened nothing that was tried: {}; \
              --escrow ID takes one all the same",
             ids.join(", ")
         )

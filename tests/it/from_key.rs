@@ -1,5 +1,7 @@
 //! A catalogue from the key and the bucket alone, in the directory of a fresh Databasus.
 
+use std::sync::Arc;
+
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::databasus::storages::S3Keys;
@@ -7,6 +9,9 @@ use databasus_escrow::ops::from_key::{self, FromKeyError, NewStorage, Request};
 use databasus_escrow::ops::import::ImportSettings;
 use databasus_escrow::ops::import::report::ImportReport;
 use databasus_escrow::ops::stopped_instance::StoppedInstance;
+use databasus_escrow::postgres::control_file::{ClusterState, ControlFile};
+use databasus_escrow::store::Store;
+use databasus_escrow::store::memory::MemoryStore;
 
 use crate::support::escrowing::local;
 use crate::support::fixture::{COMPOSED, Fixture, REAL};
@@ -34,6 +39,14 @@ fn fresh(fixture: &Fixture) -> Option<TestPg> {
 }
 
 fn make(server: &TestPg, fixture: &Fixture, key: &SecretKey) -> Result<ImportReport, FromKeyError> {
+    make_from(server, key, fixture.bucket())
+}
+
+fn make_from(
+    server: &TestPg,
+    key: &SecretKey,
+    store: Arc<dyn Store>,
+) -> Result<ImportReport, FromKeyError> {
     let instance = StoppedInstance::open(&server.data_dir(), None).unwrap();
     let text = |text: &str| text.to_owned().into();
     from_key::run(Request {
@@ -51,7 +64,7 @@ fn make(server: &TestPg, fixture: &Fixture, key: &SecretKey) -> Result<ImportRep
                 secret_access_key: text("reads only"),
             },
         },
-        store: fixture.bucket(),
+        store,
         launcher: &local(server.bin()),
         settings: ImportSettings::default(),
         cancel: &Cancel::new(),
@@ -150,4 +163,20 @@ fn a_catalogue_in_use_is_refused_and_left_as_it_was() {
     server.start_again();
     assert_eq!(server.psql("SELECT count(*) FROM logical_backups"), rows);
     assert_eq!(server.psql("SELECT count(*) FROM workspaces"), "1");
+}
+
+#[test]
+fn an_empty_bucket_is_refused_and_leaves_the_directory_fresh() {
+    let Some(fixture) = Fixture::named("real-3.49.0") else {
+        return;
+    };
+    let Some(server) = fresh(&fixture) else {
+        return;
+    };
+    let empty = Arc::new(MemoryStore::new("empty".parse().unwrap()));
+    let refused = make_from(&server, &fixture.secret_key(), empty);
+    assert!(matches!(refused, Err(FromKeyError::Empty(_))));
+    let control = ControlFile::of(&server.pgdata()).unwrap();
+    assert_eq!(control.state, ClusterState::ShutDown);
+    make(&server, &fixture, &fixture.secret_key()).unwrap();
 }

@@ -43,6 +43,14 @@ pub(in crate::cli) fn from_key(error: FromKeyError) -> CliError {
             Exit::Refused,
             Some("start it again, without a network, until its table of users has an admin"),
         ),
+        FromKeyError::Bucket(_) => (
+            Exit::Failed,
+            Some("look at --storage and its credentials; nothing was changed"),
+        ),
+        FromKeyError::Empty(_) => (
+            Exit::NotFound,
+            Some("bucket and prefix must be those of Databasus' storage; nothing was changed"),
+        ),
         FromKeyError::Schema(_) => (Exit::Refused, None),
         FromKeyError::Session(_) => (Exit::Failed, Some("nothing was changed; run it again")),
     };

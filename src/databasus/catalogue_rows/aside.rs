@@ -39,6 +39,14 @@ impl SideSchema {
         })
     }
 
+    /// Its table; what an unfence leaves in `escrow_leftover` has tables of its own.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Fence => "escrow_fence.rows",
+            Self::Leftover => "escrow_leftover.ghosts",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Fence => "escrow_fence",
@@ -61,9 +69,10 @@ pub fn move_aside(
     }
     session.simple_query(&format!(
         "CREATE SCHEMA IF NOT EXISTS {0}; \
-         CREATE TABLE IF NOT EXISTS {0}.rows (id bigserial PRIMARY KEY, \
+         CREATE TABLE IF NOT EXISTS {1} (id bigserial PRIMARY KEY, \
            table_name text NOT NULL, row jsonb NOT NULL, why text NOT NULL)",
-        side.name()
+        side.name(),
+        side.table()
     ))?;
     let name = table.name(generation);
     for batch in ids.chunks(BATCH) {
@@ -82,10 +91,10 @@ fn keep(
     table: &str,
     condition: &str,
 ) -> Result<(), PgError> {
-    let (side, name, why) = (side.name(), literal(table), literal(GHOST));
+    let (side, name, why) = (side.table(), literal(table), literal(GHOST));
     let table = identifier(table);
     let sql = format!(
-        "INSERT INTO {side}.rows (table_name, row, why) \
+        "INSERT INTO {side} (table_name, row, why) \
          SELECT {name}, pg_catalog.to_jsonb(t), {why} FROM public.{table} t WHERE {condition}"
     );
     session.simple_query(&sql).map(|_| ())

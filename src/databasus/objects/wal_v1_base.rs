@@ -49,7 +49,8 @@ impl WalV1Base {
         let mut decoder = unpack_zstd(source)?;
         let mut seen = Seen::default();
         let mut archive = tar::Archive::new(&mut decoder);
-        for entry in archive.entries()? {
+        // Raw: the names that matter are short, and long ones would be read into memory whole.
+        for entry in archive.entries()?.raw(true) {
             seen.take(&mut entry?)?;
         }
         // Behind the tar's end comes padding, and the check that nothing was cut.

@@ -69,7 +69,11 @@ pub fn apply(
     key: &SecretKey,
     settings: &FenceSettings,
 ) -> Result<FenceReport, FenceError> {
-    let generation = schema.generation()?;
+    let generation = match schema.generation() {
+        // Never refused outright in a disaster: rules apply to what is there, the rest is unknown.
+        Err(SchemaError::HalfMigrated(_)) if schema.is_newer_than_known() => Generation::From343,
+        other => other?,
+    };
     match side_schema::which(session)? {
         Fenced::No => {}
         Fenced::ByTool => return Err(FenceError::AlreadyFenced),

@@ -22,6 +22,7 @@ mod survey;
 mod wal_v1;
 mod write;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use uuid::Uuid;
@@ -193,6 +194,7 @@ fn decide(
         chains,
         wal_v1,
         placeholders: settings.create_placeholders,
+        taken: HashSet::new(),
         plan: Plan::default(),
     };
     let mut plan = planner.plan(examined);

@@ -1,6 +1,6 @@
 //! From examined backups to rows: whose each is, and what it stands on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use uuid::Uuid;
 
@@ -43,6 +43,8 @@ pub(super) struct Planner<'a> {
     pub(super) chains: Chains,
     pub(super) wal_v1: WalV1Chains,
     pub(super) placeholders: bool,
+    /// Places in the log that this import fills.
+    pub(super) taken: HashSet<(Uuid, Table, u32, Lsn)>,
     pub(super) plan: Plan,
 }
 
@@ -286,6 +288,9 @@ impl Planner<'_> {
             _ => return None,
         };
         let (timeline, position) = place;
+        if !self.taken.insert((database, table, timeline, position)) {
+            return Some("another new object claims the same place in the log");
+        }
         let there = self
             .known
             .at(table, database, LogPlace { timeline, position })?;

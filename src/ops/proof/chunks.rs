@@ -17,7 +17,7 @@ use crate::databasus::secret_key::SecretKey;
 use crate::databasus::storages::Storage;
 use crate::model::proof::{Level, Outcome};
 use crate::ops::backup_object::{BackupObject, BackupObjectError};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 
 use super::key_trial::other_form;
 use super::report::LevelReport;
@@ -51,6 +51,8 @@ enum Found {
     },
     Failed(String),
     Unknown(String),
+    /// Its storage does not answer.
+    Unreachable(String),
 }
 
 impl Look<'_> {
@@ -74,7 +76,7 @@ impl Look<'_> {
         match self.found {
             Found::Opened(_) => Outcome::Proven,
             Found::Missing(_) | Found::Closed { .. } | Found::Failed(_) => Outcome::Failed,
-            Found::Unknown(_) => Outcome::Unknown,
+            Found::Unknown(_) | Found::Unreachable(_) => Outcome::Unknown,
         }
     }
 
@@ -82,7 +84,10 @@ impl Look<'_> {
         match &self.found {
             Found::Opened(_) => String::new(),
             Found::Closed { .. } => BackupFileError::DoesNotOpen.to_string(),
-            Found::Missing(why) | Found::Failed(why) | Found::Unknown(why) => why.clone(),
+            Found::Missing(why)
+            | Found::Failed(why)
+            | Found::Unknown(why)
+            | Found::Unreachable(why) => why.clone(),
         }
     }
 
@@ -104,13 +109,16 @@ impl Look<'_> {
 pub(super) fn look<'a>(stored: &'a Copied, request: &Request<'_>) -> Vec<Look<'a>> {
     let opened = open_storages(stored, request);
     let next = AtomicUsize::new(0);
+    let silent = Silent::default();
     let looks = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(stored.backups.len()) {
             scope.spawn(|| {
                 while let Some((number, backup)) = take(&next, &stored.backups) {
                     let found = match request.cancel.check() {
-                        Ok(()) => look_at(backup, opened.get(&backup.storage), request.key),
+                        Ok(()) => silent.ask(backup.storage, || {
+                            look_at(backup, opened.get(&backup.storage), request.key)
+                        }),
                         Err(signal) => Found::Unknown(signal.to_string()),
                     };
                     let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +142,26 @@ pub(super) fn look<'a>(stored: &'a Copied, request: &Request<'_>) -> Vec<Look<'a
 fn take<'a, T>(next: &AtomicUsize, all: &'a [T]) -> Option<(usize, &'a T)> {
     let number = next.fetch_add(1, Ordering::Relaxed);
     Some((number, all.get(number)?))
+}
+
+/// Storages that did not answer: each is waited for once and not backup by backup.
+#[derive(Default)]
+struct Silent(Mutex<HashMap<Uuid, String>>);
+
+impl Silent {
+    fn ask(&self, storage: Uuid, look: impl FnOnce() -> Found) -> Found {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = known().get(&storage).cloned();
+        if let Some(why) = silent {
+            return Found::Unknown(why);
+        }
+        let found = look();
+        if let Found::Unreachable(why) = found {
+            known().insert(storage, why.clone());
+            return Found::Unknown(why);
+        }
+        found
+    }
 }
 
 type OpenedStorages = HashMap<Uuid, Result<Arc<dyn Store>, String>>;
@@ -204,10 +232,21 @@ fn check(
 
 fn found_of(error: BackupObjectError) -> Found {
     match error {
-        BackupObjectError::NotFound(_) => Found::Missing("its object is not there".to_owned()),
+        error if is_gone(&error) => Found::Missing("its object is not there".to_owned()),
+        BackupObjectError::Store(ref store) if store.kind == StoreErrorKind::Transient => {
+            Found::Unreachable(error_chain(&error))
+        }
         error if says_nothing(&error) => Found::Unknown(error_chain(&error)),
         error => Found::Failed(error_chain(&error)),
     }
+}
+
+/// A running Databasus deletes the parts of a backup one by one.
+pub(super) fn is_gone(error: &BackupObjectError) -> bool {
+    matches!(
+        error,
+        BackupObjectError::NotFound(_) | BackupObjectError::PartMissing(_)
+    )
 }
 
 /// A store that does not answer, or an object that is being replaced, proves nothing; parts that

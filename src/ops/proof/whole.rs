@@ -12,7 +12,7 @@ use crate::ops::backup_object::{BackupObjectError, PartDigests};
 use crate::postgres::restore_tool::Listing;
 
 use super::Request;
-use super::chunks::{Look, Opened, says_nothing};
+use super::chunks::{Look, Opened, is_gone, says_nothing};
 use super::report::LevelReport;
 
 /// More cores than this do not make a store faster.
@@ -116,7 +116,7 @@ fn is_unknown(error: &io::Error, cancel: &Cancel) -> bool {
     let mut cause = error.get_ref().map(|cause| cause as &(dyn Error + 'static));
     while let Some(found) = cause {
         if let Some(object) = found.downcast_ref::<BackupObjectError>() {
-            return says_nothing(object);
+            return says_nothing(object) || is_gone(object);
         }
         // One that wraps another shows it in its own way.
         let inner = found.downcast_ref::<io::Error>();

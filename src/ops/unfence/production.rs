@@ -6,6 +6,7 @@ use super::listed::{Listed, list_into};
 use super::{Chain, Unfence, UnfenceError, count};
 use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
+use crate::base::time::UtcTime;
 use crate::databasus::storages::{Storage, StorageKind};
 use crate::model::finding::{Severity, worst};
 use crate::model::layout::Layout;
@@ -70,6 +71,15 @@ pub(super) fn refuse(evidence: &[Evidence], is_dead: bool) -> Result<(), Unfence
     Ok(())
 }
 
+/// Every name that Databasus gives an object has an id in it.
+const UUID: &str = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+
+/// A time as it stands in names of objects: `20261123-031158`, in UTC (DATABASUS.md §3.2).
+fn stamp(time: UtcTime) -> String {
+    let digits = time.compact().replace('T', "-");
+    digits.trim_end_matches('Z').to_owned()
+}
+
 /// What is looked at.
 pub(super) struct Look<'a> {
     pub(super) unfence: &'a Unfence<'a>,
@@ -117,7 +127,12 @@ impl Look<'_> {
                 "manifest {} of {} came after manifest {known}, the newest at the rehydrate",
                 newer.seq, newer.created_at
             );
-            return (Says::Lives, detail);
+            // A store that lagged behind at the rehydrate shows older ones late.
+            let says = match newer.created_at > self.unfence.record.made_at {
+                true => Says::Lives,
+                false => Says::Unknown,
+            };
+            return (says, detail);
         }
         if !links().any(|link| (link.seq, link.digest) == (known, self.unfence.record.head_sha256))
         {
@@ -202,9 +217,18 @@ impl Look<'_> {
         let mut next = || columns.next().flatten();
         let mut number = || next().and_then(|text| text.parse().ok()).unwrap_or(0u64);
         let (seen, listed, new, gone) = (number(), number(), number(), number());
+        let (foreign, younger) = (number(), number());
         let example = next().unwrap_or_default();
+        if younger > 0 {
+            let detail = format!("{younger} objects in it bear a time after the fence");
+            return Ok((Says::Lives, detail));
+        }
         Ok(match (seen, listed, new, gone) {
             (0, 1.., ..) => return unrecorded(),
+            (_, _, 1.., _) if new == foreign => {
+                let detail = format!("{new} new objects, none by a name of Databasus");
+                (Says::Unknown, detail)
+            }
             (_, _, 1.., _) => {
                 let detail = format!("{new} objects are new or changed, {example} among them");
                 (Says::Lives, detail)
@@ -219,6 +243,7 @@ impl Look<'_> {
 
     /// Escrows may lie in the same bucket; what is made of them is the chain's business.
     fn comparison(&self, storage: Uuid) -> String {
+        let after = self.unfence.record.made_at.plus(CLOCK_SKEW);
         let slug = self.unfence.record.instance.as_str().replace('.', "\\.");
         let escrows =
             format!("(^|/){slug}/(escrow|policy|sig|manifest|drill|witness|checkin|restore)/");
@@ -230,9 +255,14 @@ impl Look<'_> {
              gone AS (SELECT key FROM seen EXCEPT SELECT key FROM listed) \
              SELECT (SELECT count(*) FROM seen)::text, (SELECT count(*) FROM listed)::text, \
                  (SELECT count(*) FROM new)::text, (SELECT count(*) FROM gone)::text, \
+                 (SELECT count(*) FROM new WHERE key !~ {of_databasus})::text, \
+                 (SELECT count(*) FROM listed WHERE substring(key FROM {stamp}) > {fenced})::text, \
                  (SELECT min(key) FROM new)",
             escrows = literal(&escrows),
             storage = literal(&storage.to_string()),
+            of_databasus = literal(UUID),
+            stamp = literal(&format!("-([0-9]{{8}}-[0-9]{{6}})-{UUID}")),
+            fenced = literal(&stamp(after)),
         )
     }
 }

@@ -122,7 +122,7 @@ fn a_row_without_its_object_moves_aside_with_all_that_hangs_on_it() {
             1
         );
         let kept = bed.server.psql(
-            "SET TimeZone = 'UTC'; SELECT jsonb_object_agg(table_name, row) FROM escrow_leftover.rows WHERE why = 'ghost'",
+            "SET TimeZone = 'UTC'; SELECT jsonb_object_agg(table_name, row) FROM escrow_leftover.ghosts WHERE why = 'ghost'",
         );
         let kept: Value = serde_json::from_str(&kept).unwrap();
         let kept = kept.as_object().unwrap();

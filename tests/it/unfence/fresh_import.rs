@@ -134,7 +134,8 @@ fn an_object_that_came_after_the_rehydrate_stops_it_before_anything_is_imported(
     let Some((bed, folder)) = rehydrated("real-3.49.0") else {
         return;
     };
-    std::fs::write(folder.dir.path().join("heatwave-later"), "x").unwrap();
+    let later = "heatwave-20200101-000000-11111111-1111-4111-8111-111111111111";
+    std::fs::write(folder.dir.path().join(later), "x").unwrap();
     let before = bed.state();
     let error = unfence(&bed, &folder).err().unwrap();
     assert!(

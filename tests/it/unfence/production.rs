@@ -10,7 +10,12 @@ use super::way::{Bucket, decided, not_read, unfence_with};
 use crate::fence::bed::{Bed, settings};
 use crate::support::escrowing::Escrowing;
 
-const KEYS: [&str; 2] = ["hw/one", "hw/two"];
+const KEYS: [&str; 2] = [
+    ONE,
+    "hw/shop-20200102-000000-22222222-2222-4222-8222-222222222222",
+];
+const ONE: &str = "hw/shop-20200101-000000-11111111-1111-4111-8111-111111111111";
+const THREE: &str = "hw/shop-20200103-000000-33333333-3333-4333-8333-333333333333";
 
 /// A fenced instance whose bucket was looked at when it was rehydrated.
 fn fenced() -> Option<(Bed, Bucket)> {
@@ -65,16 +70,46 @@ fn a_new_or_a_changed_object_is_a_sign_of_life_whatever_anybody_says() {
     let Some((bed, bucket)) = fenced() else {
         return;
     };
-    bucket.put("hw/three", b"3");
-    for key in ["hw/three", "hw/one"] {
+    bucket.put(THREE, b"3");
+    for key in [THREE, ONE] {
         let error = refused(&bed, &decided(), &bucket, not_read());
         let UnfenceError::ProductionLives(signs) = error else {
             panic!("{error:?}")
         };
         assert!(signs[0].detail.contains(key), "{signs:?}");
-        bucket.0.as_ref().unwrap().delete("hw/three").unwrap();
-        bucket.put("hw/one", b"rewritten");
+        bucket.0.as_ref().unwrap().delete(THREE).unwrap();
+        bucket.put(ONE, b"rewritten");
     }
+}
+
+#[test]
+fn an_object_that_bears_a_time_after_the_fence_is_one_even_if_an_import_saw_it() {
+    let Some(bed) = Bed::quiet("real-3.49.0") else {
+        return;
+    };
+    bed.fence().unwrap();
+    let late = "hw/shop-21990101-000000-44444444-4444-4444-8444-444444444444";
+    let bucket = Bucket::with(&[ONE, late]);
+    bucket.is_seen(&bed);
+    let error = refused(&bed, &decided(), &bucket, not_read());
+    assert!(
+        matches!(error, UnfenceError::ProductionLives(_)),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_new_object_that_is_not_of_databasus_leaves_it_unknown() {
+    let Some((bed, bucket)) = fenced() else {
+        return;
+    };
+    bucket.put("hw/databasus-connection-test", b"");
+    let error = refused(&bed, &cautious(), &bucket, not_read());
+    assert!(
+        matches!(error, UnfenceError::ProductionUnknown(_)),
+        "{error:?}"
+    );
+    unfence_with(&bed, &decided(), &bucket, not_read()).unwrap();
 }
 
 #[test]
@@ -91,7 +126,7 @@ fn objects_that_are_gone_leave_it_unknown() {
     let Some((bed, bucket)) = fenced() else {
         return;
     };
-    bucket.0.as_ref().unwrap().delete("hw/one").unwrap();
+    bucket.0.as_ref().unwrap().delete(ONE).unwrap();
     let error = refused(&bed, &cautious(), &bucket, not_read());
     assert!(
         matches!(error, UnfenceError::ProductionUnknown(_)),

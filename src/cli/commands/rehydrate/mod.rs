@@ -159,7 +159,7 @@ impl Job<'_> {
         let isolation = isolation(report);
         let document = Document {
             target: &report.target,
-            fenced: isolation == Isolation::Fenced,
+            fenced: isolation == Isolation::Fenced && !self.args.fencing.keep_storage_credentials,
             fence: report.fence.as_ref(),
             import: report.import.as_ref(),
             proofs: &report.proofs,

@@ -4,13 +4,14 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
     BaseBackup, Compression, Encryption, History, Incremental, Logical, Sidecar, SidecarError, Wal,
 };
-use crate::postgres::wal_segment::SegmentName;
+use crate::postgres::wal_segment::{SegmentName, SegmentSize};
 
 /// Every field that any kind has. Dumps write `encryptionIV`, physical backups `encryptionIv`.
 #[derive(Deserialize)]
@@ -90,8 +91,8 @@ impl RawSidecar {
             compressed_size: self.size()?,
             encryption: self.encryption()?,
             compression: self.compression()?,
-            created_at: read(&self.created_at, "createdAt")?,
-            completed_at: read(&self.completed_at, "completedAt")?,
+            created_at: time(&self.created_at, "createdAt")?,
+            completed_at: time(&self.completed_at, "completedAt")?,
         };
         // Incremental backups exist since 17, the tool since 12: less is another number.
         sane(found.pg_version >= 100_000, "pgVersion")?;
@@ -109,10 +110,14 @@ impl RawSidecar {
             end_lsn: read(&self.end_lsn, "endLsn")?,
             stored_size: self.size()?,
             encryption: self.encryption()?,
-            received_at: read(&self.received_at, "receivedAt")?,
+            received_at: time(&self.received_at, "receivedAt")?,
         };
         sane(found.segment.timeline == self.timeline()?, "timelineId")?;
         sane(found.start_lsn < found.end_lsn, "endLsn")?;
+        let size = u32::try_from(found.end_lsn.0 - found.start_lsn.0).ok();
+        let size = size.and_then(SegmentSize::new);
+        let start = size.and_then(|size| found.segment.start(size));
+        sane(start == Some(found.start_lsn), "startLsn")?;
         Ok(found)
     }
 
@@ -124,7 +129,7 @@ impl RawSidecar {
             file_name: read(&self.history_filename, "historyFilename")?,
             stored_size: self.size()?,
             encryption: self.encryption()?,
-            created_at: read(&self.created_at, "createdAt")?,
+            created_at: time(&self.created_at, "createdAt")?,
         };
         let file_name = format!("{:08X}.history", found.timeline);
         sane(found.file_name == file_name, "historyFilename")?;
@@ -133,7 +138,11 @@ impl RawSidecar {
 
     fn timeline(&self) -> Result<u32, SidecarError> {
         let timeline = there(self.timeline_id, "timelineId")?;
-        sane(timeline > 0, "timelineId")?;
+        // The catalogue's column is an integer.
+        sane(
+            timeline > 0 && i32::try_from(timeline).is_ok(),
+            "timelineId",
+        )?;
         Ok(timeline)
     }
 
@@ -165,6 +174,9 @@ impl RawSidecar {
     }
 }
 
+/// The year 2200, in Unix time.
+const MOST_SECONDS: i64 = 7_258_118_400;
+
 fn there<T>(value: Option<T>, field: &'static str) -> Result<T, SidecarError> {
     value.ok_or(SidecarError::Missing(field))
 }
@@ -180,6 +192,13 @@ fn text(value: &Option<String>) -> Option<&str> {
 fn read<T: FromStr>(value: &Option<String>, field: &'static str) -> Result<T, SidecarError> {
     let value = there(value.as_deref(), field)?;
     value.parse().map_err(|_| SidecarError::Nonsense(field))
+}
+
+/// A time of this era: PostgreSQL writes no year below 1, and no backup is from another century.
+fn time(value: &Option<String>, field: &'static str) -> Result<Timestamp, SidecarError> {
+    let time: Timestamp = read(value, field)?;
+    sane((0..MOST_SECONDS).contains(&time.as_second()), field)?;
+    Ok(time)
 }
 
 fn decode<const N: usize>(

@@ -136,12 +136,6 @@ fn a_sidecar_of_another_backup_is_told() {
         ("dump", "backupId", other.clone(), "backup id"),
         ("full", "backupId", other.clone(), "backup id"),
         ("wal", "databaseId", other.clone(), "database id"),
-        (
-            "wal",
-            "walFilename",
-            json!("000000010000000000000025"),
-            "segment",
-        ),
         ("history", "databaseId", other, "database id"),
     ] {
         let found = with(kind, field, changed);
@@ -173,7 +167,13 @@ fn nonsense_is_refused() {
         ("full", "compression", json!("LZ4")),
         ("full", "createdAt", json!("yesterday")),
         ("wal", "timelineId", json!(2)),
+        ("full", "timelineId", json!(2_147_483_648u64)),
+        ("full", "createdAt", json!("-000001-01-01T00:00:00Z")),
+        ("full", "completedAt", json!("9000-01-01T00:00:00Z")),
+        ("wal", "walFilename", json!("000000010000000000000025")),
         ("wal", "endLsn", json!("0/24000000")),
+        ("wal", "endLsn", json!("0/27000000")),
+        ("wal", "startLsn", json!("0/23000000")),
         ("history", "historyFilename", json!("../../etc/passwd")),
     ] {
         let found = with(kind, field, changed.clone());
