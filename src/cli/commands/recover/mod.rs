@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::base::cancel::Cancel;
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
-use crate::base::text::{bytes, printable};
+use crate::base::text::{bytes, printable, shortened};
 use crate::cli::args::{Global, Recover};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
@@ -278,7 +278,7 @@ fn remarks(target: &Target, backup: &OpenBackup) -> Vec<String> {
         }
         FoundSidecar::Unusable(error) => remarks.push(format!(
             "nothing says that it is complete: {}",
-            error_chain(error)
+            printable(&shortened(&error_chain(error)))
         )),
         FoundSidecar::Absent | FoundSidecar::Unread(_) => remarks.push(no_sidecar(backup)),
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base::error_chain::error_chain;
+use crate::base::text::shortened;
 use crate::base::time::UtcTime;
 use crate::databasus::backup_file;
 use crate::databasus::objects::content::Content;
@@ -145,7 +146,8 @@ impl Row {
             stop_lsn: None,
             dumped_database: None,
             problem: match found {
-                FoundSidecar::Unusable(error) => Some(error_chain(error)),
+                // It quotes what anybody may have written there.
+                FoundSidecar::Unusable(error) => Some(shortened(&error_chain(error))),
                 FoundSidecar::Unread(error) => Some(error_chain(error)),
                 FoundSidecar::Absent | FoundSidecar::Read(_) => None,
             },
