@@ -23,9 +23,11 @@ pub mod find;
 pub mod inventory;
 pub mod keys;
 pub mod output;
+mod size;
 
 use find::{Stream, Target};
 use keys::{KeyRing, KeySource};
+use size::SizeDiffers;
 
 /// A backup that opens, not yet read.
 pub struct OpenBackup {
@@ -153,7 +155,7 @@ pub fn open(
     };
     let size = probe.plain_size.unwrap_or(object.size());
     if let Some(sidecar) = said {
-        check_size(&name, sidecar, size, object.size())?;
+        size::check(sidecar, Some(size), object.size()).map_err(|differs| differs.of(&name))?;
     }
     let reader = reader(&object, key.map(|((key, _), id)| (key, id)), threads);
     Ok(OpenBackup {
@@ -198,23 +200,14 @@ fn refusal(opening: Opening, name: &str, target: &Target, keys: &KeyRing) -> Rec
     }
 }
 
-/// Sidecars of physical backups say how long the backup is before encryption, those of WAL how
-/// long the object is (DATABASUS.md §3.3).
-fn check_size(name: &str, sidecar: &Sidecar, plain: u64, stored: u64) -> Result<(), RecoverError> {
-    let (said, found) = match sidecar {
-        Sidecar::Full(backup) => (backup.compressed_size, plain),
-        Sidecar::Incremental(incremental) => (incremental.backup.compressed_size, plain),
-        Sidecar::Wal(wal) => (wal.stored_size, stored),
-        Sidecar::Logical(_) | Sidecar::History(_) => return Ok(()),
-    };
-    if said == found {
-        return Ok(());
+impl SizeDiffers {
+    fn of(self, name: &str) -> RecoverError {
+        RecoverError::Size {
+            name: name.to_owned(),
+            said: self.said,
+            found: self.found,
+        }
     }
-    Err(RecoverError::Size {
-        name: name.to_owned(),
-        said,
-        found,
-    })
 }
 
 impl OpenBackup {
