@@ -25,6 +25,17 @@ fn is_deceptive(c: char) -> bool {
             | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
+/// How much is shown of a text that quotes somebody, in characters.
+const SHOWN: usize = 300;
+
+/// The beginning of a text that can be as long as somebody likes, which tells what it is about.
+pub fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// A number of bytes with a binary unit, to three significant digits or so: `142 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -48,6 +59,14 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(printable("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
         assert_eq!(printable("naïve"), "naïve");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        let exact = "ü".repeat(SHOWN);
+        assert_eq!(shortened(&exact), exact);
+        assert_eq!(shortened(&format!("{exact}x")), format!("{exact}…"));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use super::wal_segment::SegmentName;
 /// The largest label that is read; real ones have some 200 bytes.
 pub const MAX_LABEL_BYTES: u64 = 64 << 10;
 
+/// The longest label that PostgreSQL gives a backup, in bytes (`MAXPGPATH`).
+const MAX_NAME_BYTES: usize = 1024;
+
 /// What a base backup says of its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupLabel {
@@ -50,11 +53,15 @@ impl BackupLabel {
             }),
             None => None,
         };
+        let label = value("LABEL").unwrap_or_default();
+        if label.len() > MAX_NAME_BYTES {
+            return None;
+        }
         Some(Self {
             start: start.parse().ok()?,
             start_segment,
             timeline,
-            label: value("LABEL").unwrap_or_default().to_owned(),
+            label: label.to_owned(),
             incremental_from,
         })
     }
@@ -105,6 +112,15 @@ START TIMELINE: 1
         }
         let half = format!("{FULL}INCREMENTAL FROM LSN: 0/21000028\n");
         assert_eq!(BackupLabel::parse(&half), None);
+    }
+
+    #[test]
+    fn a_label_that_postgresql_would_not_give_is_none() {
+        let long = |length| FULL.replace("pg17_cluster", &"x".repeat(length));
+        let rest = FULL.lines().find(|line| line.starts_with("LABEL: "));
+        let rest = rest.unwrap().len() - "LABEL: pg17_cluster".len();
+        assert!(BackupLabel::parse(&long(MAX_NAME_BYTES - rest)).is_some());
+        assert_eq!(BackupLabel::parse(&long(MAX_NAME_BYTES - rest + 1)), None);
     }
 
     proptest! {

@@ -49,7 +49,8 @@ pub struct Recover {
     /// File to write, or `-` for standard output [default: the object's name, here]
     #[arg(short, long, value_name = "FILE", conflicts_with = "list")]
     pub output: Option<PathBuf>,
-    /// Replace the file if it exists
+    /// Replace the file if it exists, and write even what is neither known to be a backup nor said
+    /// to be one by a sidecar
     #[arg(long, conflicts_with = "list")]
     pub force: bool,
     /// How many threads decrypt [default: one for each processor]

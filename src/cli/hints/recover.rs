@@ -73,6 +73,13 @@ pub(in crate::cli) fn backup(error: RecoverError) -> CliError {
             Exit::Integrity,
             Some("take another backup, or another copy of this one"),
         ),
+        RecoverError::Unrecognised(_) => (
+            Exit::Integrity,
+            Some(
+                "it may be an encrypted backup with a damaged beginning: take another copy of it; \
+                 --force writes it as it is",
+            ),
+        ),
         RecoverError::Read { source, .. } => read(source),
         RecoverError::Write(source) if source.kind() == io::ErrorKind::BrokenPipe => (
             Exit::Failed,

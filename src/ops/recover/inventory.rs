@@ -89,6 +89,7 @@ pub fn take(
             Some(Err(error)) => row.unread(&error),
             None => {}
         }
+        row.check_size(sidecar);
         row
     });
     Ok(Inventory {

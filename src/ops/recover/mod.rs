@@ -17,15 +17,17 @@ use crate::store::Store;
 
 use super::backup_object::{BackupObject, BackupObjectError, PartDigests};
 use super::bucket::FoundSidecar;
-use super::bucket::probe::{Opening, Prober};
+use super::bucket::probe::{Opening, Probe, Prober};
 
 pub mod find;
 pub mod inventory;
 pub mod keys;
 pub mod output;
+mod size;
 
 use find::{Stream, Target};
 use keys::{KeyRing, KeySource};
+use size::SizeDiffers;
 
 /// A backup that opens, not yet read.
 pub struct OpenBackup {
@@ -41,6 +43,16 @@ pub struct OpenBackup {
     /// to read it, although it authenticates.
     pub sidecar_differs: bool,
     reader: Box<dyn BufRead>,
+}
+
+/// What happens to plain content of no known kind, of which no sidecar says that it is plain: it
+/// may be an encrypted object with a damaged beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrecognised {
+    /// It is not recovered.
+    Refuse,
+    /// It is taken for what it is.
+    Take,
 }
 
 /// What was written.
@@ -109,6 +121,13 @@ pub enum RecoverError {
         /// What is there.
         found: u64,
     },
+    /// Neither its sidecar nor its content tells what it is.
+    #[error(
+        "{} is nothing that Databasus writes, as far as its beginning tells, and no sidecar says \
+         what it is",
+        printable(.0)
+    )]
+    Unrecognised(String),
     /// Reading failed on the way.
     #[error("cannot read {} to its end", printable(.name))]
     Read {
@@ -130,6 +149,7 @@ pub fn open(
     store: &Arc<dyn Store>,
     target: &Target,
     keys: &KeyRing,
+    unrecognised: Unrecognised,
     threads: usize,
 ) -> Result<OpenBackup, RecoverError> {
     let name = target.object_name();
@@ -139,10 +159,14 @@ pub fn open(
     };
     let object = BackupObject::find(store, &name).map_err(failed)?;
     let beginning = object.beginning(FIRST_CHUNK_BYTES as u64).map_err(failed)?;
-    let id = target.sidecar.get().map(Sidecar::id).or(target.name.id());
-    let said = target.said_of_content();
-    let prober = Prober::new(keys.keys());
-    let probe = prober.judge(&beginning, object.size(), id, said.map(Sidecar::encryption));
+    let sidecar = target.sidecar.get();
+    let id = sidecar.map(Sidecar::id).or(target.name.id());
+    // All streams of a backup are encrypted, or none is.
+    let encryption = sidecar.map(Sidecar::encryption);
+    let probe = Prober::new(keys.keys()).judge(&beginning, object.size(), id, encryption);
+    if unrecognised == Unrecognised::Refuse && !target.is_told(&beginning, &probe) {
+        return Err(RecoverError::Unrecognised(name));
+    }
     let key = match probe.opening {
         Opening::Plain => None,
         Opening::Key(place) => {
@@ -152,8 +176,9 @@ pub fn open(
         refused => return Err(refusal(refused, &name, target, keys)),
     };
     let size = probe.plain_size.unwrap_or(object.size());
+    let said = target.said_of_content();
     if let Some(sidecar) = said {
-        check_size(&name, sidecar, size, object.size())?;
+        size::check(sidecar, Some(size), object.size()).map_err(|differs| differs.of(&name))?;
     }
     let reader = reader(&object, key.map(|((key, _), id)| (key, id)), threads);
     Ok(OpenBackup {
@@ -167,6 +192,14 @@ pub fn open(
         })?,
         name,
     })
+}
+
+/// The first field of every `backup_manifest` is its version.
+fn is_manifest(beginning: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\"PostgreSQL-Backup-Manifest-Version\"";
+    let mut line = beginning.split(|byte| *byte == b':');
+    let first = line.next().unwrap_or_default();
+    first.starts_with(b"{") && first.trim_ascii_end().ends_with(FIELD)
 }
 
 fn reader(
@@ -198,23 +231,14 @@ fn refusal(opening: Opening, name: &str, target: &Target, keys: &KeyRing) -> Rec
     }
 }
 
-/// Sidecars of physical backups say how long the backup is before encryption, those of WAL how
-/// long the object is (DATABASUS.md §3.3).
-fn check_size(name: &str, sidecar: &Sidecar, plain: u64, stored: u64) -> Result<(), RecoverError> {
-    let (said, found) = match sidecar {
-        Sidecar::Full(backup) => (backup.compressed_size, plain),
-        Sidecar::Incremental(incremental) => (incremental.backup.compressed_size, plain),
-        Sidecar::Wal(wal) => (wal.stored_size, stored),
-        Sidecar::Logical(_) | Sidecar::History(_) => return Ok(()),
-    };
-    if said == found {
-        return Ok(());
+impl SizeDiffers {
+    fn of(self, name: &str) -> RecoverError {
+        RecoverError::Size {
+            name: name.to_owned(),
+            said: self.said,
+            found: self.found,
+        }
     }
-    Err(RecoverError::Size {
-        name: name.to_owned(),
-        said,
-        found,
-    })
 }
 
 impl OpenBackup {
@@ -264,6 +288,15 @@ impl Target {
     /// Whether Databasus ever said that this backup is complete.
     pub fn is_committed(&self) -> bool {
         matches!(self.sidecar, FoundSidecar::Read(_))
+    }
+
+    /// Whether anything tells what it is: its encryption, its sidecar or its own beginning.
+    fn is_told(&self, beginning: &[u8], probe: &Probe) -> bool {
+        let is_known = match self.stream {
+            Stream::Content => probe.content != Some(Content::Unknown),
+            Stream::Manifest => is_manifest(beginning),
+        };
+        is_known || probe.opening != Opening::Plain || self.sidecar.get().is_some()
     }
 
     /// The name of the stream's object, or what the names of its parts begin with.

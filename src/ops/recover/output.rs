@@ -9,6 +9,8 @@ use tempfile::NamedTempFile;
 /// A file being written beside the place where it belongs. Dropped, nothing of it remains.
 pub struct StagedFile {
     file: NamedTempFile,
+    /// Where it lies: opened at once, for afterwards it would be too late to be refused.
+    folder: File,
     place: PathBuf,
     existing: Existing,
 }
@@ -48,6 +50,7 @@ impl StagedFile {
         if existing == Existing::Keep && place.symlink_metadata().is_ok() {
             return Err(OutputError::Exists(place.to_owned()));
         }
+        let parent = File::open(folder(place)).map_err(failed("open the folder of", place))?;
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let mut staged = tempfile::Builder::new();
         // The name of a backup can be as long as a name may be.
@@ -59,6 +62,7 @@ impl StagedFile {
             .map_err(failed("write beside", place))?;
         Ok(Self {
             file,
+            folder: parent,
             place: place.to_owned(),
             existing,
         })
@@ -68,6 +72,7 @@ impl StagedFile {
     pub fn finish(self) -> Result<(), OutputError> {
         let Self {
             file,
+            folder,
             place,
             existing,
         } = self;
@@ -83,8 +88,12 @@ impl StagedFile {
             }
             Err(error) => return Err(failed("write", &place)(error.error)),
         }
-        let folder = File::open(folder(&place)).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("sync the folder of", &place))
+        // The file is there, and whole: no reason to call it a failure.
+        if let Err(error) = folder.sync_all() {
+            let place = place.display();
+            tracing::warn!("cannot sync the folder of {place}, which a crash could undo: {error}");
+        }
+        Ok(())
     }
 }
 
@@ -117,6 +126,9 @@ fn failed<'a>(action: &'static str, place: &'a Path) -> impl FnOnce(io::Error) -
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
@@ -161,6 +173,29 @@ mod tests {
         staged.write_all(b"new").unwrap();
         staged.finish().unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_is_refused_before_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("out.dump");
+        let only_into = fs::Permissions::from_mode(0o300);
+        fs::set_permissions(folder.path(), only_into).unwrap();
+        let begin = || {
+            // Root may read every folder, until it gives that up.
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets {
+                effective: none,
+                permitted: none,
+                inheritable: none,
+            };
+            set_capabilities(None, sets).unwrap();
+            StagedFile::begin(&place, Existing::Keep).err().unwrap()
+        };
+        let refused = std::thread::scope(|scope| scope.spawn(begin).join().unwrap());
+        assert!(matches!(refused, OutputError::Io { .. }), "{refused:?}");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Keys out of escrows, for backups of before and after a key was lost.
 
-use super::bed::{Bed, ID, OTHER_KEY, name};
-use crate::support::sandbox::{Host, SECRET_KEY, json, words};
+use std::fs;
+use std::path::PathBuf;
+
+use predicates::prelude::*;
 use predicates::str::contains;
+
+use super::bed::{Bed, ID, OTHER_KEY, name};
+use crate::support::sandbox::{Host, SECRET_KEY, flip, json, objects, words};
 
 const OLD: &str = "68856a72-2ff0-4850-b70f-f7cb8e38dcf5";
 
@@ -66,6 +71,59 @@ fn all_escrowed_keys_open_all_and_each_is_named() {
         rows.iter()
             .all(|row| row["opened_by"]["key_id"].is_string())
     );
+}
+
+#[test]
+fn an_escrow_that_is_lost_or_damaged_keeps_no_key_of_the_others_back() {
+    let bed = Bed::new();
+    let Some((host, new)) = with_two_keys(&bed).map(|(host, _)| {
+        let listed = host.snapshot();
+        (host, listed["escrow_id"].as_str().unwrap().to_owned())
+    }) else {
+        return;
+    };
+    // The newest of one key is gone, which an older one holds as well.
+    bed.sandbox.file("databasus-data/secret.key", SECRET_KEY);
+    let again = json(&host.run("snapshot --json"));
+    let damaged = again["escrow_id"].as_str().unwrap().to_owned();
+    flip(&payload(&bed, &damaged), 500);
+    fs::remove_file(payload(&bed, &new)).unwrap();
+    let all = keys(&bed, &host, &["escrow:all"]);
+    for (id, plain) in [(OLD, "old"), (ID, "new")] {
+        bed.recover_with(&all, &format!("{id} -o -"))
+            .success()
+            .stdout(plain)
+            .stderr(contains(&damaged).and(contains(&new)));
+    }
+}
+
+#[test]
+fn escrows_of_somebody_else_do_no_harm_beside_a_key() {
+    let bed = Bed::new();
+    let Some((host, _)) = with_two_keys(&bed) else {
+        return;
+    };
+    let reading = host.reading();
+    let mallory = bed.sandbox.identity("mallory");
+    let line = |files: &str| {
+        let identity = mallory.display();
+        format!("--secret-key escrow:all {files} {reading} --identity {identity}")
+    };
+    bed.recover_with(&line("--secret-key ../other.key"), &format!("{ID} -o -"))
+        .success()
+        .stdout("new")
+        .stderr(contains("no key from escrow"));
+    bed.recover_with(&line(""), ID).code(12);
+}
+
+fn payload(bed: &Bed, escrow: &str) -> PathBuf {
+    let is_its_payload = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        path.contains(escrow) && !path.contains("manifest")
+    };
+    let mut paths = objects(&bed.sandbox.path("usb")).into_iter();
+    let path = paths.find_map(|(path, _)| is_its_payload(&path).then_some(path));
+    path.unwrap()
 }
 
 #[test]

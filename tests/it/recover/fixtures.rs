@@ -10,7 +10,7 @@ use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::ops::recover::find::{Wanted, find};
 use databasus_escrow::ops::recover::inventory::{Depth, Inventory, Kind, Row, State, take};
 use databasus_escrow::ops::recover::keys::KeyRing;
-use databasus_escrow::ops::recover::{RecoverError, open};
+use databasus_escrow::ops::recover::{RecoverError, Unrecognised, open};
 use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
 use serde_json::Value;
@@ -53,7 +53,7 @@ impl Fixture {
     fn recover(&self, wanted: &Wanted) -> Result<Outcome, RecoverError> {
         let cancel = Cancel::new();
         let target = find(self.store.as_ref(), wanted, &cancel, &mut |_| {}).unwrap();
-        let backup = open(&self.store, &target, &self.keys, 2)?;
+        let backup = open(&self.store, &target, &self.keys, Unrecognised::Refuse, 2)?;
         let content = backup.content.clone();
         let copied = backup.copy_to(&mut std::io::sink(), &cancel, &|_| {})?;
         Ok(Outcome {

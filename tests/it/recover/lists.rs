@@ -79,6 +79,23 @@ fn what_was_never_finished_is_listed_as_that() {
 }
 
 #[test]
+fn what_a_sidecar_quotes_is_cut() {
+    let bed = Bed::new();
+    let name = name("shop", 10, ID);
+    bed.put(&name, plaintext(500));
+    let long = "x".repeat(50_000);
+    bed.put(
+        &format!("{name}.metadata"),
+        format!(r#"{{"backupId": {ID:?}, "pgVersion": {long:?}}}"#),
+    );
+    let document = json(&bed.recover("--list --json").success());
+    let problem = row(&document, ID)["problem"].as_str().unwrap();
+    assert!(problem.contains("xxx") && problem.len() < 400, "{problem}");
+    let ran = bed.recover(&format!("{name} -o -")).success();
+    assert!(ran.get_output().stderr.len() < 1000);
+}
+
+#[test]
 fn foreign_objects_are_counted_and_left_alone() {
     let bed = Bed::new();
     bed.put_dump(&name("shop", 10, ID), &plaintext(3000), KEY);

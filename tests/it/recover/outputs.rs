@@ -135,7 +135,7 @@ fn a_run_that_is_stopped_leaves_nothing() {
     sparse.set_len(8 << 30).unwrap();
     let mut run = bed
         .sandbox
-        .start(&bed.line("", &format!("{name} --output out")));
+        .start(&bed.line("", &format!("{name} --output out --force")));
     run.wait_until("the file is begun", || !bed.outputs().is_empty());
     run.signal(Signal::TERM);
     run.end().code(143);

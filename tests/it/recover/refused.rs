@@ -111,6 +111,12 @@ fn history_of_3_43_to_3_45_is_12_and_told_why() {
     }
     bed.put(&format!("{name}.metadata"), told.to_string());
     bed.recover(&name).code(12).stderr(contains("643"));
+    bed.put(&name, sealed_with(b"history", KEY, ID, &header));
+    bed.recover(&format!("{name} -o good")).success();
+    bed.put(&name, sealed_with(b"histor", KEY, ID, &header));
+    bed.recover(&format!("{name} -o short"))
+        .code(13)
+        .stderr(contains("has 90 bytes, and its sidecar says 91"));
 }
 
 #[test]
@@ -168,16 +174,7 @@ fn a_cut_that_only_the_sidecar_shows_is_13() {
     let name = name("cluster-FULL", 9, ID);
     let header = Header::random();
     let whole = sealed_with(&plaintext((1 << 20) + 500), KEY, ID, &header);
-    let mut told = sidecar(ID, Some(&header));
-    let more = json!({
-        "databaseId": OTHER, "backupType": "FULL", "systemIdentifier": 7, "pgVersion": 170_000,
-        "timelineId": 1, "startLsn": "0/23000028", "stopLsn": "0/23000120",
-        "compressedSizeBytes": (1 << 20) + 500, "compression": "ZSTD",
-        "createdAt": "2026-11-23T03:09:08Z", "completedAt": "2026-11-23T03:09:09Z",
-    });
-    let fields = told.as_object_mut().unwrap();
-    fields.extend(more.as_object().unwrap().clone());
-    bed.put(&format!("{name}.metadata"), told.to_string());
+    put_full_sidecar(&bed, &name, &header, (1 << 20) + 500);
     bed.put(&name, &whole);
     bed.recover(&format!("{name} -o whole")).success();
     // Exactly behind the first chunk: the format itself has no mark of its end.
@@ -186,6 +183,71 @@ fn a_cut_that_only_the_sidecar_shows_is_13() {
         .code(13)
         .stderr(contains("its sidecar says 1049076"));
     assert_eq!(bed.outputs(), ["whole"]);
+    let listed = json(&bed.recover("--list --json").success());
+    assert_eq!(listed["backups"][0]["state"], "damaged");
+    let unprobed = json(&bed.recover("--list --no-probe --json").success());
+    assert_eq!(unprobed["backups"][0]["state"], "damaged");
+    let problem = unprobed["backups"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("its sidecar says 1049076"), "{problem}");
+}
+
+/// What commits an encrypted physical backup of this length.
+fn put_full_sidecar(bed: &Bed, name: &str, header: &Header, size: u64) {
+    let mut told = sidecar(ID, Some(header));
+    let more = json!({
+        "databaseId": OTHER, "backupType": "FULL", "systemIdentifier": 7, "pgVersion": 170_000,
+        "timelineId": 1, "startLsn": "0/23000028", "stopLsn": "0/23000120",
+        "compressedSizeBytes": size, "compression": "ZSTD",
+        "createdAt": "2026-11-23T03:09:08Z", "completedAt": "2026-11-23T03:09:09Z",
+    });
+    let fields = told.as_object_mut().unwrap();
+    fields.extend(more.as_object().unwrap().clone());
+    bed.put(&format!("{name}.metadata"), told.to_string());
+}
+
+#[test]
+fn a_plain_manifest_beside_an_encrypted_backup_is_13() {
+    let bed = Bed::new();
+    let name = name("cluster-FULL", 9, ID);
+    let header = Header::random();
+    put_full_sidecar(&bed, &name, &header, 5000);
+    bed.put(&name, sealed_with(&plaintext(5000), KEY, ID, &header));
+    let manifest = br#"{ "PostgreSQL-Backup-Manifest-Version": 2 }"#;
+    let own = format!("{name}.manifest");
+    bed.put(&own, manifest);
+    for force in ["", "--force"] {
+        bed.recover(&format!("{own} {force}"))
+            .code(13)
+            .stderr(contains("damaged"));
+    }
+    // Its salt is its own.
+    bed.put(&own, sealed(manifest, KEY, ID));
+    let ran = bed.recover(&format!("{own} -o -")).success();
+    assert_eq!(ran.get_output().stdout, manifest);
+}
+
+#[test]
+fn what_nothing_says_to_be_a_backup_is_13_unless_it_is_wanted_all_the_same() {
+    let bed = Bed::new();
+    let (dump, manifest) = (name("shop", 11, ID), name("cluster-FULL", 9, OTHER));
+    let manifest = format!("{manifest}.manifest");
+    for name in [&dump, &manifest] {
+        let path = bed.put(name, sealed(&plaintext(5000), KEY, ID));
+        flip(&path, 0);
+        bed.recover(name)
+            .code(13)
+            .stderr(contains("damaged beginning").and(contains("--force")));
+        assert_eq!(bed.outputs(), Vec::<String>::new());
+        let ran = bed.recover(&format!("{name} --force -o -")).success();
+        assert_eq!(ran.get_output().stdout, fs::read(&path).unwrap());
+    }
+    bed.put(&manifest, r#"{"PostgreSQL-Backup-Manifest-Version": 2 }"#);
+    bed.recover(&format!("{manifest} -o -")).success();
+    // Of an unencrypted one no more is known than that it is.
+    bed.put(&dump, "who knows");
+    let told = sidecar(ID, None).to_string();
+    bed.put(&format!("{dump}.metadata"), told);
+    bed.recover(&format!("{dump} -o -")).success();
 }
 
 #[test]

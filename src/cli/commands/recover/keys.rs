@@ -1,6 +1,6 @@
 //! The keys that `--secret-key` names: files, and what escrows hold.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::wire::{self, Reader};
 use crate::databasus::secret_key::SecretKey;
 use crate::ops::escrowed_key;
-use crate::ops::history::{Entry, History};
+use crate::ops::history::{Entry, EscrowSummary, History};
 use crate::ops::recover::keys::KeyRing;
 use crate::ops::select::{SelectError, select};
 use crate::sealing::identities::Identities;
@@ -39,9 +39,10 @@ pub(super) fn gather(
 ) -> Result<KeyRing, CliError> {
     let mut ring = KeyRing::default();
     let mut escrows = None;
+    let mut unopened = None;
     let instance = instance(args, global)?;
     for choice in &args.secret_keys {
-        let (all, choice) = match choice {
+        let choice = match choice {
             KeyChoice::File(path) => {
                 ring.add(
                     read_key(path, output)?,
@@ -50,16 +51,27 @@ pub(super) fn gather(
                 );
                 continue;
             }
-            KeyChoice::Escrow(choice) => (false, choice.clone()),
-            KeyChoice::AllEscrows => (true, EscrowChoice::Latest),
+            KeyChoice::Escrow(choice) => Some(choice),
+            KeyChoice::AllEscrows => None,
         };
         let escrows = match &mut escrows {
             Some(escrows) => escrows,
             none => none.insert(Escrows::open(args, global, output, cancel)?),
         };
-        escrows.add_to(&mut ring, all, &choice, global, cancel)?;
+        match choice {
+            Some(choice) => escrows.add_chosen(&mut ring, choice, global, cancel)?,
+            None => {
+                unopened = escrows
+                    .add_all(&mut ring, global, output, cancel)?
+                    .or(unopened)
+            }
+        }
     }
-    Ok(ring)
+    match unopened {
+        // Whatever keys there are may be all that is needed.
+        Some(error) if ring.keys().is_empty() => Err(error),
+        _ => Ok(ring),
+    }
 }
 
 /// Whose key it is, which its id depends on. Nobody has to say so, and a configuration that
@@ -118,48 +130,84 @@ impl Escrows {
         })
     }
 
-    fn add_to(
+    fn add_chosen(
         &self,
         ring: &mut KeyRing,
-        all: bool,
         choice: &EscrowChoice,
         global: &Global,
         cancel: &Cancel,
     ) -> Result<(), CliError> {
-        let entries = match all {
-            true => self.one_for_each_key().map_err(hints::select)?,
-            false => {
-                let selected = select(&self.history, &selection(choice));
-                vec![selected.map_err(hints::select)?.0]
-            }
-        };
-        for entry in entries {
-            let manifest = self.history.load(entry).map_err(hints::history)?;
-            let progress = Progress::new(global, "reading an escrow's key", None);
-            let counter = progress.clone();
-            let key = escrowed_key::secret_key(
-                &manifest,
-                &self.reader.stores,
-                &self.identities,
-                cancel,
-                Box::new(move |count| counter.add(count)),
-            )
-            .map_err(hints::escrowed_key)?;
-            let source = format!("escrow {}", manifest.escrow_id);
-            ring.add(key, source, Some(&self.reader.slug));
+        let (entry, _) = select(&self.history, &selection(choice)).map_err(hints::select)?;
+        self.add(ring, entry, global, cancel)
+    }
+
+    /// Takes every key out of the newest of its escrows that opens. One that does not is
+    /// remarked on: another custodian's, or a lost one, says nothing of the rest. Gives back the
+    /// first failure, for a run that ends up without any key.
+    fn add_all(
+        &self,
+        ring: &mut KeyRing,
+        global: &Global,
+        output: &Output,
+        cancel: &Cancel,
+    ) -> Result<Option<CliError>, CliError> {
+        let keys = self.by_key();
+        if keys.is_empty() {
+            return Ok(Some(hints::select(SelectError::None)));
         }
+        let mut first = None;
+        for escrows in keys {
+            for (entry, escrow) in escrows {
+                let Err(error) = self.add(ring, entry, global, cancel) else {
+                    break;
+                };
+                if cancel.signal().is_some() {
+                    return Err(error);
+                }
+                output.remark(&format!(
+                    "no key from escrow {}: {}",
+                    escrow.id, error.message
+                ));
+                first.get_or_insert(error);
+            }
+        }
+        Ok(first)
+    }
+
+    fn add(
+        &self,
+        ring: &mut KeyRing,
+        entry: &Entry,
+        global: &Global,
+        cancel: &Cancel,
+    ) -> Result<(), CliError> {
+        let manifest = self.history.load(entry).map_err(hints::history)?;
+        let progress = Progress::new(global, "reading an escrow's key", None);
+        let counter = progress.clone();
+        let key = escrowed_key::secret_key(
+            &manifest,
+            &self.reader.stores,
+            &self.identities,
+            cancel,
+            Box::new(move |count| counter.add(count)),
+        )
+        .map_err(hints::escrowed_key)?;
+        let source = format!("escrow {}", manifest.escrow_id);
+        ring.add(key, source, Some(&self.reader.slug));
         Ok(())
     }
 
-    /// The newest escrow of every key, newest first.
-    fn one_for_each_key(&self) -> Result<Vec<&Entry>, SelectError> {
-        let mut seen = BTreeSet::new();
-        let newest_first = self.history.escrows().rev();
-        let first = newest_first.filter(|(_, escrow)| seen.insert(escrow.secret_key_id.clone()));
-        let found: Vec<&Entry> = first.map(|(entry, _)| entry).collect();
-        match found.is_empty() {
-            true => Err(SelectError::None),
-            false => Ok(found),
+    /// The escrows of every key, newest first, and the keys in the order of their newest.
+    fn by_key(&self) -> Vec<Vec<(&Entry, &EscrowSummary)>> {
+        let mut keys: Vec<Vec<(&Entry, &EscrowSummary)>> = Vec::new();
+        let mut places = BTreeMap::new();
+        for found in self.history.escrows().rev() {
+            let place = *places.entry(&found.1.secret_key_id).or_insert(keys.len());
+            match keys.get_mut(place) {
+                Some(escrows) => escrows.push(found),
+                None => keys.push(vec![found]),
+            }
         }
+        keys
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::base::cancel::Cancel;
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
-use crate::base::text::{bytes, printable};
+use crate::base::text::{bytes, printable, shortened};
 use crate::cli::args::{Global, Recover};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
@@ -27,7 +27,7 @@ use crate::ops::bucket::FoundSidecar;
 use crate::ops::recover::find::{self, Stream, Target, Wanted};
 use crate::ops::recover::keys::KeySource;
 use crate::ops::recover::output::{Existing, StagedFile};
-use crate::ops::recover::{self, OpenBackup, RecoverError, Recovered};
+use crate::ops::recover::{self, OpenBackup, RecoverError, Recovered, Unrecognised};
 use crate::store::Store;
 
 mod keys;
@@ -85,7 +85,12 @@ pub(in crate::cli) fn run(
     let target = find::find(store.as_ref(), &wanted, cancel, &mut reach).map_err(hints::find)?;
     drop(listing);
     let threads = args.threads.map_or_else(processors, std::num::NonZero::get);
-    let backup = recover::open(&store, &target, &keys, threads).map_err(hints::backup)?;
+    let unrecognised = match args.force {
+        true => Unrecognised::Take,
+        false => Unrecognised::Refuse,
+    };
+    let backup = recover::open(&store, &target, &keys, unrecognised, threads);
+    let backup = backup.map_err(hints::backup)?;
     let destination = named_output(args).unwrap_or_else(|| default_output(&backup, &target));
     let described = Described::of(&target, &backup);
     let recovered = write(args, backup, &destination, global, cancel)?;
@@ -278,7 +283,7 @@ fn remarks(target: &Target, backup: &OpenBackup) -> Vec<String> {
         }
         FoundSidecar::Unusable(error) => remarks.push(format!(
             "nothing says that it is complete: {}",
-            error_chain(error)
+            printable(&shortened(&error_chain(error)))
         )),
         FoundSidecar::Absent | FoundSidecar::Unread(_) => remarks.push(no_sidecar(backup)),
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base::error_chain::error_chain;
+use crate::base::text::shortened;
 use crate::base::time::UtcTime;
 use crate::databasus::backup_file;
 use crate::databasus::objects::content::Content;
@@ -16,6 +17,7 @@ use crate::ops::backup_object::BackupObjectError;
 use crate::ops::bucket::FoundSidecar;
 use crate::ops::bucket::probe::{Opening, Probe};
 use crate::ops::recover::keys::{KeyRing, KeySource};
+use crate::ops::recover::size;
 use crate::postgres::backup_label::BackupLabel;
 
 /// What is known of one backup.
@@ -100,7 +102,7 @@ pub enum State {
     Incomplete,
     /// The backup itself is gone.
     ContentMissing,
-    /// Its size or its beginning is not one that Databasus writes.
+    /// Its size or its beginning is not one that Databasus writes, or not what its sidecar says.
     Damaged,
     /// It could not be looked at.
     Unknown,
@@ -145,7 +147,8 @@ impl Row {
             stop_lsn: None,
             dumped_database: None,
             problem: match found {
-                FoundSidecar::Unusable(error) => Some(error_chain(error)),
+                // It quotes what anybody may have written there.
+                FoundSidecar::Unusable(error) => Some(shortened(&error_chain(error))),
                 FoundSidecar::Unread(error) => Some(error_chain(error)),
                 FoundSidecar::Absent | FoundSidecar::Read(_) => None,
             },
@@ -223,6 +226,20 @@ impl Row {
         }
         if let Some(content) = &probe.content {
             self.recognise(content, found);
+        }
+    }
+
+    /// Compares its length with what its sidecar says, once all is known that can be.
+    pub(super) fn check_size(&mut self, found: &FoundSidecar) {
+        let (Some(sidecar), Some(stored)) = (found.get(), self.stored_size) else {
+            return;
+        };
+        if self.state != State::Committed {
+            return;
+        }
+        if let Err(differs) = size::check(sidecar, self.size, stored) {
+            self.state = State::Damaged;
+            self.add_problem(differs.to_string());
         }
     }
 
