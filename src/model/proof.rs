@@ -210,6 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn one_backup_of_several_that_does_not_hold_says_nothing_of_the_key() {
+        let record = |tally| ProofRecord::new(Level::FirstChunks, &[(Level::FirstChunks, tally)]);
+        let some = record(Tally {
+            failed: 1,
+            ..PROVEN
+        });
+        assert!(some.has_failed() && !some.speaks_against_the_key());
+        let none = record(Tally {
+            proven: 0,
+            failed: 1,
+            unknown: 2,
+        });
+        assert!(none.speaks_against_the_key());
+    }
+
+    #[test]
     fn one_failure_fails_and_one_unknown_proves_nothing() {
         assert_eq!(PROVEN.outcome(), Outcome::Proven);
         assert_eq!(tally(3, 1, 1).outcome(), Outcome::Failed);

@@ -1,5 +1,6 @@
 //! No unfence while production lives, nor where nobody can tell.
 
+use databasus_escrow::base::time::{Clock, SystemClock};
 use databasus_escrow::ops::fence::FenceSettings;
 use databasus_escrow::ops::unfence::{
     Chain, Evidence, Says, UnfenceError, UnfenceReport, UnfenceSettings,
@@ -188,6 +189,7 @@ fn the_chain_is_looked_at() {
     let of = |head| FenceSettings {
         instance: "heatwave".parse().unwrap(),
         head,
+        now: SystemClock.now().plus(-1),
         ..settings(Default::default())
     };
     let Some(bed) = Bed::quiet("real-3.49.0") else {
