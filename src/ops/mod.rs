@@ -13,6 +13,7 @@ pub mod import;
 pub mod init;
 pub mod join;
 pub mod open;
+pub mod pitr;
 pub mod proof;
 pub mod recover;
 pub mod rehydrate;

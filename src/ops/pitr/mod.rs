@@ -1,0 +1,3 @@
+//! A PostgreSQL directory as of a chosen second, straight from a storage of Databasus.
+
+pub mod open;
