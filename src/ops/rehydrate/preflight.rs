@@ -8,8 +8,8 @@ use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::program::runs_in;
 
-use super::write::{POSTGRES, gives_away};
 use super::{Mode, RehydrateError};
+use crate::target::ownership::{POSTGRES, gives_away};
 
 /// This rehydrate cannot work here.
 #[derive(Debug, thiserror::Error)]
