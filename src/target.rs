@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::base::file_error::{FileError, failed};
 
+pub mod access;
 pub mod behind;
 pub mod ownership;
 
