@@ -44,7 +44,7 @@ pub fn plan(
         target,
         timeline,
     };
-    choice.make().map_err(Box::new)
+    choice.make()
 }
 
 struct Choice<'c> {
@@ -59,7 +59,7 @@ struct Choice<'c> {
 type Rank = (Option<Timestamp>, Timestamp, u32, Lsn, Timestamp, usize);
 
 impl Choice<'_> {
-    fn make(&self) -> Result<Plan, Unreachable> {
+    fn make(&self) -> Result<Plan, Box<Unreachable>> {
         if let Target::Backup(id) = self.target {
             return self.backup(id);
         }
@@ -187,9 +187,9 @@ impl Choice<'_> {
             other.obstacle.is_some() && self.reaches(other) && self.rank(other) > self.rank(start)
         };
         for other in self.starts.iter().filter(better) {
-            let obstacle = other.obstacle.iter().map(ToString::to_string);
+            let obstacle = other.obstacle.as_ref();
             let remark = obstacle.map(|obstacle| format!("passed over: {obstacle}"));
-            remarks.extend(remark.filter(|remark| !remarks.contains(remark)).next());
+            remarks.extend(remark.filter(|remark| !remarks.contains(remark)));
         }
         if let Some(hole) = &start.reach.hole {
             let gap = self.cluster.gap(start, hole.clone(), true);
@@ -236,7 +236,7 @@ impl Choice<'_> {
         })
     }
 
-    fn backup(&self, id: Uuid) -> Result<Plan, Unreachable> {
+    fn backup(&self, id: Uuid) -> Result<Plan, Box<Unreachable>> {
         let place = self
             .cluster
             .bases
@@ -270,7 +270,7 @@ impl Choice<'_> {
         }
     }
 
-    fn unreachable(&self) -> Unreachable {
+    fn unreachable(&self) -> Box<Unreachable> {
         if let Some(timeline) = self.timeline
             && !self.starts.iter().any(|start| start.timeline == timeline)
         {

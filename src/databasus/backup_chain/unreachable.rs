@@ -150,7 +150,7 @@ pub(super) struct Nearest<'c> {
 }
 
 impl Nearest<'_> {
-    pub(super) fn unreachable(&self, needed: Option<Why>) -> Unreachable {
+    pub(super) fn unreachable(&self, needed: Option<Why>) -> Box<Unreachable> {
         let before = self
             .windows()
             .filter(|(_, window)| !self.is_behind(window.to));
@@ -164,12 +164,12 @@ impl Nearest<'_> {
             (None, Some(_)) => Why::BeforeFirst,
             (Some((chain, window)), after) => self.between(chain, window, after.is_some()),
         });
-        Unreachable {
+        Box::new(Unreachable {
             target: self.target,
             why,
             before: before.map(|(_, window)| self.point(window, window.to)),
             after: after.map(|(_, window)| self.point(window, window.from)),
-        }
+        })
     }
 
     fn windows(&self) -> impl Iterator<Item = (&Chain, &Window)> {
