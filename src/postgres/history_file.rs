@@ -81,10 +81,7 @@ mod tests {
         let history = parse(THIRD, 3).unwrap();
         let ends: Vec<_> = history.iter().map(|l| (l.timeline, l.at.0)).collect();
         assert_eq!(ends, [(1, 0x0500_0110), (2, 0x0700_1A28)]);
-        assert_eq!(
-            history[1].reason,
-            "before 2026-11-23 03:09:59.674082+00"
-        );
+        assert_eq!(history[1].reason, "before 2026-11-23 03:09:59.674082+00");
         assert_eq!(file_name(27), "0000001B.history");
     }
 

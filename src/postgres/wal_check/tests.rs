@@ -116,7 +116,13 @@ fn what_follows_a_header_of_zeros_must_be_zero() {
     let mut bytes = segment(9);
     bytes[20 * PAGE + 5000] = 1;
     let told = check(&bytes).unwrap_err();
-    assert!(matches!(told, BadSegment::Page { offset: 163_840, .. }));
+    assert!(matches!(
+        told,
+        BadSegment::Page {
+            offset: 163_840,
+            ..
+        }
+    ));
 }
 
 #[test]
