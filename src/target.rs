@@ -9,6 +9,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::base::file_error::{FileError, failed};
 
+pub mod access;
+pub mod behind;
+pub mod ownership;
+
 /// A directory that either does not exist or is complete.
 ///
 /// Everything is written into a hidden sibling, which nobody else may enter before the writer

@@ -4,6 +4,7 @@ pub mod amcheck;
 pub mod archive_rows;
 pub mod backup_label;
 pub mod backup_manifest;
+pub mod backup_tar;
 pub mod base_backup;
 pub mod binaries;
 pub mod control_file;
