@@ -1,4 +1,4 @@
-//! Floor 3: the destination of a rehydrate: built beside its final place, then renamed once.
+//! Floor 3: the destination of a restore: built beside its final place, then renamed once.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::base::file_error::{FileError, failed};
+
+pub mod access;
+pub mod behind;
+pub mod ownership;
 
 /// A directory that either does not exist or is complete.
 ///
@@ -39,8 +43,8 @@ pub enum TargetError {
     /// It has no name of its own, like `/` or `..`.
     #[error("target {0} does not name a directory that could be made")]
     NoName(PathBuf),
-    /// Another rehydrate is at work on it.
-    #[error("another rehydrate into {0} is running")]
+    /// Another run is at work on it.
+    #[error("another run into {0} is at work")]
     Busy(PathBuf),
     /// The filesystem said no.
     #[error(transparent)]
@@ -117,14 +121,44 @@ impl StagedTarget {
 
     /// Makes the target appear, complete and durable. On failure nothing appears, unless it is
     /// the very last sync that fails.
-    pub fn commit(mut self) -> Result<PathBuf, TargetError> {
+    pub fn commit(self) -> Result<PathBuf, TargetError> {
+        let whole = self.partial.clone();
+        self.appear(&whole)
+    }
+
+    /// The same for one directory of what was written; everything beside it is removed before.
+    pub fn commit_part(self, name: &str) -> Result<PathBuf, TargetError> {
+        let part = self.partial.join(name);
+        for entry in fs::read_dir(&self.partial).map_err(failed("list", &self.partial))? {
+            let path = entry.map_err(failed("list", &self.partial))?.path();
+            if path != part {
+                remove(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        let around = self.partial.clone();
+        let target = self.appear(&part)?;
+        // Empty, and in nobody's way: the target is there, which is what counts.
+        if let Err(error) = fs::remove_dir(&around) {
+            tracing::warn!(path = %around.display(), %error, "could not remove an empty folder");
+        }
+        Ok(target)
+    }
+
+    fn appear(mut self, made: &Path) -> Result<PathBuf, TargetError> {
         rustix::fs::syncfs(&self.lock).map_err(|e| failed("sync", &self.partial)(e.into()))?;
-        fs::rename(&self.partial, &self.target).map_err(failed("rename onto", &self.target))?;
+        fs::rename(made, &self.target).map_err(failed("rename onto", &self.target))?;
         self.committed = true;
         File::open(self.place())
             .and_then(|place| place.sync_all())
             .map_err(failed("sync", self.place()))?;
         Ok(self.target.clone())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
     }
 }
 
@@ -186,6 +220,29 @@ mod tests {
         staged.commit().unwrap();
         assert_eq!(fs::read_to_string(target.join("secret.key")).unwrap(), "x");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_directory_of_many_becomes_the_target() {
+        let dir = sandbox();
+        let target = dir.path().join("data");
+        let staged = StagedTarget::begin(&target).unwrap();
+        for part in ["full", "data"] {
+            fs::create_dir(staged.path().join(part)).unwrap();
+            fs::write(staged.path().join(part).join("x"), part).unwrap();
+        }
+        fs::write(staged.path().join("list"), "x").unwrap();
+        staged.commit_part("data").unwrap();
+        assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "data");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_leaves_nothing() {
+        let dir = sandbox();
+        let staged = StagedTarget::begin(&dir.path().join("data")).unwrap();
+        assert!(staged.commit_part("data").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod digest;
+pub mod entry_path;
 pub mod error_chain;
 pub mod file_error;
 pub mod fingerprint;

@@ -8,14 +8,20 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug};
 use crate::model::mark::Mark;
 use crate::model::proof::Level;
+use crate::ops::select::Selection;
 
+mod backups;
 mod import;
+mod pitr;
+mod point_in_time;
 mod recover;
 mod rehydrate;
 mod stopped;
 mod unfence;
 
+pub use backups::Backups;
 pub use import::{Decisions, Import, Importing};
+pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
 pub use stopped::StoppedDirectory;
@@ -87,6 +93,8 @@ pub enum Command {
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory
     Recover(Box<Recover>),
+    /// Rewind a cluster to a chosen second, straight from its bucket or directory
+    Pitr(Pitr),
     /// Bring a rehydrated catalogue up to what Databasus' storages hold
     Import(Import),
     /// Take the fence of a rehydrated data directory back: it becomes production
@@ -300,6 +308,16 @@ pub enum EscrowChoice {
     Latest,
     /// By its id.
     Id(EscrowId),
+}
+
+impl EscrowChoice {
+    /// What it selects.
+    pub fn selection(&self) -> Selection {
+        match self {
+            Self::Latest => Selection::Newest,
+            Self::Id(id) => Selection::Id(id.clone()),
+        }
+    }
 }
 
 impl std::str::FromStr for EscrowChoice {

@@ -4,7 +4,9 @@ pub mod args;
 mod commands;
 mod confirm;
 mod exit;
+mod from;
 mod hints;
+mod keys;
 mod output;
 mod programs;
 mod progress;
@@ -92,6 +94,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
+        Command::Pitr(pitr) => commands::pitr::run(pitr, global, output, cancel),
         Command::Import(import) => commands::import::run(import, global, output, cancel),
         Command::Unfence(unfence) => commands::unfence::run(unfence, global, output, cancel),
         Command::Completions(shell) => commands::manual::completions(shell, output),

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::base::cancel::Cancel;
+use crate::base::entry_path::EntryPath;
 use crate::databasus::secret_key::{EmptyKey, SecretKey};
 use crate::model::manifest::Manifest;
-use crate::sealing::entry_path::EntryPath;
 use crate::sealing::identities::Identities;
 use crate::sealing::payload::DATA_DIR;
 use crate::sealing::unpack::{EntryVisitor, UnpackError};

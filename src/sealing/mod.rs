@@ -1,7 +1,6 @@
 //! Floor 2: the sealed payload and its signature, as streams.
 
 pub mod age_header;
-pub mod entry_path;
 pub mod identities;
 pub mod parts;
 pub mod payload;

@@ -9,11 +9,11 @@ use std::io::{self, Read};
 use tar::EntryType;
 
 use crate::base::digest::{Digest, HashingReader};
+use crate::base::entry_path::{EntryPath, UnsafePath};
 use crate::base::names::EscrowId;
 use crate::base::pipe::{PipeWriter, pipe};
 use crate::model::index::{EntryKind, Index, IndexEntry, IndexError, MAX_BYTES};
 
-use super::entry_path::{EntryPath, UnsafePath};
 use super::parts::{VerifiedPart, VerifiedStream};
 use super::payload::{DATA_DIR, DUMP_DIR, INDEX_PATH, RESTORE_MD_PATH};
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::base::cancel::Cancel;
 use crate::base::time::{Clock, UtcTime};
-use crate::postgres::backup_manifest::{BackupManifest, FileRecord};
+use crate::postgres::backup_manifest::{BackupManifest, Checksum, FileRecord};
 use crate::postgres::base_backup::{self, BaseBackup, Completed, Member, WalPosition};
 use crate::postgres::dump::{DumpTarget, find_pg_dump};
 use crate::postgres::socket::ServerAddress;
@@ -267,9 +267,9 @@ impl<'s> Copy<'s> {
             content,
         })?;
         if let Some(size) = size {
-            let sha256 = receipt.sha256;
+            let checksum = Checksum::Sha256(receipt.sha256);
             self.arrived
-                .insert(member.path, FileRecord { size, sha256 });
+                .insert(member.path, FileRecord { size, checksum });
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::{Digest, HashingReader};
 use databasus_escrow::base::time::SystemClock;
-use databasus_escrow::postgres::backup_manifest::{BackupManifest, FileRecord, Mismatch};
+use databasus_escrow::postgres::backup_manifest::{BackupManifest, Checksum, FileRecord, Mismatch};
 use databasus_escrow::postgres::dump::DumpError;
 use databasus_escrow::postgres::socket::ServerAddress;
 use databasus_escrow::postgres::wire::{Connection, PgError};
@@ -629,11 +629,12 @@ fn a_manifest_of_stock_pg_basebackup_is_read_and_compared_exactly() {
     let mut files = BTreeMap::new();
     for path in manifest.files.keys() {
         let content = std::fs::read(target.join(path)).unwrap();
-        let (size, sha256) = (content.len() as u64, Digest::of(&content));
-        files.insert(path.clone(), FileRecord { size, sha256 });
+        let size = content.len() as u64;
+        let checksum = Checksum::Sha256(Digest::of(&content));
+        files.insert(path.clone(), FileRecord { size, checksum });
     }
     assert_eq!(manifest.compare(&files), Ok(()));
-    files.get_mut("PG_VERSION").unwrap().sha256 = Digest::of(b"16\n");
+    files.get_mut("PG_VERSION").unwrap().checksum = Checksum::Sha256(Digest::of(b"16\n"));
     let tampered = Mismatch::Content("PG_VERSION".to_owned());
     assert_eq!(manifest.compare(&files), Err(tampered));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::{KeyChoice, Reading};
+use super::Backups;
 
 /// Arguments of `recover`.
 #[derive(Debug, ClapArgs)]
@@ -21,15 +21,9 @@ Exit codes: 0 recovered, every byte authenticated · 10 no such backup · 12 no 
 13 damaged or cut: no file is left, and what went to standard output must not be used ·
 14 refused: the dump failed when it was made, or the output exists.")]
 pub struct Recover {
-    /// Where the backups are: s3://BUCKET/PREFIX?endpoint=URL&region=R, or a directory of objects.
-    /// Credentials come from `ESCROW_FROM_ACCESS_KEY_ID` and `ESCROW_FROM_SECRET_ACCESS_KEY`; with
-    /// NAME= in front, that name stands in place of FROM
-    #[arg(long, value_name = "STORAGE")]
-    pub from: String,
-    /// A file with Databasus' `secret.key`, or `escrow` for the key in the newest escrow,
-    /// `escrow:ID` for that one's, `escrow:all` for every key that any holds; repeatable
-    #[arg(long = "secret-key", value_name = "FILE|escrow")]
-    pub secret_keys: Vec<KeyChoice>,
+    /// Where the backups are, and the keys that open them.
+    #[command(flatten)]
+    pub backups: Backups,
     /// Which backup: the name of its object, or its id
     #[arg(
         value_name = "NAME|ID",
@@ -56,10 +50,4 @@ pub struct Recover {
     /// How many threads decrypt [default: one for each processor]
     #[arg(long, value_name = "N", hide = true)]
     pub threads: Option<std::num::NonZeroUsize>,
-    /// age identity file or SSH key that opens escrows; `-` reads standard input; repeatable
-    #[arg(long = "identity", value_name = "FILE")]
-    pub identities: Vec<PathBuf>,
-    /// Where escrows are, for --secret-key escrow.
-    #[command(flatten)]
-    pub reading: Reading,
 }

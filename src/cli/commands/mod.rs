@@ -7,6 +7,7 @@ pub(super) mod import;
 pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;
+pub(super) mod pitr;
 pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod show;

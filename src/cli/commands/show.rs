@@ -8,7 +8,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::SignerName;
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
-use crate::cli::args::{EscrowChoice, Global, Show};
+use crate::cli::args::{Global, Show};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -17,7 +17,7 @@ use crate::model::finding::Finding;
 use crate::model::manifest::{Manifest, StoreState};
 use crate::model::proof::{Outcome, ProofRecord};
 use crate::ops::history::Entry;
-use crate::ops::select::{Selection, passed_over, select};
+use crate::ops::select::{passed_over, select};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, CliError> {
     let reader = Reader::open(&args.reading, global, cancel)?;
     let history = reader.history(output, cancel)?;
-    let (entry, _) = select(&history, &selection(&args.escrow)).map_err(hints::select)?;
+    let (entry, _) = select(&history, &args.escrow.selection()).map_err(hints::select)?;
     if let Some(remark) = passed_over(&history, entry) {
         output.remark(&remark);
     }
@@ -55,14 +55,6 @@ pub(in crate::cli) fn run(
     })?;
     super::findings::complain(&history.findings, output);
     Ok(super::findings::exit_beside(&history.findings))
-}
-
-/// The selection that an escrow on the command line means.
-pub(super) fn selection(choice: &EscrowChoice) -> Selection {
-    match choice {
-        EscrowChoice::Latest => Selection::Newest,
-        EscrowChoice::Id(id) => Selection::Id(id.clone()),
-    }
 }
 
 fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {

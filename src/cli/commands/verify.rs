@@ -85,7 +85,7 @@ fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
     let mut escrows = history.escrows().map(|(entry, _)| entry);
-    match super::show::selection(&args.escrow) {
+    match args.escrow.selection() {
         Selection::Newest if args.all => {
             let all: Vec<&Entry> = escrows.collect();
             // Nothing must not look like a pass.

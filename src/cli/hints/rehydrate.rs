@@ -39,7 +39,7 @@ fn unable_hint(unable: &Unable) -> &'static str {
         Unable::Major { .. } | Unable::Older { .. } | Unable::Image => {
             "name the programs of a fitting PostgreSQL with --pg-bin; --files-only goes without"
         }
-        Unable::Program { .. } | Unable::Directory { .. } => {
+        Unable::Access(_) => {
             "give that user the way in, or name another place; nothing was fetched"
         }
         Unable::Room { .. } => "name a target on a larger disk; nothing was fetched",

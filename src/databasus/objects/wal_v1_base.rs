@@ -8,13 +8,10 @@ use std::io::{self, Read};
 
 use super::inflate::unpack_zstd;
 use crate::postgres::backup_label::{BackupLabel, MAX_LABEL_BYTES};
-use crate::postgres::backup_manifest::{BackupManifest, ManifestError};
+use crate::postgres::backup_manifest::{BackupManifest, MAX_MANIFEST_BYTES, ManifestError};
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_page::{FIRST_PAGE_HEADER, FirstPage};
 use crate::postgres::wal_segment::SegmentName;
-
-/// The largest manifest that is read: of some million files.
-const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// A base backup by the agent of 3.17 to 3.42.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use crate::postgres::restore::pg_restore;
 
 use super::preflight::{major_of, programs};
 use super::recover::{DATABASE, RecoverError};
-use super::write::{DUMP_FILE, POSTGRES, gives_away};
+use super::write::DUMP_FILE;
 use super::{Proof, RehydrateError};
+use crate::target::ownership::{POSTGRES, gives_away};
 
 /// Builds `pgdata` below `data_dir` from the logical copy, which is gone afterwards, and leaves
 /// a server running on it.

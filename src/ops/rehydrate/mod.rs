@@ -7,7 +7,6 @@
 //! → recovery → row counts and amcheck → fence → catalogue import → clean shutdown, proven
 //! in `pg_control` → sync → one rename.
 
-mod behind;
 mod handover;
 mod logical;
 mod preflight;

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::file_error::failed;
 use crate::base::text;
 use crate::model::manifest::Manifest;
 use crate::postgres::binaries::{Launcher, PgBinaries};
-use crate::postgres::program::runs_in;
 
-use super::write::{POSTGRES, gives_away};
 use super::{Mode, RehydrateError};
+use crate::target::access::{NoAccess, check_access, free_room};
 
 /// This rehydrate cannot work here.
 #[derive(Debug, thiserror::Error)]
@@ -37,30 +35,9 @@ pub enum Unable {
         "a cluster can be built from the logical copy with PostgreSQL's programs on this host only, not with an image's"
     )]
     Image,
-    /// PostgreSQL does not run as root, and as whom it runs may not execute it.
-    #[error("user {uid}, as whom PostgreSQL is to run, cannot execute {program}")]
-    Program {
-        /// The server's program.
-        program: PathBuf,
-        /// The user.
-        uid: u32,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The server could not reach its data directory.
-    #[error(
-        "user {uid}, as whom PostgreSQL is to run, cannot enter {directory}; let it (chmod o+x), or name a target elsewhere"
-    )]
-    Directory {
-        /// The topmost directory that it cannot enter.
-        directory: PathBuf,
-        /// The user.
-        uid: u32,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// The server's user cannot run the program, or cannot get to the directory.
+    #[error(transparent)]
+    Access(#[from] NoAccess),
     /// What is sealed is even larger.
     #[error("there is room for {} in {place}, and the escrow has {} sealed", text::bytes(*free), text::bytes(*sealed))]
     Room {
@@ -83,7 +60,7 @@ pub(super) fn check(manifest: &Manifest, place: &Path, mode: &Mode) -> Result<()
     if let Mode::Full(Launcher::Local(programs)) | Mode::FromLogical(Launcher::Local(programs)) =
         mode
     {
-        check_access(programs, place)?;
+        check_access(programs, place).map_err(Unable::from)?;
     }
     check_room(manifest, place, mode)
 }
@@ -124,37 +101,13 @@ pub(super) fn major_of(version: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// As root, PostgreSQL runs as another user, who must be let through every directory above.
-fn check_access(programs: &PgBinaries, place: &Path) -> Result<(), Unable> {
-    if !gives_away() {
-        return Ok(());
-    }
-    let uid = POSTGRES.uid;
-    let root = Path::new("/");
-    runs_in(programs, POSTGRES, root).map_err(|source| Unable::Program {
-        program: programs.program("postgres"),
-        uid,
-        source,
-    })?;
-    let mut above: Vec<&Path> = place.ancestors().collect();
-    above.reverse();
-    above.into_iter().try_for_each(|directory| {
-        runs_in(programs, POSTGRES, directory).map_err(|source| Unable::Directory {
-            directory: directory.to_owned(),
-            uid,
-            source,
-        })
-    })
-}
-
 /// What is sealed is compressed, so at least that much room it takes: a lower bound that spares
 /// a vain download, no promise.
 fn check_room(manifest: &Manifest, place: &Path, mode: &Mode) -> Result<(), RehydrateError> {
     if matches!(mode, Mode::FromLogical(_)) {
         return Ok(());
     }
-    let status = rustix::fs::statvfs(place).map_err(|e| failed("look at", place)(e.into()))?;
-    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    let free = free_room(place)?;
     let sealed = manifest.payload.size;
     if free >= sealed {
         return Ok(());

@@ -1,17 +1,18 @@
 //! Writing a payload's entries below the staged target.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::base::entry_path::EntryPath;
 use crate::base::file_error::failed;
 use crate::postgres::program::User;
-use crate::sealing::entry_path::EntryPath;
-use crate::sealing::payload::{DATA_DIR, DATABASUS_OWNER, DUMP_DIR, POSTGRES_OWNER};
+use crate::sealing::payload::{DATA_DIR, DATABASUS_OWNER, DUMP_DIR};
 use crate::sealing::unpack::EntryVisitor;
+use crate::target::behind::{Syncs, WriteBehind};
+use crate::target::ownership::{POSTGRES, give, new_file, user};
 
-use super::behind::WriteBehind;
 use super::{Mode, RehydrateError};
 
 const COPY_BUFFER: usize = 256 << 10;
@@ -19,28 +20,11 @@ const COPY_BUFFER: usize = 256 << 10;
 /// Where the logical copy is put together while a cluster is built from it.
 pub(super) const DUMP_FILE: &str = ".metadata.dump";
 
-/// Whom Databasus' image runs PostgreSQL as.
-pub(super) const POSTGRES: User = user(POSTGRES_OWNER);
-
 const DATABASUS: User = user(DATABASUS_OWNER);
-
-const fn user((uid, gid): (u64, u64)) -> User {
-    User {
-        uid: uid as u32,
-        gid: gid as u32,
-    }
-}
-
-/// Only root can give files away; anybody else keeps them, and Databasus' start script repairs
-/// owners.
-pub(super) fn gives_away() -> bool {
-    rustix::process::geteuid().is_root()
-}
 
 /// Writes files with the modes and owners that Databasus' image expects.
 pub(super) struct DataDirWriter {
     root: PathBuf,
-    gives_away: bool,
     /// The logical copy, where a cluster is to be built from it.
     dump: Option<Dump>,
     behind: WriteBehind,
@@ -51,9 +35,8 @@ impl DataDirWriter {
     pub(super) fn new(root: &Path, mode: &Mode) -> Result<Self, RehydrateError> {
         Ok(Self {
             root: root.to_owned(),
-            gives_away: gives_away(),
             dump: matches!(mode, Mode::FromLogical(_)).then(|| Dump::beside(root)),
-            behind: WriteBehind::start(root).map_err(failed("write below", root))?,
+            behind: WriteBehind::start(root, Syncs::Early).map_err(failed("write below", root))?,
             buffer: vec![0; COPY_BUFFER],
         })
     }
@@ -71,7 +54,7 @@ impl DataDirWriter {
             }
         }
         let root = File::open(&self.root).map_err(failed("open", &self.root))?;
-        let given = give(&root, self.gives_away, DATABASUS);
+        let given = give(&root, DATABASUS);
         Ok(given.map_err(failed("set the owner of", &self.root))?)
     }
 
@@ -96,7 +79,7 @@ impl EntryVisitor for DataDirWriter {
         let directory = File::open(&place)?;
         // Never without access for its owner: entries follow.
         directory.set_permissions(Permissions::from_mode(mode & 0o777 | 0o700))?;
-        give(&directory, self.gives_away, owner)
+        give(&directory, owner)
     }
 
     fn file(
@@ -113,21 +96,13 @@ impl EntryVisitor for DataDirWriter {
             return io::copy(content, &mut io::sink()).map(|_| ());
         };
         let file = new_file(&place)?;
-        let gives_away = self.gives_away;
         let settle = move |file: &File| {
             // Nor here: PostgreSQL has to read what it once wrote.
             file.set_permissions(Permissions::from_mode(mode & 0o777 | 0o600))?;
-            give(file, gives_away, owner)
+            give(file, owner)
         };
         self.behind.file(&place, file, content, Box::new(settle))
     }
-}
-
-fn give(file: &File, gives_away: bool, to: User) -> io::Result<()> {
-    if !gives_away {
-        return Ok(());
-    }
-    fchown(file, Some(to.uid), Some(to.gid))
 }
 
 /// The pieces of the logical copy, put together again.
@@ -162,11 +137,6 @@ impl Dump {
         self.file = Some(file);
         Ok(())
     }
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn copy(content: &mut dyn Read, mut file: &File, buffer: &mut [u8]) -> io::Result<()> {

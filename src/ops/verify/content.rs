@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use crate::base::cancel::Interrupted;
+use crate::base::entry_path::EntryPath;
 use crate::base::error_chain::error_chain;
 use crate::databasus::logical_copy::LogicalCopy;
 use crate::databasus::secret_key::{EmptyKey, SecretKey};
@@ -10,7 +11,6 @@ use crate::model::manifest::Manifest;
 use crate::model::proof::{Level, Outcome};
 use crate::ops::proof::{self, Catalogue, Copied, Report};
 use crate::postgres::archive_rows::ArchiveRows;
-use crate::sealing::entry_path::EntryPath;
 use crate::sealing::payload::{DATA_DIR, DUMP_DIR};
 use crate::sealing::unpack::EntryVisitor;
 

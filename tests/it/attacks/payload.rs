@@ -4,10 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::entry_path::EntryPath;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::manifest::Payload;
 use databasus_escrow::ops::open;
-use databasus_escrow::sealing::entry_path::EntryPath;
 use databasus_escrow::sealing::parts::{VerifiedStream, header_length};
 use databasus_escrow::sealing::unpack::{self, EntryVisitor, UnpackError};
 

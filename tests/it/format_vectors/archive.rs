@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::entry_path::EntryPath;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
 use databasus_escrow::model::index::{Index, expected_rows};
 use databasus_escrow::model::manifest::Manifest;
@@ -15,7 +16,6 @@ use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::history::{History, Request};
 use databasus_escrow::ops::open;
-use databasus_escrow::sealing::entry_path::EntryPath;
 use databasus_escrow::sealing::identities::Identities;
 use databasus_escrow::sealing::unpack::{EntryVisitor, UnpackError};
 use databasus_escrow::store::Store;

@@ -11,6 +11,7 @@ use databasus_escrow::ops::rehydrate::{self, Mode, RehydrateError, Unable};
 use databasus_escrow::postgres::binaries::{Docker, Launcher};
 use databasus_escrow::sealing::unpack::UnpackError;
 use databasus_escrow::target::TargetError;
+use databasus_escrow::target::access::NoAccess;
 
 use super::crafted::Crafted;
 use super::is_root;
@@ -136,7 +137,9 @@ fn a_directory_that_postgresql_cannot_enter_is_named() {
     let target = closed.join("open/databasus-data");
     for mode in [Mode::Full(local(&bin)), Mode::FromLogical(local(&bin))] {
         let error = refusal(&escrows, &manifest, &target, &mode);
-        let RehydrateError::Unable(Unable::Directory { directory, uid, .. }) = error else {
+        let RehydrateError::Unable(Unable::Access(NoAccess::Directory { directory, uid, .. })) =
+            error
+        else {
             panic!("{error}");
         };
         assert_eq!((directory, uid), (closed.clone(), 999));

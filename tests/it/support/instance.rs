@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::entry_path::EntryPath;
 use databasus_escrow::base::names::{SignerName, Slug};
 use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::allowed_signers::{AllowedSigners, Window};
@@ -24,7 +25,6 @@ use databasus_escrow::ops::snapshot::{
     self, Destination, Ports, ProofSettings, Report, Settings, SnapshotError,
 };
 use databasus_escrow::ops::state::State;
-use databasus_escrow::sealing::entry_path::EntryPath;
 use databasus_escrow::sealing::identities::Identities;
 use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::sealing::unpack::{EntryVisitor, UnpackError};

@@ -4,33 +4,27 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base::cancel::Cancel;
 use crate::base::error_chain::error_chain;
-use crate::base::names::StoreName;
 use crate::base::text::{bytes, printable, shortened};
 use crate::cli::args::{Global, Recover};
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::wire;
+use crate::cli::{from, hints, keys};
 use crate::databasus::objects::content::Content;
 use crate::databasus::objects::name::ObjectName;
 use crate::databasus::objects::sidecar::Sidecar;
-use crate::model::store_spec::{Place, StoreSpec};
 use crate::ops::bucket::FoundSidecar;
 use crate::ops::recover::find::{self, Stream, Target, Wanted};
 use crate::ops::recover::keys::KeySource;
 use crate::ops::recover::output::{Existing, StagedFile};
 use crate::ops::recover::{self, OpenBackup, RecoverError, Recovered, Unrecognised};
-use crate::store::Store;
 
-mod keys;
 mod list;
 
 /// What was recovered.
@@ -71,8 +65,8 @@ pub(in crate::cli) fn run(
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
     let wanted = wanted(args)?;
-    let store = open_storage(&args.from, cancel)?;
-    let keys = keys::gather(args, global, output, cancel)?;
+    let store = from::open(&args.backups.from, cancel)?;
+    let keys = keys::gather(&args.backups, global, output, cancel)?;
     let Some(wanted) = wanted else {
         return list::run(args, &store, &keys, global, output, cancel);
     };
@@ -151,36 +145,6 @@ fn wanted(args: &Recover) -> Result<Option<Wanted>, CliError> {
         }
         .hint("--list shows what there is; a name stands without the storage's prefix")
     })
-}
-
-/// The storage that `--from` names. A path is a directory of objects, as the `backups` folder of
-/// a data directory is.
-fn open_storage(from: &str, cancel: &Cancel) -> Result<Arc<dyn Store>, CliError> {
-    let default_name: StoreName = "from"
-        .parse()
-        .map_err(|error| CliError::new(Exit::Usage, error))?;
-    let is_address = from.starts_with("dir:") || from.contains("s3://") || from.contains("=dir:");
-    let spec = match is_address {
-        true => StoreSpec::parse_argument(from, &default_name)
-            .map_err(|error| CliError::new(Exit::Usage, error))?,
-        false => StoreSpec {
-            name: default_name,
-            required: true,
-            provider: None,
-            place: Place::Dir {
-                path: PathBuf::from(from),
-            },
-        },
-    };
-    if let Place::Dir { path } = &spec.place
-        && !path.is_dir()
-    {
-        return Err(
-            CliError::usage(format!("there is no directory {}", path.display()))
-                .hint("--from takes a directory of objects, or s3://BUCKET/PREFIX?endpoint=URL"),
-        );
-    }
-    wire::open_store(&spec, &Path::to_path_buf, cancel)
 }
 
 fn processors() -> usize {

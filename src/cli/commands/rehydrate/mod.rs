@@ -292,7 +292,7 @@ fn refuse_on_the_source(reader: &Reader) -> Result<(), CliError> {
 fn selection(args: &Rehydrate) -> Selection {
     match args.at {
         Some(time) => Selection::At(time),
-        None => super::show::selection(&args.escrow),
+        None => args.escrow.selection(),
     }
 }
 

@@ -16,7 +16,16 @@ const CHUNKS_IN_FLIGHT: usize = 8;
 const SYNC_EVERY: u64 = 256 << 20;
 
 /// A step that is done once a file's content is written.
-pub(super) type Settle = Box<dyn FnOnce(&File) -> io::Result<()> + Send>;
+pub type Settle = Box<dyn FnOnce(&File) -> io::Result<()> + Send>;
+
+/// When what was written goes to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syncs {
+    /// From time to time on the way, because all of it is to stay.
+    Early,
+    /// When the system likes: it may be gone before.
+    Never,
+}
 
 enum Job {
     Chunk(Arc<File>, Vec<u8>),
@@ -24,7 +33,7 @@ enum Job {
 }
 
 /// Takes files in order and writes them behind.
-pub(super) struct WriteBehind {
+pub struct WriteBehind {
     jobs: Option<SyncSender<Job>>,
     spare: Receiver<Vec<u8>>,
     unused: usize,
@@ -33,13 +42,13 @@ pub(super) struct WriteBehind {
 
 impl WriteBehind {
     /// Begins the threads. `root` names the file system that is synced.
-    pub(super) fn start(root: &Path) -> io::Result<Self> {
+    pub fn start(root: &Path, syncs: Syncs) -> io::Result<Self> {
         let (jobs, todo) = sync_channel(CHUNKS_IN_FLIGHT);
         let (give_back, spare) = channel();
         let root = File::open(root)?;
         let writer = Builder::new()
             .name("write-behind".to_owned())
-            .spawn(move || work(&todo, &give_back, root))?;
+            .spawn(move || work(&todo, &give_back, root, syncs))?;
         Ok(Self {
             jobs: Some(jobs),
             spare,
@@ -49,7 +58,7 @@ impl WriteBehind {
     }
 
     /// Takes a file's content; `settle` runs once all of it is written.
-    pub(super) fn file(
+    pub fn file(
         &mut self,
         path: &Path,
         file: File,
@@ -69,7 +78,7 @@ impl WriteBehind {
     }
 
     /// Waits until everything is written.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub fn finish(&mut self) -> io::Result<()> {
         self.jobs = None;
         match self.writer.take().map(JoinHandle::join) {
             None => Ok(()),
@@ -116,7 +125,12 @@ impl Drop for WriteBehind {
     }
 }
 
-fn work(todo: &Receiver<Job>, give_back: &Sender<Vec<u8>>, root: File) -> io::Result<()> {
+fn work(
+    todo: &Receiver<Job>,
+    give_back: &Sender<Vec<u8>>,
+    root: File,
+    syncs: Syncs,
+) -> io::Result<()> {
     let (wake, asked) = sync_channel::<()>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -137,7 +151,7 @@ fn work(todo: &Receiver<Job>, give_back: &Sender<Vec<u8>>, root: File) -> io::Re
                     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
                 })?,
             }
-            if since_sync >= SYNC_EVERY {
+            if syncs == Syncs::Early && since_sync >= SYNC_EVERY {
                 since_sync = 0;
                 let _ = wake.try_send(());
             }
@@ -158,7 +172,7 @@ mod tests {
     #[test]
     fn files_arrive_whole_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let mut behind = WriteBehind::start(dir.path()).unwrap();
+        let mut behind = WriteBehind::start(dir.path(), Syncs::Early).unwrap();
         let contents: Vec<Vec<u8>> = [0, 1, CHUNK, 3 * CHUNK + 5, 20 * CHUNK]
             .iter()
             .map(|size| (0..*size).map(|i| (i / 7) as u8).collect())
@@ -182,7 +196,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         std::fs::write(&path, "").unwrap();
-        let mut behind = WriteBehind::start(dir.path()).unwrap();
+        let mut behind = WriteBehind::start(dir.path(), Syncs::Early).unwrap();
         let content = vec![0; 64 * CHUNK];
         let written = behind.file(
             &path,
@@ -197,7 +211,7 @@ mod tests {
     fn a_step_that_fails_names_its_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("named");
-        let mut behind = WriteBehind::start(dir.path()).unwrap();
+        let mut behind = WriteBehind::start(dir.path(), Syncs::Early).unwrap();
         let fails: Settle = Box::new(|_| Err(io::Error::other("no")));
         behind
             .file(&path, File::create(&path).unwrap(), &mut &b"x"[..], fails)

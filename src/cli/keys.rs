@@ -6,8 +6,7 @@ use std::path::Path;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
-use crate::cli::args::{EscrowChoice, Global, KeyChoice, Recover};
-use crate::cli::commands::show::selection;
+use crate::cli::args::{Backups, EscrowChoice, Global, KeyChoice};
 use crate::cli::exit::CliError;
 use crate::cli::hints;
 use crate::cli::output::Output;
@@ -32,7 +31,7 @@ struct Escrows {
 
 /// Reads every key that the arguments name.
 pub(super) fn gather(
-    args: &Recover,
+    args: &Backups,
     global: &Global,
     output: &Output,
     cancel: &Cancel,
@@ -76,7 +75,7 @@ pub(super) fn gather(
 
 /// Whose key it is, which its id depends on. Nobody has to say so, and a configuration that
 /// happens to lie here and is no good is no reason to give up.
-fn instance(args: &Recover, global: &Global) -> Result<Option<Slug>, CliError> {
+fn instance(args: &Backups, global: &Global) -> Result<Option<Slug>, CliError> {
     if args.reading.instance.is_some() {
         return Ok(args.reading.instance.clone());
     }
@@ -111,7 +110,7 @@ fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
 
 impl Escrows {
     fn open(
-        args: &Recover,
+        args: &Backups,
         global: &Global,
         output: &Output,
         cancel: &Cancel,
@@ -137,7 +136,7 @@ impl Escrows {
         global: &Global,
         cancel: &Cancel,
     ) -> Result<(), CliError> {
-        let (entry, _) = select(&self.history, &selection(choice)).map_err(hints::select)?;
+        let (entry, _) = select(&self.history, &choice.selection()).map_err(hints::select)?;
         self.add(ring, entry, global, cancel)
     }
 

@@ -1,4 +1,4 @@
-//! Paths inside a payload: parsed once, so that nothing can be written outside the target.
+//! Paths inside an archive: parsed once, so that nothing can be written outside the target.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::base::text::printable;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryPath(String);
 
-/// A path that no honest payload contains.
+/// A path that no honest archive contains.
 #[derive(Debug, thiserror::Error)]
-#[error("unsafe path {:?} in the payload: {reason}", printable(path))]
+#[error("unsafe path {:?} in the archive: {reason}", printable(path))]
 pub struct UnsafePath {
     path: String,
     reason: &'static str,
