@@ -1,14 +1,29 @@
 //! What is known of the objects that chains are made of.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::databasus::objects::group::BackupGroup;
+use crate::databasus::objects::name::BackupName;
 use crate::databasus::objects::sidecar::Compression;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_segment::{SegmentName, SegmentSize};
+
+/// All that is known of the physical backups in a storage, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Full and incremental backups.
+    pub bases: Vec<Base>,
+    /// WAL.
+    pub segments: Vec<Segment>,
+    /// History files.
+    pub histories: Vec<History>,
+    /// Which of them no key opens. They are there, and nothing reaches past them.
+    pub closed: BTreeSet<BackupName>,
+}
 
 /// A stored backup, and what it takes to open it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +91,13 @@ pub enum BaseKind {
     },
     /// A full backup by an agent of 3.17 to 3.42, with its manifest inside.
     WalV1,
+}
+
+impl Stored {
+    /// What its objects are named after.
+    pub fn name(&self) -> &BackupName {
+        &self.group.name
+    }
 }
 
 impl Base {

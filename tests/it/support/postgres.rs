@@ -69,30 +69,48 @@ impl TestPg {
 
     /// A server that is to be started on a data directory which the test still has to make.
     pub fn prepare() -> Option<Self> {
-        Some(Self {
-            bin: needed("ESCROW_TEST_PG_BIN")?,
-            launcher: Vec::new(),
-            settings: Vec::new(),
-            home: home_directory(),
-            port: 0,
-            running: None,
-        })
+        let bin = needed("ESCROW_TEST_PG_BIN")?;
+        Some(Self::on_nothing(bin, &[], &[]))
     }
 
     fn create(bin: PathBuf, launcher: &[&str], settings: &[&str], initdb: &[&str]) -> Self {
-        let home = home_directory();
-        let mut server = Self {
-            bin,
-            launcher: owned(launcher),
-            settings: owned(settings),
-            home,
-            port: 0,
-            running: None,
-        };
+        let mut server = Self::on_nothing(bin, launcher, settings);
         server.initialize(initdb);
         server.start_again();
         server.psql_in("postgres", "CREATE DATABASE databasus");
         server
+    }
+
+    /// A running cluster of nobody's instance, by the programs in `bin`: with no database but
+    /// its own.
+    pub fn cluster(bin: &Path, settings: &[&str], initdb: &[&str]) -> Self {
+        let mut server = Self::on_nothing(bin.to_owned(), &[], settings);
+        server.initialize(initdb);
+        server.start_again();
+        server
+    }
+
+    /// Another server of the same programs and settings on a copy of this one's data directory,
+    /// which must be stopped in order; neither runs.
+    pub fn copy(&self) -> Self {
+        assert!(self.running.is_none(), "the server runs");
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let copy = Self::on_nothing(self.bin.clone(), &[], &settings);
+        let (from, to) = (self.pgdata(), copy.pgdata());
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
+    fn on_nothing(bin: PathBuf, launcher: &[&str], settings: &[&str]) -> Self {
+        Self {
+            bin,
+            launcher: owned(launcher),
+            settings: owned(settings),
+            home: home_directory(),
+            port: 0,
+            running: None,
+        }
     }
 
     fn initialize(&self, extra: &[&str]) {
