@@ -8,6 +8,8 @@ pub mod backup_tar;
 pub mod base_backup;
 pub mod binaries;
 pub mod configuration;
+pub mod combine;
+mod container;
 pub mod control_file;
 pub mod copy_text;
 pub mod dump;

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod disarm;
+pub mod bases;
 pub mod open;
 pub mod prepare;
 pub mod proof;
