@@ -7,6 +7,7 @@ pub mod backup_manifest;
 pub mod backup_tar;
 pub mod base_backup;
 pub mod binaries;
+pub mod configuration;
 pub mod combine;
 mod container;
 pub mod control_file;
