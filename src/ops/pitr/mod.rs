@@ -3,6 +3,7 @@
 pub mod bases;
 pub mod checks;
 pub mod disarm;
+pub mod fault;
 pub mod open;
 pub mod prepare;
 pub mod proof;

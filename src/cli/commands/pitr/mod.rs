@@ -6,7 +6,9 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 
 mod list;
+mod report;
 mod restore;
+mod survey;
 
 pub(in crate::cli) fn run(
     args: &Pitr,
