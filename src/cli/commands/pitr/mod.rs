@@ -7,6 +7,7 @@ use crate::cli::output::Output;
 
 mod list;
 mod restore;
+mod text;
 
 pub(in crate::cli) fn run(
     args: &Pitr,
