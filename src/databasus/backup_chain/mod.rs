@@ -15,6 +15,7 @@ mod path;
 pub mod plan;
 mod reach;
 pub mod unreachable;
+pub mod which;
 
 pub use choose::plan;
 pub use family::Obstacle;
