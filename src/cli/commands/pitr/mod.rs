@@ -9,6 +9,7 @@ mod list;
 mod report;
 mod restore;
 mod survey;
+mod text;
 
 pub(in crate::cli) fn run(
     args: &Pitr,
