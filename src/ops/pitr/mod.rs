@@ -1,8 +1,8 @@
 //! A PostgreSQL directory as of a chosen second, straight from a storage of Databasus.
 
+pub mod bases;
 pub mod checks;
 pub mod disarm;
-pub mod bases;
 pub mod open;
 pub mod prepare;
 pub mod proof;

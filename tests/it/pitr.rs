@@ -1,0 +1,3 @@
+//! A PostgreSQL directory as of a chosen second.
+
+mod replay;
