@@ -1,3 +1,4 @@
 //! Rewinding a cluster straight from its storage.
 
 mod bases;
+mod replay;

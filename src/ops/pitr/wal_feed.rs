@@ -46,6 +46,8 @@ pub struct Fed {
 pub struct WalFeed<'a> {
     fetcher: &'a Fetcher<'a>,
     segments: &'a [Vec<Segment>],
+    /// How many of them replay is expected to need.
+    expected: usize,
     names: HashMap<String, usize>,
     spool: &'a Spool,
     ahead: usize,
@@ -102,6 +104,7 @@ impl<'a> WalFeed<'a> {
         let feed = Self {
             fetcher,
             segments: &plan.wal,
+            expected: plan.expected,
             names: plan.wal.iter().enumerate().filter_map(name).collect(),
             spool,
             ahead: usize::try_from(ahead).unwrap_or(2),
@@ -230,11 +233,19 @@ impl<'a> WalFeed<'a> {
         }
         let is_room = state.ready.len() + state.under_way.len() < self.ahead;
         let next = state.next;
-        if !is_room || next >= self.segments.len() {
+        if !is_room || next >= self.limit(state) {
             return None;
         }
         state.next += 1;
         Some(next)
+    }
+
+    /// Nothing is fetched that is not expected to be needed, until replay goes beyond that.
+    fn limit(&self, state: &State) -> usize {
+        let beyond = state.taken.last().map(|last| last + 1);
+        let beyond = beyond.filter(|count| *count >= self.expected);
+        let limit = beyond.map_or(self.expected, |count| count + self.ahead);
+        limit.min(self.segments.len())
     }
 
     /// What lies before the segment that replay waits for was fetched in vain, or once too often.
