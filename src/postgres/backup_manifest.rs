@@ -225,21 +225,16 @@ impl BackupManifest {
             let missing = || Mismatch::Missing(printable(path).into_owned());
             self.compare_file(path, arrived.get(path).ok_or_else(missing)?)?;
         }
-        let unlisted = arrived.keys().find(|path| !self.knows(path));
-        match unlisted {
-            None => Ok(()),
-            Some(path) => Err(Mismatch::Unlisted(printable(path).into_owned())),
-        }
+        arrived
+            .keys()
+            .try_for_each(|path| self.listed(path).map(|_| ()))
     }
 
     /// Compares one file that arrived with its record.
     pub fn compare_file(&self, path: &str, found: &FileRecord) -> Result<(), Mismatch> {
         let shown = || printable(path).into_owned();
-        let Some(listed) = self.files.get(path) else {
-            return match self.knows(path) {
-                true => Ok(()),
-                false => Err(Mismatch::Unlisted(shown())),
-            };
+        let Some(listed) = self.listed(path)? else {
+            return Ok(());
         };
         if found.size != listed.size {
             return Err(Mismatch::Size {
@@ -254,9 +249,15 @@ impl BackupManifest {
         Ok(())
     }
 
-    /// Whether a file of this name belongs to the backup.
-    fn knows(&self, path: &str) -> bool {
-        path.starts_with("pg_wal/") || self.files.contains_key(path)
+    /// What it says of a file: nothing of the log. A file that it ought to list and does not is
+    /// an error.
+    pub fn listed(&self, path: &str) -> Result<Option<&FileRecord>, Mismatch> {
+        match self.files.get(path) {
+            None if !path.starts_with("pg_wal/") => {
+                Err(Mismatch::Unlisted(printable(path).into_owned()))
+            }
+            listed => Ok(listed),
+        }
     }
 }
 

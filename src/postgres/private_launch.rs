@@ -15,6 +15,7 @@ use crate::base::file_error::{FileError, failed};
 /// Where the directories lie inside a container.
 const CONTAINER_PGDATA: &str = "/escrow/pgdata";
 const CONTAINER_RUN: &str = "/escrow/run";
+const CONTAINER_WAL: &str = "/escrow/wal";
 
 /// A server could not be launched.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,12 @@ impl Owner {
         }
         Ok(Self { uid, gid })
     }
+
+    /// Makes an empty file that tells the server something.
+    pub(super) fn signal(self, path: &Path) -> Result<(), LaunchError> {
+        fs::write(path, "").map_err(|e| LaunchError::prepare("write", path, e))?;
+        give(path, self)
+    }
 }
 
 /// A folder that only the server's user may enter, with the three files of settings that the
@@ -97,6 +104,8 @@ pub(super) struct Place<'a> {
     pub(super) pgdata: &'a Path,
     /// The folder that [`runtime_folder`] made.
     pub(super) run: &'a Path,
+    /// The folder beside the data directory that WAL comes from (`wal_spool`), where it does.
+    pub(super) wal: Option<&'a Path>,
     pub(super) owner: Owner,
 }
 
@@ -144,12 +153,7 @@ impl Place<'_> {
         let name = container_name(self.run);
         let mut command = docker.command();
         command
-            .args(container_arguments(
-                &name,
-                self.pgdata,
-                self.run,
-                self.owner,
-            ))
+            .args(self.container_arguments(&name))
             .arg(format!(
                 "--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"
             ))
@@ -157,6 +161,25 @@ impl Place<'_> {
         let (pgdata, run) = (Path::new(CONTAINER_PGDATA), Path::new(CONTAINER_RUN));
         command.args(arguments(pgdata, run, settings));
         (command, Some((docker.clone(), name)))
+    }
+
+    /// No network, no capability, nothing writable but the directories.
+    fn container_arguments(&self, name: &str) -> Vec<String> {
+        let mount = |from: &Path, to: &str| format!("--volume={}:{to}", from.display());
+        let mut arguments = vec![
+            "run".to_owned(),
+            "--rm".to_owned(),
+            format!("--name={name}"),
+            "--network=none".to_owned(),
+            "--read-only".to_owned(),
+            "--cap-drop=ALL".to_owned(),
+            "--security-opt=no-new-privileges".to_owned(),
+            format!("--user={}:{}", self.owner.uid, self.owner.gid),
+            mount(self.pgdata, CONTAINER_PGDATA),
+            mount(self.run, CONTAINER_RUN),
+        ];
+        arguments.extend(self.wal.map(|wal| mount(wal, CONTAINER_WAL)));
+        arguments
     }
 
     fn local(&self, postgres: &Path, settings: &[String]) -> Command {
@@ -174,23 +197,6 @@ impl Place<'_> {
 fn container_name(run: &Path) -> String {
     let folder = run.file_name().unwrap_or_default().to_string_lossy();
     format!("databasus-{folder}")
-}
-
-/// No network, no capability, nothing writable but the two directories.
-fn container_arguments(name: &str, pgdata: &Path, run: &Path, owner: Owner) -> Vec<String> {
-    let mount = |from: &Path, to: &str| format!("--volume={}:{to}", from.display());
-    vec![
-        "run".to_owned(),
-        "--rm".to_owned(),
-        format!("--name={name}"),
-        "--network=none".to_owned(),
-        "--read-only".to_owned(),
-        "--cap-drop=ALL".to_owned(),
-        "--security-opt=no-new-privileges".to_owned(),
-        format!("--user={}:{}", owner.uid, owner.gid),
-        mount(pgdata, CONTAINER_PGDATA),
-        mount(run, CONTAINER_RUN),
-    ]
 }
 
 fn arguments(pgdata: &Path, run: &Path, settings: &[String]) -> Vec<String> {

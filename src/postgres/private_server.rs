@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::binaries::{Docker, Launcher};
-use super::control_file::{ClusterState, ControlFile, ControlFileError};
+use super::control_file::{ClusterState, ControlFile, ControlFileError, RecordedSettings};
 use super::log_tail::{LogTail, verdict};
 pub use super::private_launch::LaunchError;
 use super::private_launch::{self, Owner, runtime_folder};
 use super::private_settings;
+use super::recovery::{self, Recovery};
 use super::socket::ServerAddress;
 use super::stopped::{self, NotStopped};
 use super::wire::{Connection, PgError};
@@ -27,7 +28,7 @@ use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::text::printable;
 
 /// Files that would make the server follow an archive or a primary, or leave its directory.
-const NOT_IN_A_SNAPSHOT: [&str; 3] = ["standby.signal", "recovery.signal", "tablespace_map"];
+const NOT_IN_A_SNAPSHOT: [&str; 3] = ["standby.signal", recovery::SIGNAL, "tablespace_map"];
 
 /// How often the server's state is looked at.
 const POLL: Duration = Duration::from_millis(25);
@@ -41,7 +42,7 @@ pub struct Options {
     /// Where the folder for the socket is made. It has to be short: the path of a socket has at
     /// most 107 bytes.
     pub scratch: PathBuf,
-    /// How long recovery may take.
+    /// How long recovery may take; from an archive, how long it may go without progress.
     pub recovery_limit: Duration,
     /// How long the checkpoint of a clean shutdown may take.
     pub stop_limit: Duration,
@@ -157,48 +158,55 @@ impl PrivateServer {
         pgdata: &Path,
         cancel: &Cancel,
     ) -> Result<Self, PrivateServerError> {
-        cancel.check()?;
-        let pgdata =
-            &fs::canonicalize(pgdata).map_err(|e| LaunchError::prepare("open", pgdata, e))?;
-        let major = same_major(launcher, pgdata)?;
-        let control = control_file(pgdata)?;
-        let owner = Owner::of(pgdata)?;
-        free_of_servers(pgdata)?;
-        let run = runtime_folder(&options.scratch, owner)?;
-        let settings = private_settings::server(major, &control.settings);
-        let place = private_launch::Place {
-            pgdata,
-            run: run.path(),
-            owner,
-        };
-        let private_launch::Launched {
-            child,
-            log,
-            container,
-        } = place.launch(launcher, &settings)?;
-        let mut server = Self {
-            major,
-            child,
-            container,
-            log,
-            pgdata: pgdata.clone(),
+        let launch = Launch {
             options,
-            cancel: cancel.clone(),
-            run,
+            launcher,
+            cancel,
+            wal: None,
         };
-        server.wait_until_ready()?;
+        let mut server = launch.on(pgdata, private_settings::server)?;
+        server.wait_until_ready(|| 0)?;
         Ok(server)
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), PrivateServerError> {
+    /// Starts a server on `pgdata` that recovers from an archive, and waits until it has been
+    /// promoted and accepts connections. Its WAL comes through the folder `wal` (`wal_spool`),
+    /// which must be called so and lie beside `pgdata`. As long as `progress` changes, it is given
+    /// time. It does not sync what it writes: the caller must, once it has stopped.
+    pub fn recover(
+        options: Options,
+        launcher: &Launcher,
+        pgdata: &Path,
+        (recovery, wal): (&Recovery, &Path),
+        progress: impl Fn() -> u64,
+        cancel: &Cancel,
+    ) -> Result<Self, PrivateServerError> {
+        let wal = &fs::canonicalize(wal).map_err(|e| LaunchError::prepare("open", wal, e))?;
+        let launch = Launch {
+            options,
+            launcher,
+            cancel,
+            wal: Some(wal),
+        };
+        let mut server = launch.on(pgdata, |major, recorded| {
+            private_settings::recovering(major, recorded, recovery)
+        })?;
+        server.wait_until_ready(progress)?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self, progress: impl Fn() -> u64) -> Result<(), PrivateServerError> {
         let limit = self.options.recovery_limit;
-        let deadline = Instant::now() + limit;
+        let mut seen = (progress(), Instant::now());
         while !self.is_ready() {
             self.cancel.check()?;
             if let Some(status) = self.ended()? {
                 return Err(self.ended_with(status));
             }
-            if Instant::now() > deadline {
+            let now = progress();
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            } else if seen.1.elapsed() > limit {
                 return Err(self.late("get ready", limit));
             }
             std::thread::sleep(POLL);
@@ -324,6 +332,53 @@ impl Drop for PrivateServer {
             let _ = remove.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         let _ = fs::remove_file(self.pgdata.join("postmaster.opts"));
+    }
+}
+
+/// How a server is brought up.
+struct Launch<'a> {
+    options: Options,
+    launcher: &'a Launcher,
+    cancel: &'a Cancel,
+    /// The folder that WAL comes from, for a recovery from an archive.
+    wal: Option<&'a Path>,
+}
+
+impl Launch<'_> {
+    /// Launches it; it is not ready yet.
+    fn on(
+        self,
+        pgdata: &Path,
+        settings: impl FnOnce(u32, &RecordedSettings) -> Vec<String>,
+    ) -> Result<PrivateServer, PrivateServerError> {
+        self.cancel.check()?;
+        let pgdata =
+            &fs::canonicalize(pgdata).map_err(|e| LaunchError::prepare("open", pgdata, e))?;
+        let major = same_major(self.launcher, pgdata)?;
+        let control = control_file(pgdata)?;
+        let owner = Owner::of(pgdata)?;
+        free_of_servers(pgdata)?;
+        if self.wal.is_some() {
+            owner.signal(&pgdata.join(recovery::SIGNAL))?;
+        }
+        let run = runtime_folder(&self.options.scratch, owner)?;
+        let place = private_launch::Place {
+            pgdata,
+            run: run.path(),
+            wal: self.wal,
+            owner,
+        };
+        let launched = place.launch(self.launcher, &settings(major, &control.settings))?;
+        Ok(PrivateServer {
+            major,
+            child: launched.child,
+            container: launched.container,
+            log: launched.log,
+            pgdata: pgdata.clone(),
+            options: self.options,
+            cancel: self.cancel.clone(),
+            run,
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! which overrides those in turn (`GucSource` in PostgreSQL's `guc.h`).
 
 use super::control_file::RecordedSettings;
+use super::recovery::Recovery;
 
 /// What a setting became one in, for those that not all releases know.
 type Since = u32;
@@ -122,6 +123,33 @@ pub(super) fn server(major: u32, recorded: &RecordedSettings) -> Vec<String> {
     fixed.chain(recorded_settings(recorded)).collect()
 }
 
+/// The same for a server that recovers from an archive.
+pub(super) fn recovering(
+    major: u32,
+    recorded: &RecordedSettings,
+    recovery: &Recovery,
+) -> Vec<String> {
+    let told = recovery.settings();
+    let is_told = |setting: &String| {
+        let name = setting.split('=').next().unwrap_or_default();
+        told.iter().any(|(told, _)| *told == name)
+    };
+    let mut settings = server(major, &with_room(recorded));
+    settings.retain(|setting| !is_told(setting));
+    // Behind the others: an empty target that comes later would take the place of the real one.
+    settings.extend(told.iter().map(|(name, value)| format!("{name}={value}")));
+    settings
+}
+
+/// The log may tell of a server that was given more since the backup began.
+fn with_room(recorded: &RecordedSettings) -> RecordedSettings {
+    RecordedSettings {
+        max_connections: recorded.max_connections.max(200),
+        max_prepared_transactions: recorded.max_prepared_transactions.max(200),
+        ..*recorded
+    }
+}
+
 /// Names and values for the startup message of a session on a server of `major`.
 pub(super) fn session<'a>(major: u32) -> impl Iterator<Item = (&'a str, &'a str)> {
     known_to(major, SESSION)
@@ -169,6 +197,8 @@ fn recorded_settings(recorded: &RecordedSettings) -> [String; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::lsn::Lsn;
+    use crate::postgres::recovery::RecoveryTarget;
 
     const SMALL: RecordedSettings = RecordedSettings {
         max_connections: 1,
@@ -202,6 +232,20 @@ mod tests {
                 "{expected}"
             );
         }
+    }
+
+    #[test]
+    fn a_recovery_has_the_last_word_and_gives_no_setting_twice() {
+        let target = RecoveryTarget::Lsn(Lsn(7));
+        let timeline = None;
+        let settings = recovering(17, &SMALL, &Recovery { target, timeline });
+        let names = settings.iter().map(|s| s.split('=').next().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        let place = |start: &str| settings.iter().position(|s| s.starts_with(start)).unwrap();
+        assert!(place("recovery_target_lsn=0/7") > place("recovery_target_time="));
+        assert!(settings.contains(&"max_prepared_transactions=200".to_owned()));
     }
 
     #[test]

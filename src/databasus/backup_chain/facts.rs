@@ -1,14 +1,49 @@
 //! What is known of the objects that chains are made of.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::databasus::objects::group::BackupGroup;
+use crate::databasus::objects::name::BackupName;
 use crate::databasus::objects::sidecar::Compression;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_segment::{SegmentName, SegmentSize};
+
+/// All that is known of the physical backups in a storage, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Full and incremental backups.
+    pub bases: Vec<Base>,
+    /// WAL.
+    pub segments: Vec<Segment>,
+    /// History files.
+    pub histories: Vec<History>,
+    /// Which of them are of no use, and why. They are there, and nothing reaches past them.
+    pub spoilt: BTreeMap<BackupName, Spoilt>,
+}
+
+/// Why an object that is there is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Spoilt {
+    /// None of the keys at hand opens it.
+    #[error("no key opens it")]
+    NoKey,
+    /// It is cut, altered, or not what it says; the words say how.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// It holds WAL of another cluster: its system identifier.
+    #[error("it is of another cluster, with the system identifier {0}")]
+    OtherCluster(u64),
+    /// It holds another segment than its name says.
+    #[error("it holds segment {0}")]
+    OtherSegment(SegmentName),
+    /// It holds a segment of another size: in bytes.
+    #[error("it is of a cluster with segments of {0} bytes")]
+    OtherSize(u64),
+}
 
 /// A stored backup, and what it takes to open it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +111,13 @@ pub enum BaseKind {
     },
     /// A full backup by an agent of 3.17 to 3.42, with its manifest inside.
     WalV1,
+}
+
+impl Stored {
+    /// What its objects are named after.
+    pub fn name(&self) -> &BackupName {
+        &self.group.name
+    }
 }
 
 impl Base {

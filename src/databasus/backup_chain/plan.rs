@@ -39,6 +39,9 @@ pub struct Plan {
     /// The WAL to replay, without a hole. Each inner list is one segment: more than one object
     /// where it is stored more than once, and then all must hold the same.
     pub wal: Vec<Vec<Segment>>,
+    /// How many of these replay is expected to need: times of arrival tell it roughly, so a
+    /// little more is counted. It may ask for all.
+    pub expected: usize,
     /// Of the timelines that are entered on the way.
     pub histories: Vec<History>,
     /// The timeline to follow to its end.
@@ -51,6 +54,20 @@ impl Plan {
     /// The backup whose consistency ends the bases: the last incremental one, or the full one.
     pub fn last_base(&self) -> &Base {
         self.incrementals.last().unwrap_or(&self.full)
+    }
+
+    /// The stored bytes that are fetched in all likelihood: bases, their manifests, and the WAL
+    /// that replay is expected to need.
+    pub fn bytes(&self) -> u64 {
+        let base = |base: &Base| {
+            let group = &base.stored.group;
+            let manifest = group.manifest.size().unwrap_or(0);
+            group.content.size().unwrap_or(0).saturating_add(manifest)
+        };
+        let wal = self.wal.iter().take(self.expected).flatten();
+        let wal = wal.map(|segment| segment.stored.group.content.size().unwrap_or(0));
+        let all = self.bases().map(base).chain(wal);
+        all.fold(0, u64::saturating_add)
     }
 
     /// All base backups, the full one first.

@@ -10,4 +10,5 @@ mod inflate;
 pub mod name;
 pub mod parts;
 pub mod sidecar;
+pub mod unpack;
 pub mod wal_v1_base;

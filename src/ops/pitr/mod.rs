@@ -1,3 +1,12 @@
 //! A PostgreSQL directory as of a chosen second, straight from a storage of Databasus.
 
+pub mod bases;
+pub mod checks;
+pub mod disarm;
 pub mod open;
+pub mod prepare;
+pub mod proof;
+pub mod replay;
+pub mod restore;
+pub mod wal_feed;
+pub mod wal_fetch;
