@@ -1,0 +1,3 @@
+//! Rewinding a cluster straight from its storage.
+
+mod restore;
