@@ -30,6 +30,7 @@ pub mod socket;
 pub mod sql;
 pub mod stopped;
 pub mod wal_check;
+pub mod wal_dump;
 pub mod wal_page;
 pub mod wal_segment;
 pub mod wal_spool;

@@ -1,8 +1,14 @@
 //! A PostgreSQL directory as of a chosen second, straight from a storage of Databasus.
 
+pub mod cache;
+pub mod exact;
+pub mod listing;
+pub mod open;
+pub mod survey;
 pub mod bases;
 pub mod checks;
 pub mod disarm;
+pub mod fault;
 pub mod open;
 pub mod prepare;
 pub mod proof;

@@ -14,8 +14,8 @@ use crate::postgres::recovery_log::RecoveryLog;
 use crate::postgres::wire::PgError;
 
 use super::disarm::ANY_DATABASE;
+use super::fault::Fault;
 use super::wal_feed::Fed;
-use super::wal_fetch::Fault;
 
 /// How long the log of a running server may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);

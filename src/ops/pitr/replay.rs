@@ -21,10 +21,11 @@ use crate::target::ownership::gives_away;
 
 use super::checks::{self, CheckReport, Checks};
 use super::disarm::{self, Armed, Finished};
+use super::fault::Fault;
 use super::open::Storage;
 use super::proof::{NotProven, Proofs, Replayed};
 use super::wal_feed::{self, Fed, WalFeed};
-use super::wal_fetch::{Cluster, Fault, FetchError, Fetcher};
+use super::wal_fetch::{Cluster, FetchError, Fetcher};
 
 /// What the cluster's directory is called inside of the folder that all is made in.
 pub const DATA: &str = "data";

@@ -13,12 +13,12 @@ use crate::databasus::backup_chain::facts::{History, Segment, Stored};
 use crate::databasus::objects::name::{Piece, Role};
 use crate::databasus::objects::sidecar::Compression;
 use crate::databasus::objects::unpack::unpack;
-use crate::ops::backup_object::BackupObjectError;
 use crate::postgres::control_file::ControlFile;
 use crate::postgres::history_file::{self, HistoryError};
 use crate::postgres::wal_check::{BadSegment, Expected, SegmentCheck, Sound};
 use crate::postgres::wal_segment::{SegmentName, SegmentSize};
 
+use super::fault::Fault;
 use super::open::{OpenError, Opened, Storage};
 
 const COPY_BUFFER: usize = 256 << 10;
@@ -110,53 +110,16 @@ pub enum FetchError {
     Stopped,
 }
 
-/// What a failure to fetch says of what is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// No key opens it.
-    NoKey,
-    /// It is damaged, missing, or something else than it should be.
-    Damaged,
-    /// Nothing: the storage or this host failed, or a signal arrived.
-    Elsewhere,
-}
-
 impl FetchError {
     /// What it says of what is stored.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Open(OpenError::NoKey { .. }) => Fault::NoKey,
-            Self::Open(OpenError::Damaged { .. })
-            | Self::Bad { .. }
-            | Self::Differ { .. }
-            | Self::History { .. } => Fault::Damaged,
-            Self::Open(OpenError::Object { source, .. }) => of_object(source),
-            Self::Open(OpenError::Read { source, .. }) | Self::Read { source, .. } => {
-                of_reading(source)
-            }
+            Self::Open(error) => error.fault(),
+            Self::Bad { .. } | Self::Differ { .. } | Self::History { .. } => Fault::Damaged,
+            Self::Read { source, .. } => Fault::of_reading(source),
             Self::File(_) | Self::Interrupted(_) | Self::Stopped => Fault::Elsewhere,
         }
     }
-}
-
-fn of_object(error: &BackupObjectError) -> Fault {
-    match error {
-        BackupObjectError::Store(_) => Fault::Elsewhere,
-        _ => Fault::Damaged,
-    }
-}
-
-/// What cannot be read is damaged, unless its cause is the storage's.
-fn of_reading(error: &io::Error) -> Fault {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> =
-        error.get_ref().map(|inner| inner as _);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<BackupObjectError>() {
-            return of_object(error);
-        }
-        cause = error.source();
-    }
-    Fault::Damaged
 }
 
 /// A segment that was fetched.
