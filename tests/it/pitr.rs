@@ -2,3 +2,4 @@
 
 mod bases;
 mod replay;
+mod restore;
