@@ -24,6 +24,7 @@ mod from_key;
 mod import;
 mod init;
 mod online;
+mod pitr;
 mod private_server;
 mod proof;
 mod races;
