@@ -1,0 +1,3 @@
+//! `pitr`: chains seen, and clusters rewound.
+
+mod list;
