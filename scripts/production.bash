@@ -1,5 +1,5 @@
-# Sourced by scripts/demo, after scripts/sandbox.bash: a production cluster, and its backups as Databasus 3.43 and
-# later writes them (a FULL, an INCR, WAL), under s3://databasus/production.
+# Sourced by scripts/demo and scripts/bench-pitr, after scripts/sandbox.bash: a production cluster, and its backups as
+# Databasus 3.43 and later writes them (a FULL, INCRs, WAL), under s3://databasus/production.
 # shellcheck shell=bash disable=SC2154 # what the others set
 
 production_id=$(</proc/sys/kernel/random/uuid)
@@ -39,7 +39,8 @@ put_sealed() {
 
 # put_sidecar <name>: what it says comes on standard input.
 put_sidecar() {
-    s3 PUT "/databasus/production/$1.metadata" --data-binary @- --header 'Content-Type: application/json'
+    cat >"$sandbox/sidecar"
+    s3 PUT "/databasus/production/$1.metadata" --upload-file "$sandbox/sidecar"
     echo "$1"
 }
 
@@ -76,15 +77,19 @@ back_up_full() {
     local begun
     begun=$(date -u +%FT%T.%NZ)
     base_backup FULL
-    full=$id
+    full=$id last=$id
     base_sidecar FULL "$begun" '{}'
 }
 
+# What changed since the last backup of either kind.
 back_up_incremental() {
-    local begun
+    local begun parents
     begun=$(date -u +%FT%T.%NZ)
-    base_backup INCR --incremental="$sandbox/$full.manifest"
-    base_sidecar INCREMENTAL "$begun" "{\"rootFullBackupId\": \"$full\"}"
+    parents=$(jq -nc --arg full "$full" --arg last "$last" \
+        '{rootFullBackupId: $full} + if $last == $full then {} else {parentIncrementalBackupId: $last} end')
+    base_backup INCR --incremental="$sandbox/$last.manifest"
+    last=$id
+    base_sidecar INCREMENTAL "$begun" "$parents"
 }
 
 # What PostgreSQL has archived since the last time; the segment that is being written is switched away from first.
@@ -100,9 +105,9 @@ back_up_wal() {
         first=$((16#${segment: -16:8} * 256 + 16#${segment: -8}))
         jq -nc --arg id "$id" --arg database "$production_id" --arg segment "${segment##*/}" --arg salt "$salt" \
             --arg nonce "$nonce" --arg now "$(date -u +%FT%T.%NZ)" --arg start "$(lsn $first)" \
-            --arg end "$(lsn $((first + 1)))" --argjson size "$stored" '
+            --arg until "$(lsn $((first + 1)))" --argjson size "$stored" '
             {walSegmentId: $id, databaseId: $database, timelineId: 1, walFilename: $segment, startLsn: $start,
-             endLsn: $end, compressedSizeBytes: $size, encryption: "ENCRYPTED", encryptionSalt: $salt,
+             endLsn: $until, compressedSizeBytes: $size, encryption: "ENCRYPTED", encryptionSalt: $salt,
              encryptionIv: $nonce, receivedAt: $now}' | put_sidecar "$name"
         rm "$segment" "$sandbox/segment.zst"
     done

@@ -52,8 +52,9 @@ pub enum TargetError {
 }
 
 impl StagedTarget {
-    /// Checks that `target` can be made, without changing anything.
-    pub fn check(target: &Path) -> Result<(), TargetError> {
+    /// Checks that `target` can be made, without changing anything; gives back the directory that
+    /// it would appear in.
+    pub fn check(target: &Path) -> Result<PathBuf, TargetError> {
         let (parent, _) = split(target)?;
         match fs::symlink_metadata(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -61,7 +62,7 @@ impl StagedTarget {
                 if !readable.is_dir() {
                     return Err(TargetError::NotADirectory(parent));
                 }
-                Ok(())
+                Ok(parent)
             }
             Err(error) => Err(failed("look at", target)(error).into()),
             Ok(meta) if !meta.is_dir() => Err(TargetError::NotADirectory(target.to_owned())),
@@ -74,7 +75,7 @@ impl StagedTarget {
                 if above.dev() != meta.dev() {
                     return Err(TargetError::MountPoint(target.to_owned()));
                 }
-                Ok(())
+                Ok(parent)
             }
         }
     }

@@ -52,6 +52,16 @@ impl Progress {
         self.0.set_position(0);
     }
 
+    /// Goes on to something whose length is not known.
+    pub(super) fn turn(&self, what: &'static str) {
+        self.0.unset_length();
+        self.0.set_message(what);
+        self.0.set_position(0);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            self.0.set_style(style);
+        }
+    }
+
     /// Shows how far an import has come.
     pub(super) fn show(&self, reached: Reached) {
         match reached {

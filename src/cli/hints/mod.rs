@@ -1,6 +1,7 @@
 //! Which exit code an error has, and what a person should do next.
 
 mod import;
+mod pitr;
 mod recover;
 mod rehydrate;
 mod snapshot;
@@ -22,6 +23,7 @@ use crate::store::{StoreError, StoreErrorKind};
 use super::exit::{CliError, Exit};
 
 pub(super) use import::{from_key, import, stopped_instance};
+pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use snapshot::snapshot;

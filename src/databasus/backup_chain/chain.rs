@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::cluster::Cluster;
-use super::facts::Segment;
+use super::facts::{Segment, Spoilt};
 use super::family::{Family, Obstacle};
 use super::path::Path;
 use super::reach::{Moment, Start, starts};
@@ -86,13 +86,13 @@ pub struct Gap {
     pub missing: Stretch,
     /// Where it begins.
     pub from: Lsn,
-    /// What is there of it, and no key opens.
-    pub closed: Vec<BackupName>,
+    /// What is there of it and of no use.
+    pub spoilt: Vec<(BackupName, Spoilt)>,
     /// Whether a base of `WAL_V1` may bring it along: only the whole of it tells.
     pub is_maybe_in_base: bool,
 }
 
-/// How many names of closed objects a gap tells.
+/// How many names of objects of no use a gap tells.
 const NAMED: usize = 20;
 
 impl Cluster {
@@ -202,24 +202,24 @@ impl Cluster {
     }
 
     pub(super) fn gap(&self, start: &Start, numbers: Range<u64>, maybe: bool) -> Gap {
-        let closed = self.closed_in(&start.path, numbers.clone());
+        let spoilt = self.spoilt_in(&start.path, numbers.clone());
         Gap {
             from: self.log.position(numbers.start),
             missing: self.stretch(&start.path, numbers),
-            closed,
+            spoilt,
             is_maybe_in_base: maybe,
         }
     }
 
-    /// Segments that are there, and that no key opens: the first of them.
-    pub(super) fn closed_in(&self, path: &Path, numbers: Range<u64>) -> Vec<BackupName> {
+    /// Segments that are there and of no use: the first of them.
+    fn spoilt_in(&self, path: &Path, numbers: Range<u64>) -> Vec<(BackupName, Spoilt)> {
         let parts = path.split(numbers);
         let found = parts.flat_map(|(timeline, part)| {
             let range = (timeline, part.start)..(timeline, part.end);
-            self.closed.segments.range(range)
+            self.spoilt.segments.range(range)
         });
-        let names = found.flat_map(|(_, names)| names);
-        names.take(NAMED).cloned().collect()
+        let objects = found.flat_map(|(_, objects)| objects);
+        objects.take(NAMED).cloned().collect()
     }
 
     /// Segments that are stored more than once, each with all its objects.

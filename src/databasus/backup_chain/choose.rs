@@ -207,11 +207,10 @@ impl Choice<'_> {
         let end = start.reach.end;
         let numbers = end..start.reach.next.unwrap_or(end + 1);
         let gap = self.cluster.gap(start, numbers, false);
-        if let Some(name) = gap.closed.first() {
-            return Some(format!(
-                "this is not the end: no key opens {}",
-                printable(&name.to_string())
-            ));
+        if let Some((name, why)) = gap.spoilt.first() {
+            let name = name.to_string();
+            let name = printable(&name);
+            return Some(format!("this is not the end: {name} cannot be used: {why}"));
         }
         let more = start.reach.next.is_some();
         more.then(|| format!("this is not the end: {gap}, and there is WAL behind"))

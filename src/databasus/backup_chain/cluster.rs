@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::facts::{Base, BaseKind, Facts, History};
+use super::facts::{Base, BaseKind, Facts, History, Spoilt};
 use super::log::Log;
-use crate::databasus::objects::name::BackupName;
+use crate::databasus::objects::name::{BackupName, sanitise};
 use crate::postgres::wal_segment::SegmentName;
 
 /// All clusters of a storage.
@@ -37,23 +37,23 @@ pub struct Cluster {
     pub pg_major: Option<u32>,
     /// In the order of time.
     pub bases: Vec<Base>,
-    /// Its WAL, without what no key opens.
+    /// Its WAL, without what is of no use.
     pub log: Log,
     /// By timeline.
     pub histories: Vec<History>,
-    /// What no key opens.
-    pub closed: Closed,
+    /// What is there and of no use.
+    pub spoilt: SpoiltObjects,
     /// What the WAL itself says of ends and beginnings.
     pub evidence: Evidence,
 }
 
-/// Objects that are there, and that no key opens.
+/// Objects that are there and of no use.
 #[derive(Clone, Debug, Default)]
-pub struct Closed {
+pub struct SpoiltObjects {
     /// Base backups.
-    pub bases: BTreeSet<BackupName>,
+    pub bases: BTreeMap<BackupName, Spoilt>,
     /// Segments by timeline and number.
-    pub segments: BTreeMap<(u32, u64), Vec<BackupName>>,
+    pub segments: BTreeMap<(u32, u64), Vec<(BackupName, Spoilt)>>,
 }
 
 /// Times of commits, read in the WAL: they make ends of windows exact.
@@ -184,9 +184,9 @@ pub fn clusters(facts: Facts) -> Clusters {
     for history in facts.histories {
         give_history(history, &mut found, &mut unattributed);
     }
-    let closed = facts.closed;
+    let spoilt = facts.spoilt;
     let clusters = found.into_iter();
-    let clusters = clusters.map(|(key, facts)| Cluster::new(&key, facts, &closed));
+    let clusters = clusters.map(|(key, facts)| Cluster::new(&key, facts, &spoilt));
     let mut clusters: Vec<Cluster> = clusters.collect();
     clusters.sort_by(|a, b| a.order().cmp(&b.order()));
     Clusters {
@@ -224,31 +224,32 @@ fn give_history(history: History, found: &mut BTreeMap<Key, Facts>, nowhere: &mu
 }
 
 impl Cluster {
-    fn new(key: &Key, facts: Facts, closed: &BTreeSet<BackupName>) -> Self {
+    fn new(key: &Key, facts: Facts, all: &BTreeMap<BackupName, Spoilt>) -> Self {
         let Facts {
             mut bases,
             segments,
             mut histories,
             ..
         } = facts;
-        let is_closed = |name: &BackupName| closed.contains(name);
         bases.sort_by(|a, b| (a.moment(), a.stored.name()).cmp(&(b.moment(), b.stored.name())));
         histories.sort_by(|a, b| (a.timeline, a.stored.name()).cmp(&(b.timeline, b.stored.name())));
         let labels = bases.iter().map(|base| base.label.clone());
         let of_wal = segments.iter().filter_map(|segment| segment.label.clone());
         let labels = labels.chain(of_wal).collect();
-        let (shut, open): (Vec<_>, Vec<_>) = segments
+        let (bad, good): (Vec<_>, Vec<_>) = segments
             .into_iter()
-            .partition(|segment| is_closed(segment.stored.name()));
-        let log = Log::new(open);
-        let mut closed = Closed::default();
-        for segment in shut {
+            .partition(|segment| all.contains_key(segment.stored.name()));
+        let log = Log::new(good);
+        let mut spoilt = SpoiltObjects::default();
+        for segment in bad {
             let place = (segment.name.timeline, log.number(segment.start));
-            let name = segment.stored.name().clone();
-            closed.segments.entry(place).or_default().push(name);
+            let of_place = spoilt.segments.entry(place).or_default();
+            let known = all.get_key_value(segment.stored.name());
+            of_place.extend(known.map(|(name, why)| (name.clone(), why.clone())));
         }
         let names = bases.iter().map(|base| base.stored.name());
-        closed.bases = names.filter(|name| is_closed(name)).cloned().collect();
+        let bad = names.filter_map(|name| all.get_key_value(name));
+        spoilt.bases = bad.map(|(name, why)| (name.clone(), why.clone())).collect();
         let of_base = bases.iter().rev().find_map(|base| base.pg_major);
         let of_wal = || log.segments().iter().rev().find_map(|one| one.pg_major);
         Self {
@@ -259,13 +260,20 @@ impl Cluster {
             bases,
             log,
             histories,
-            closed,
+            spoilt,
             evidence: Evidence::default(),
         }
     }
 
     fn order(&self) -> (&BTreeSet<String>, Option<Uuid>, Option<u64>) {
         (&self.labels, self.database, self.system_identifier)
+    }
+
+    /// Whether its database is meant by a name, as it is in Databasus or in names of objects, or
+    /// by an id.
+    pub fn is_called(&self, database: &str) -> bool {
+        let by_id = Uuid::try_parse(database).is_ok_and(|id| self.database == Some(id));
+        by_id || self.labels.contains(&sanitise(database)) || self.labels.contains(database)
     }
 
     /// The same cluster without some of its objects, each by its name or by the id in its name.

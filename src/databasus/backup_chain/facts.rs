@@ -1,6 +1,6 @@
 //! What is known of the objects that chains are made of.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,8 +21,28 @@ pub struct Facts {
     pub segments: Vec<Segment>,
     /// History files.
     pub histories: Vec<History>,
-    /// Which of them no key opens. They are there, and nothing reaches past them.
-    pub closed: BTreeSet<BackupName>,
+    /// Which of them are of no use, and why. They are there, and nothing reaches past them.
+    pub spoilt: BTreeMap<BackupName, Spoilt>,
+}
+
+/// Why an object that is there is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Spoilt {
+    /// None of the keys at hand opens it.
+    #[error("no key opens it")]
+    NoKey,
+    /// It is cut, altered, or not what it says; the words say how.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// It holds WAL of another cluster: its system identifier.
+    #[error("it is of another cluster, with the system identifier {0}")]
+    OtherCluster(u64),
+    /// It holds another segment than its name says.
+    #[error("it holds segment {0}")]
+    OtherSegment(SegmentName),
+    /// It holds a segment of another size: in bytes.
+    #[error("it is of a cluster with segments of {0} bytes")]
+    OtherSize(u64),
 }
 
 /// A stored backup, and what it takes to open it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::facts::{Base, BaseKind};
+use super::facts::{Base, BaseKind, Spoilt};
 use crate::base::text::printable;
 
 /// Why a base backup cannot be used.
@@ -14,9 +14,14 @@ pub enum Obstacle {
     /// The manifest that it is checked against, and combined by, is not there.
     #[error("{} has no manifest beside it", printable(.0))]
     NoManifest(String),
-    /// No key opens it.
-    #[error("no key opens {}", printable(.0))]
-    Closed(String),
+    /// It is of no use itself.
+    #[error("{} cannot be used: {why}", printable(.name))]
+    Spoilt {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: Spoilt,
+    },
     /// What it stands on is not there.
     #[error("{} stands on {missing}, which is not there", printable(.of))]
     Missing {
@@ -147,8 +152,11 @@ impl<'c> Family<'c> {
 
 fn own(base: &Base, cluster: &Cluster) -> Option<Obstacle> {
     let name = base.stored.name();
-    if cluster.closed.bases.contains(name) {
-        return Some(Obstacle::Closed(name.to_string()));
+    if let Some(why) = cluster.spoilt.bases.get(name) {
+        return Some(Obstacle::Spoilt {
+            name: name.to_string(),
+            why: why.clone(),
+        });
     }
     let has_manifest = base.kind == BaseKind::WalV1 || base.stored.group.manifest.size().is_some();
     (!has_manifest).then(|| Obstacle::NoManifest(name.to_string()))

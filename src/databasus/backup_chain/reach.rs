@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use super::cluster::Cluster;
 use super::facts::Base;
@@ -101,7 +101,7 @@ impl Start {
             let (at, exact) = (*at, true);
             return Some(Moment { at, exact });
         }
-        let at = cluster.log.received(timeline, last)?;
+        let at = whole_micros(cluster.log.received(timeline, last)?, RoundMode::Floor);
         let exact = false;
         Some(Moment { at, exact })
     }
@@ -199,5 +199,13 @@ fn ready(cluster: &Cluster, base: &Base, path: &Path, reach: &Reach) -> Moment {
         Some(at.max(base.begun))
     };
     let at = base.completed.or_else(behind).unwrap_or(base.begun);
+    let at = whole_micros(at, RoundMode::Ceil);
     Moment { at, exact: false }
+}
+
+/// PostgreSQL knows no smaller unit, and nobody types one: what is said must be reached as it is
+/// said.
+fn whole_micros(at: Timestamp, mode: RoundMode) -> Timestamp {
+    let round = TimestampRound::new().smallest(Unit::Microsecond).mode(mode);
+    at.round(round).unwrap_or(at)
 }

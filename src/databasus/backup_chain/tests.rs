@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::chain::Chain;
 use super::cluster::{Cluster, clusters, to_be_read_whole};
-use super::facts::{Base, BaseKind, Facts, History, Seal, Segment, Stored, Switch};
+use super::facts::{Base, BaseKind, Facts, History, Seal, Segment, Spoilt, Stored, Switch};
 use super::loose::{Apart, Loose};
 use super::plan::{Plan, Target};
 use super::unreachable::Why;
@@ -484,14 +484,14 @@ fn a_segment_stored_twice_is_planned_with_both() {
 #[test]
 fn a_segment_that_no_key_opens_is_named() {
     let segments = wal(1, 5..9);
-    let closed = BTreeSet::from([segments[2].stored.name().clone()]);
+    let spoilt = BTreeMap::from([(segments[2].stored.name().clone(), Spoilt::NoKey)]);
     let known = Facts {
-        closed,
+        spoilt,
         ..facts(vec![full(1, 4, 41)], segments)
     };
     let cluster = only(known);
     match why(&cluster, to(75)) {
-        Why::Closed(names) => assert!(names[0].to_string().contains("000000010000000000000007")),
+        Why::Spoilt(found) => assert_eq!(found.len(), 1),
         other => panic!("{other:?}"),
     }
     assert!(plan(&cluster, to(55), None, &[]).is_ok());

@@ -6,8 +6,10 @@ use uuid::Uuid;
 
 use super::chain::{Chain, Edge, Gap, Window};
 use super::cluster::Cluster;
+use super::facts::Spoilt;
 use super::family::Obstacle;
 use super::plan::Target;
+use crate::base::text::printable;
 use crate::databasus::objects::name::BackupName;
 
 /// Nothing reaches a target.
@@ -53,8 +55,8 @@ pub enum Why {
     NoWal,
     /// A base backup that is needed cannot be used.
     Obstacle(Obstacle),
-    /// WAL that is needed is there, and no key opens it.
-    Closed(Vec<BackupName>),
+    /// WAL that is needed is there and of no use.
+    Spoilt(Vec<(BackupName, Spoilt)>),
 }
 
 impl std::error::Error for Unreachable {}
@@ -93,10 +95,7 @@ impl fmt::Display for Why {
             Self::AfterLast => f.write_str("it is behind the end of the WAL"),
             Self::NoWal => f.write_str("no WAL follows the backup before it"),
             Self::Obstacle(obstacle) => obstacle.fmt(f),
-            Self::Closed(names) => {
-                f.write_str("no key opens ")?;
-                list(names, f)
-            }
+            Self::Spoilt(objects) => list(objects, f),
         }
     }
 }
@@ -115,11 +114,11 @@ impl fmt::Display for Gap {
     }
 }
 
-fn list(names: &[BackupName], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (place, name) in names.iter().enumerate() {
-        let comma = if place == 0 { "" } else { ", " };
+fn list(objects: &[(BackupName, Spoilt)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (place, (name, why)) in objects.iter().enumerate() {
+        let between = if place == 0 { "" } else { "; " };
         let name = name.to_string();
-        write!(f, "{comma}{}", crate::base::text::printable(&name))?;
+        write!(f, "{between}{} cannot be used: {why}", printable(&name))?;
     }
     Ok(())
 }
@@ -199,20 +198,20 @@ impl Nearest<'_> {
         let gap = chain.gaps.iter().filter(behind).min_by_key(|gap| gap.from);
         let gap = gap.filter(|gap| gap.from <= window.to.lsn || window.wal.is_none());
         match gap {
-            Some(gap) if !gap.closed.is_empty() => Why::Closed(gap.closed.clone()),
+            Some(gap) if !gap.spoilt.is_empty() => Why::Spoilt(gap.spoilt.clone()),
             Some(gap) => Why::InGap(gap.clone()),
             None if more => Why::NoWal,
-            None => self.closed_behind(window).unwrap_or(Why::AfterLast),
+            None => self.spoilt_behind(window).unwrap_or(Why::AfterLast),
         }
     }
 
-    /// WAL at the very end that no key opens.
-    fn closed_behind(&self, window: &Window) -> Option<Why> {
+    /// WAL at the very end that is of no use.
+    fn spoilt_behind(&self, window: &Window) -> Option<Why> {
         let log = &self.cluster.log;
         let last = window.wal.map(|wal| wal.last.timeline)?;
         let next = (last, log.number(window.to.lsn));
-        let names = self.cluster.closed.segments.get(&next)?;
-        Some(Why::Closed(names.clone()))
+        let objects = self.cluster.spoilt.segments.get(&next)?;
+        Some(Why::Spoilt(objects.clone()))
     }
 
     fn point(&self, window: &Window, edge: Edge) -> Point {

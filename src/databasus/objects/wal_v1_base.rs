@@ -11,7 +11,7 @@ use crate::postgres::backup_label::{BackupLabel, MAX_LABEL_BYTES};
 use crate::postgres::backup_manifest::{BackupManifest, MAX_MANIFEST_BYTES, ManifestError};
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_page::{FIRST_PAGE_HEADER, FirstPage};
-use crate::postgres::wal_segment::SegmentName;
+use crate::postgres::wal_segment::{SegmentName, SegmentSize};
 
 /// A base backup by the agent of 3.17 to 3.42.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct WalV1Base {
     pub stop: SegmentName,
     /// Of its cluster.
     pub system_identifier: u64,
+    /// Of all segments of its cluster.
+    pub segment_size: SegmentSize,
     /// The major release, where its WAL is of a known one.
     pub pg_major: Option<u32>,
 }
@@ -99,6 +101,7 @@ impl Seen {
             start: label.start_segment,
             stop: SegmentName::at(label.timeline, last, page.segment_size),
             system_identifier: page.system_identifier,
+            segment_size: page.segment_size,
             pg_major: page.pg_major,
         })
     }

@@ -22,6 +22,7 @@ use crate::postgres::control_file::ControlFile;
 use crate::target::behind::Syncs;
 use crate::target::ownership::{POSTGRES, give};
 
+use super::fault::Fault;
 use super::open::{OpenError, Storage};
 
 mod combine;
@@ -155,6 +156,20 @@ pub enum BasesError {
 }
 
 impl BasesError {
+    /// What it says of what is stored.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Open(error) => error.fault(),
+            Self::Read { source, .. } => Fault::of_reading(source),
+            Self::NoManifest(_)
+            | Self::Manifest { .. }
+            | Self::Mismatch { .. }
+            | Self::Tablespaces { .. }
+            | Self::Damaged { .. } => Fault::Damaged,
+            Self::Interrupted(_) | Self::NoRoom { .. } | Self::Write(_) => Fault::Elsewhere,
+        }
+    }
+
     /// Of a failed write for the base called `name`.
     fn writing(name: &str, source: FileError) -> Self {
         match source.source.kind() {

@@ -14,6 +14,8 @@ use crate::ops::bucket::probe::{Opening, Prober};
 use crate::ops::recover::keys::KeyRing;
 use crate::store::Store;
 
+use super::fault::Fault;
+
 /// Where backups are, and the keys that open them.
 #[derive(Clone, Copy)]
 pub struct Storage<'a> {
@@ -69,6 +71,18 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// What it says of what is stored.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoKey { .. } => Fault::NoKey,
+            Self::Damaged { .. } => Fault::Damaged,
+            Self::Object { source, .. } => Fault::of_object(source),
+            Self::Read { source, .. } => Fault::of_reading(source),
+        }
+    }
 }
 
 impl Storage<'_> {

@@ -69,8 +69,12 @@ impl TestPg {
 
     /// A server that is to be started on a data directory which the test still has to make.
     pub fn prepare() -> Option<Self> {
-        let bin = needed("ESCROW_TEST_PG_BIN")?;
-        Some(Self::on_nothing(bin, &[], &[]))
+        Some(Self::prepare_with(&needed("ESCROW_TEST_PG_BIN")?))
+    }
+
+    /// The same by the programs in `bin`.
+    pub fn prepare_with(bin: &Path) -> Self {
+        Self::on_nothing(bin.to_owned(), &[], &[])
     }
 
     fn create(bin: PathBuf, launcher: &[&str], settings: &[&str], initdb: &[&str]) -> Self {

@@ -5,6 +5,12 @@ use crate::cli::args::{Global, PitrList};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::{from, keys};
+use crate::ops::pitr::listing::Listing;
+use crate::ops::pitr::open::Storage;
+use crate::ops::pitr::survey::Depth;
+
+use super::survey::{measure, survey};
+use super::text;
 
 pub(super) fn run(
     args: &PitrList,
@@ -12,7 +18,33 @@ pub(super) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let _store = from::open(&args.backups.from, cancel)?;
-    let _keys = keys::gather(&args.backups, global, output, cancel)?;
-    Ok(Exit::Done)
+    let store = from::open(&args.backups.from, cancel)?;
+    let keys = keys::gather(&args.backups, global, output, cancel)?;
+    let storage = Storage {
+        store: &store,
+        keys: &keys,
+    };
+    let depth = match args.no_probe {
+        true => Depth::Sidecars,
+        false => Depth::Beginnings,
+    };
+    let mut survey = survey(storage, depth, &args.remembered, global, cancel)?;
+    if !args.no_probe {
+        let wanted = args.database.as_deref();
+        let meant = survey.clusters.iter_mut();
+        for cluster in meant.filter(|one| wanted.is_none_or(|name| one.is_called(name))) {
+            measure(cluster, args.pg_bin.as_deref(), storage, cancel);
+        }
+    }
+    let probed = depth == Depth::Beginnings;
+    let database = args.database.as_deref();
+    let listing = Listing::of(&survey, database, store.location(), probed, &keys);
+    output.result(&listing, || text::listing(&listing))?;
+    Ok(
+        match (listing.unread.is_empty(), listing.clusters.is_empty()) {
+            (false, _) => Exit::Partial,
+            (true, true) => Exit::NotFound,
+            (true, false) => Exit::Done,
+        },
+    )
 }

@@ -6,7 +6,10 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
 
 mod list;
+mod report;
 mod restore;
+mod survey;
+mod text;
 
 pub(in crate::cli) fn run(
     args: &Pitr,

@@ -16,17 +16,20 @@ pub enum CombineBasesError {
     /// `pg_combinebackup` did not do it.
     #[error(transparent)]
     Combine(#[from] CombineError),
+    /// There is no PostgreSQL to do it.
+    #[error("incremental backups are put together by pg_combinebackup alone, which is not there")]
+    NoPrograms,
     /// A directory could not be moved or removed.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
 /// Makes the directory `name` below `staged`, a cluster as of the end of the last of `bases`, and
-/// removes those. Where there is but a full one, it becomes the cluster.
+/// removes those. Where there is but a full one, it becomes the cluster, with no PostgreSQL at hand.
 ///
 /// Its `backup_manifest` is gone: it would describe what replay is about to change.
 pub fn combine(
-    launcher: &Launcher,
+    launcher: Option<&Launcher>,
     staged: &Path,
     bases: &[ExtractedBase],
     name: &str,
@@ -39,6 +42,7 @@ pub fn combine(
         fs::rename(&full.folder, &data).map_err(failed("rename", &full.folder))?;
         return Ok(data);
     }
+    let launcher = launcher.ok_or(CombineBasesError::NoPrograms)?;
     let folders = bases
         .iter()
         .filter_map(|base| base.folder.file_name()?.to_str());

@@ -25,7 +25,6 @@ pub struct TakenBase {
     /// Of its content; its other objects have suffixes.
     pub object: String,
     pub range: WalRange,
-    pub begun: Timestamp,
     pub completed: Timestamp,
     /// PostgreSQL's own.
     pub manifest: Vec<u8>,
@@ -141,11 +140,6 @@ impl Chain {
             let put = client.put_object().bucket(bucket).key(key).body(body);
             runtime.block_on(put.send()).unwrap();
         }
-    }
-
-    /// The size of all objects.
-    pub fn bytes(&self) -> u64 {
-        self.objects.values().map(|bytes| bytes.len() as u64).sum()
     }
 
     /// Adds all objects of another chain: two clusters in one storage.

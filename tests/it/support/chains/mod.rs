@@ -20,15 +20,15 @@
 //! [`shared`] has chains that are made once for all tests.
 
 mod base_backup;
-pub mod chain;
+mod chain;
 pub mod format;
 mod native;
 pub mod shared;
-pub mod source;
+mod source;
 mod tests;
 mod wal_v1;
 
-pub use chain::{Chain, TakenBase};
+pub use chain::{Chain, TakenBase, TakenSegment};
 pub use native::Native;
 pub use source::Source;
 pub use wal_v1::WalV1;

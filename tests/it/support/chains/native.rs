@@ -32,16 +32,6 @@ impl Native {
         }
     }
 
-    /// `databases.id`.
-    pub fn database(&self) -> Uuid {
-        self.database
-    }
-
-    /// The database has another name from here on.
-    pub fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.chain.name);
-    }
-
     /// A full backup.
     pub fn full(&mut self, source: &Source) -> TakenBase {
         self.full_as(source, How::default())
@@ -105,7 +95,6 @@ impl Native {
             id,
             object,
             range: taken.range,
-            begun,
             completed: facts.completed,
             manifest: taken.manifest,
             root: facts.parents.map(|(root, _)| root),

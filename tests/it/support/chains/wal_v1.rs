@@ -52,7 +52,6 @@ impl WalV1 {
             id,
             object,
             range: taken.range,
-            begun,
             completed: Timestamp::now(),
             manifest: taken.manifest,
             root: None,
