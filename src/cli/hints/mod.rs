@@ -23,7 +23,7 @@ use crate::store::{StoreError, StoreErrorKind};
 use super::exit::{CliError, Exit};
 
 pub(super) use import::{from_key, import, stopped_instance};
-pub(super) use pitr::{no_postgres, restore, storage, unreachable, which};
+pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use snapshot::snapshot;

@@ -8,7 +8,6 @@ use crate::databasus::backup_chain::which::Unclear;
 use crate::ops::pitr::bases::BasesError;
 use crate::ops::pitr::fault::Fault;
 use crate::ops::pitr::restore::RestoreError;
-use crate::store::StoreError;
 use crate::target::TargetError;
 
 const OTHER_KEYS: &str = "the key may have been another one when it was made: --secret-key \
@@ -16,12 +15,6 @@ const OTHER_KEYS: &str = "the key may have been another one when it was made: --
 
 const DO_WITHOUT: &str = "--without NAME plans without it: an older backup, and more WAL, may reach \
                           the same point";
-
-/// The storage itself could not be listed.
-pub(in crate::cli) fn storage(error: StoreError) -> CliError {
-    let hint = super::store_hint(&error);
-    CliError::failed(error).maybe_hint(hint)
-}
 
 /// A name that means no cluster, or several.
 pub(in crate::cli) fn which(error: Unclear) -> CliError {

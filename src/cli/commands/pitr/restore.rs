@@ -20,7 +20,7 @@ use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::private_server::Options;
 
 use super::report::{Document, PlanReport};
-use super::survey::survey;
+use super::survey::{measure, survey};
 
 pub(super) fn run(
     args: &PitrRestore,
@@ -35,15 +35,11 @@ pub(super) fn run(
         store: &store,
         keys: &keys,
     };
-    let found = survey(
-        storage,
-        Depth::Beginnings,
-        &args.remembered,
-        global,
-        output,
-        cancel,
-    )?;
+    let found = survey(storage, Depth::Beginnings, &args.remembered, global, cancel)?;
     let cluster = which(&found.clusters, &args.database, args.cluster).map_err(hints::which)?;
+    let mut cluster = cluster.clone();
+    measure(&mut cluster, args.pg_bin.as_deref(), storage, cancel);
+    let cluster = &cluster;
     let plan = choose(cluster, target(&args.point), args.timeline, &args.without);
     let plan = plan.map_err(|unreachable| hints::unreachable(*unreachable))?;
     let launcher = launcher(args, &plan)?;

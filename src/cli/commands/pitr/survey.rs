@@ -1,27 +1,32 @@
 //! What lies in a storage, looked at with progress shown and earlier looks remembered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::cancel::Cancel;
 use crate::cli::args::{Global, Remembered};
 use crate::cli::exit::CliError;
 use crate::cli::hints;
-use crate::cli::output::Output;
+use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
 use crate::cli::wire::environment;
+use crate::databasus::backup_chain::cluster::Cluster;
 use crate::ops::pitr::cache::Cache;
+use crate::ops::pitr::exact;
 use crate::ops::pitr::open::Storage;
 use crate::ops::pitr::survey::{self, Depth, Step, Survey};
+use crate::ops::recover::find::FindError;
+use crate::postgres::binaries::{Launcher, PgBinaries};
+use crate::postgres::wal_dump::WAL_DUMP;
 
+/// Surveys a storage, and shows how far that is.
 pub(super) fn survey(
     storage: Storage<'_>,
     depth: Depth,
     remembered: &Remembered,
     global: &Global,
-    output: &Output,
     cancel: &Cancel,
 ) -> Result<Survey, CliError> {
-    let cache = cache(storage, remembered, output);
+    let cache = cache(storage, remembered);
     let progress = Progress::count(global, "objects");
     let mut looked = 0;
     let mut on_step = |step| match step {
@@ -34,28 +39,54 @@ pub(super) fn survey(
         Step::Whole => progress.turn("reading a base backup whole"),
     };
     let found = survey::take(storage, depth, cache, cancel, &mut on_step);
-    found.map_err(hints::storage)
+    found.map_err(|error| hints::find(FindError::List(error)))
 }
 
-/// What cannot be remembered costs time and nothing else.
-fn cache(storage: Storage<'_>, remembered: &Remembered, output: &Output) -> Option<Cache> {
+/// What earlier looks found out, where that is kept. What cannot be kept costs time and nothing
+/// else.
+fn cache(storage: Storage<'_>, remembered: &Remembered) -> Option<Cache> {
     if remembered.no_cache {
         return None;
     }
-    let dir = remembered.cache.clone().or_else(default_folder)?;
+    let dir = remembered.cache.clone().or_else(usual_folder)?;
     match Cache::open(&dir, &storage.store.location(), storage.keys) {
         Ok(cache) => Some(cache),
         Err(error) => {
             let dir = dir.display();
-            output.remark(&format!("nothing is remembered in {dir}: {error}"));
+            tracing::warn!("nothing is kept in {dir} for the next time: {error}");
             None
         }
     }
 }
 
-fn default_folder() -> Option<PathBuf> {
-    let xdg = environment("XDG_CACHE_HOME").map(PathBuf::from);
-    let xdg = xdg.filter(|dir| dir.is_absolute());
-    let home = || Some(PathBuf::from(environment("HOME")?).join(".cache"));
-    Some(xdg.or_else(home)?.join("databasus-escrow"))
+fn usual_folder() -> Option<PathBuf> {
+    let absolute = |dir: String| Some(PathBuf::from(dir)).filter(|dir| dir.is_absolute());
+    let home = || Some(absolute(environment("HOME")?)?.join(".cache"));
+    let cache = environment("XDG_CACHE_HOME").and_then(absolute);
+    Some(cache.or_else(home)?.join("databasus-escrow"))
+}
+
+/// Reads the exact ends of a cluster's windows in its WAL, where the program for it is at hand.
+pub(super) fn measure(
+    cluster: &mut Cluster,
+    pg_bin: Option<&Path>,
+    storage: Storage<'_>,
+    cancel: &Cancel,
+) {
+    let binaries = cluster.pg_major.and_then(|major| wal_dump(pg_bin, major));
+    if let Some(binaries) = binaries {
+        exact::measure(cluster, storage, &binaries, &std::env::temp_dir(), cancel);
+    }
+}
+
+fn wal_dump(pg_bin: Option<&Path>, major: u32) -> Option<PgBinaries> {
+    let wanted = Wanted {
+        major,
+        pg_bin,
+        image: None,
+    };
+    match wanted.launcher().ok()? {
+        Launcher::Local(binaries) => binaries.program(WAL_DUMP).is_file().then_some(binaries),
+        Launcher::Docker { .. } => None,
+    }
 }

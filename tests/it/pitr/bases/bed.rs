@@ -26,7 +26,7 @@ use databasus_escrow::store::dir::DirStore;
 use databasus_escrow::target::ownership::{POSTGRES, gives_away};
 use jiff::Timestamp;
 
-use crate::support::chains::source::Source;
+use crate::support::chains::Source;
 use crate::support::chains::{Chain, How, KEY, Native, secret_key};
 use crate::support::fixture::Fixture;
 

@@ -10,7 +10,7 @@ use databasus_escrow::postgres::combine::CombineError;
 use databasus_escrow::postgres::program::ProgramError;
 
 use super::bed::{Bed, tree};
-use crate::support::chains::source::Source;
+use crate::support::chains::Source;
 use crate::support::chains::{Native, shared};
 use crate::support::needed;
 
@@ -20,7 +20,14 @@ const HOW_MANY: &str = "SELECT count(*) FROM sentinel";
 fn sentinels(bed: &Bed, bin: &Path, count: usize) -> String {
     let launcher = Bed::launcher(bin);
     let extracted = bed.extract(&bed.plan_of_first(count)).unwrap();
-    let data = combine(&launcher, &bed.staged(), &extracted, "data", &Cancel::new()).unwrap();
+    let data = combine(
+        Some(&launcher),
+        &bed.staged(),
+        &extracted,
+        "data",
+        &Cancel::new(),
+    )
+    .unwrap();
     assert_eq!(data, bed.staged().join("data"));
     let left: Vec<String> = tree(&bed.staged())
         .into_keys()
@@ -84,7 +91,13 @@ fn what_pg_combinebackup_says_is_told() {
     plan.incrementals.remove(0);
     let extracted = bed.extract(&plan).unwrap();
     let launcher = Bed::launcher(&bin);
-    let combined = combine(&launcher, &bed.staged(), &extracted, "data", &Cancel::new());
+    let combined = combine(
+        Some(&launcher),
+        &bed.staged(),
+        &extracted,
+        "data",
+        &Cancel::new(),
+    );
     let text = error_chain(&combined.unwrap_err());
     assert!(
         text.starts_with("the base backups cannot be combined"),
@@ -104,7 +117,7 @@ fn an_interruption_ends_it() {
     let cancel = Cancel::new();
     cancel.raise(15);
     let launcher = Bed::launcher(&bin);
-    let combined = combine(&launcher, &bed.staged(), &extracted, "data", &cancel);
+    let combined = combine(Some(&launcher), &bed.staged(), &extracted, "data", &cancel);
     assert!(matches!(
         combined,
         Err(CombineBasesError::Combine(CombineError::Program(
@@ -148,7 +161,14 @@ fn a_container_sees_the_bases_alone() {
         image: "image".to_owned(),
         major: 17,
     };
-    combine(&launcher, &bed.staged(), &extracted, "data", &Cancel::new()).unwrap();
+    combine(
+        Some(&launcher),
+        &bed.staged(),
+        &extracted,
+        "data",
+        &Cancel::new(),
+    )
+    .unwrap();
     let called = std::fs::read_to_string(bed.home().join("called")).unwrap();
     for argument in [
         "--network=none",

@@ -11,7 +11,7 @@ use databasus_escrow::ops::pitr::bases::{Bases, BasesError, Damage};
 use databasus_escrow::ops::pitr::open::OpenError;
 
 use super::bed::{Bed, stored_as};
-use crate::support::chains::source::Source;
+use crate::support::chains::Source;
 use crate::support::chains::{Chain, How, Native, OTHER_KEY, shared};
 use crate::support::disk::SmallDisk;
 use crate::support::needed;

@@ -121,7 +121,7 @@ impl Bed {
         let cancel = Cancel::new();
         let bases = Bases::look(self.storage(), plan, &cancel).unwrap();
         let bases = bases.extract(&staged, 2, &cancel, &|_| {}).unwrap();
-        combine(&self.launcher, &staged, &bases, DATA, &cancel).unwrap();
+        combine(Some(&self.launcher), &staged, &bases, DATA, &cancel).unwrap();
         staged
     }
 
