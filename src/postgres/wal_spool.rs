@@ -59,7 +59,7 @@ until [ -f $f ]; do
   true > $f.wanted || exit
   sleep 0.02 2> /dev/null || sleep 1
   n=$((n + 1))
-  if [ $((n % 50)) = 0 ] && flock -n ../wal/lock true 2> /dev/null; then exit; fi
+  if [ $n = 50 ]; then n=0; flock -n ../wal/lock true 2> /dev/null && exit; fi
 done
 case $f in
   *.history) cp $f %p || exit ;;

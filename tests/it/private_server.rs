@@ -13,6 +13,7 @@ use databasus_escrow::postgres::private_server::{Options, PrivateServer, Private
 use databasus_escrow::postgres::stopped::{self, NotStopped};
 
 use crate::support::postgres::TestPg;
+use crate::support::write_program;
 
 /// A server that has crashed, with a table of 1000 rows written after its last checkpoint.
 fn crashed_cluster() -> Option<TestPg> {
@@ -56,15 +57,6 @@ fn assert_nothing_left(pg: &TestPg) {
     let left: Vec<String> = names.filter(|name| name.starts_with("escrow-")).collect();
     assert_eq!(left, Vec::<String>::new());
     assert!(!pg.pgdata().join("postmaster.opts").exists());
-}
-
-/// Writes a program by way of another process: one that is still open for writing somewhere,
-/// even in a child that a parallel test has just forked, cannot be executed.
-fn write_program(path: &Path, text: &str) {
-    let script = ["-c", r#"printf '%s' "$2" > "$1""#, "write"];
-    let status = Command::new("sh").args(script).arg(path).arg(text).status();
-    assert!(status.unwrap().success());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A `postgres` of 17 that does something else.

@@ -75,6 +75,12 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 #[test]
+fn the_command_has_no_placeholders_but_those_of_every_release() {
+    let mut rest = RESTORE_COMMAND.split('%').skip(1);
+    assert!(rest.all(|after| after.starts_with(['f', 'p'])));
+}
+
+#[test]
 fn what_is_there_is_taken_and_what_is_not_planned_is_the_end() {
     for shell in shells() {
         let bed = Bed::new(&shell);

@@ -11,7 +11,7 @@ pub mod postgres;
 pub mod sandbox;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "s3")]
 pub mod faults;
@@ -59,4 +59,17 @@ pub fn skip(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     // Not eprintln!, which the test runner swallows unless a test fails.
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
+}
+
+/// Writes a program by way of another process: one that is still open for writing somewhere,
+/// even in a child that a parallel test has just forked, cannot be executed.
+pub fn write_program(path: &Path, text: &str) {
+    let script = ["-c", r#"printf '%s' "$2" > "$1""#, "write"];
+    let status = std::process::Command::new("sh")
+        .args(script)
+        .arg(path)
+        .arg(text)
+        .status();
+    assert!(status.unwrap().success());
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::error_chain::error_chain;
@@ -29,9 +32,12 @@ use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
 use databasus_escrow::postgres::history_file;
 use databasus_escrow::postgres::lsn::Lsn;
 use databasus_escrow::postgres::private_server::{Options, PrivateServer};
+use databasus_escrow::postgres::socket::ServerAddress;
 use databasus_escrow::postgres::wal_segment::SegmentSize;
+use databasus_escrow::postgres::wire::Connection;
 use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
+use databasus_escrow::target::ownership::gives_away;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -39,8 +45,9 @@ use crate::support::chains::{Chain, KEY, secret_key};
 use crate::support::fixture::Fixture;
 use crate::support::{needed, optional};
 
-/// The sentinels that are there, one after another.
-pub const SENTINELS: &str = "SELECT string_agg(id::text, ',' ORDER BY id) FROM sentinel";
+/// The numbers of the sentinels that are there: the first column, whatever it is called.
+pub const SENTINELS: &str = "SELECT string_agg(n::text, ',' ORDER BY n) \
+    FROM (SELECT substring(s::text FROM '[0-9]+')::int AS n FROM sentinel s) AS numbers";
 
 /// A storage with one cluster's chain.
 pub struct Bed {
@@ -136,7 +143,7 @@ impl Bed {
             expected: expected.to_owned(),
         };
         let checks = Checks {
-            database: None,
+            database: Some("shop".to_owned()),
             list: vec![check],
         };
         let staged = self.home.path().join("staged");
@@ -179,6 +186,28 @@ impl Bed {
         drop(session);
         server.stop().unwrap();
         rows[0][0].clone().unwrap_or_default()
+    }
+
+    /// A server on the finished directory with nothing but its own configuration, save the port.
+    pub fn start_as_it_is(&self) -> Running {
+        let Launcher::Local(binaries) = &self.launcher else {
+            panic!("not a local server");
+        };
+        let mut command = Command::new(binaries.program("postgres"));
+        let owner = fs::metadata(self.data()).unwrap();
+        if gives_away() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        command.arg("-D").arg(self.data());
+        command.args(["-c", "listen_addresses="]);
+        command.current_dir("/").stdin(Stdio::null());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let running = Running {
+            child: child.unwrap(),
+            data: self.data(),
+        };
+        running.wait_until_ready();
+        running
     }
 
     /// The plan that reaches a target in the only cluster.
@@ -278,6 +307,51 @@ impl Bed {
             }),
             _ => {}
         }
+    }
+}
+
+/// A server that is killed with the value.
+pub struct Running {
+    child: Child,
+    data: PathBuf,
+}
+
+impl Running {
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pid_file = self.data.join("postmaster.pid");
+        let ready = || {
+            let text = fs::read_to_string(&pid_file).unwrap_or_default();
+            text.lines().nth(7).map(str::trim) == Some("ready")
+        };
+        while !ready() {
+            assert!(Instant::now() < deadline, "the server does not get ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn ask(&self, database: &str, sql: &str) -> String {
+        let address = ServerAddress::Unix {
+            directory: self.data.clone(),
+            port: 5432,
+        };
+        let parameters = [("user", "postgres"), ("database", database)];
+        let session = Connection::connect(&address, &parameters, &Cancel::new());
+        let rows = session.unwrap().simple_query(sql).unwrap();
+        rows[0][0].clone().unwrap_or_default()
+    }
+
+    pub fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
