@@ -1,3 +1,6 @@
-//! `pitr`: chains seen, and clusters rewound.
+//! Rewinding a cluster straight from its storage.
 
+mod bases;
 mod list;
+mod replay;
+mod restore;
