@@ -48,7 +48,7 @@ const CATALOGUES: &str = "\
     BEGIN; CREATE TABLE open_ended (n int); PREPARE TRANSACTION 'left open';";
 
 fn armed_chain(canary: &Path) -> Option<Chain> {
-    let source = Source::start_with(1, &["max_prepared_transactions=5"])?;
+    let source = Source::start()?;
     let pgdata = source.server().pgdata();
     let mut auto = fs::OpenOptions::new();
     let mut auto = auto

@@ -3,13 +3,13 @@
 use std::fs;
 
 use databasus_escrow::databasus::backup_chain::plan::Target;
-use databasus_escrow::ops::pitr::wal_fetch::Fault;
+use databasus_escrow::ops::pitr::fault::Fault;
 
 use super::bed::Bed;
 use crate::support::chains::{Chain, How, KEY, OTHER_KEY, shared};
 
 /// The segment in the middle of those behind the last backup.
-fn middle(chain: &Chain) -> crate::support::chains::chain::TakenSegment {
+fn middle(chain: &Chain) -> crate::support::chains::TakenSegment {
     chain.segment(chain.segments.len() - 2)
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use databasus_escrow::databasus::backup_chain::plan::{Plan, Target};
+use databasus_escrow::ops::pitr::fault::Fault;
 use databasus_escrow::ops::pitr::proof::NotProven;
 use databasus_escrow::ops::pitr::replay::ReplayError;
-use databasus_escrow::ops::pitr::wal_fetch::Fault;
 use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
 use databasus_escrow::postgres::private_server::PrivateServerError;
 use databasus_escrow::postgres::stopped;
