@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::facts::{Base, BaseKind, Facts, History, Spoilt};
 use super::log::Log;
-use crate::databasus::objects::name::{BackupName, sanitise};
+use crate::databasus::objects::name::BackupName;
 use crate::postgres::wal_segment::SegmentName;
 
 /// All clusters of a storage.
@@ -267,13 +267,6 @@ impl Cluster {
 
     fn order(&self) -> (&BTreeSet<String>, Option<Uuid>, Option<u64>) {
         (&self.labels, self.database, self.system_identifier)
-    }
-
-    /// Whether its database is meant by a name, as it is in Databasus or in names of objects, or
-    /// by an id.
-    pub fn is_called(&self, database: &str) -> bool {
-        let by_id = Uuid::try_parse(database).is_ok_and(|id| self.database == Some(id));
-        by_id || self.labels.contains(&sanitise(database)) || self.labels.contains(database)
     }
 
     /// The same cluster without some of its objects, each by its name or by the id in its name.

@@ -1,7 +1,10 @@
 //! Which cluster somebody means.
 
+use uuid::Uuid;
+
 use super::cluster::Cluster;
 use crate::base::text::printable;
+use crate::databasus::objects::name::sanitise;
 
 /// No cluster, or more than one, is meant.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +32,13 @@ pub enum Unclear {
 }
 
 impl Cluster {
+    /// Whether it is the one called so in Databasus, now or earlier, or has that id there. Names
+    /// of objects have blanks and some other letters replaced.
+    pub fn is_called(&self, wanted: &str) -> bool {
+        let is_id = || Uuid::try_parse(wanted).is_ok_and(|id| self.database == Some(id));
+        self.labels.contains(wanted) || self.labels.contains(&sanitise(wanted)) || is_id()
+    }
+
     /// Its names and what tells it from others, for a person.
     pub fn described(&self) -> String {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();

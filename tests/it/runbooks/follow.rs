@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::page::Page;
-use super::world::World;
+use super::world::{Running, World};
+use crate::support::chains::shared;
 
 /// What a store's credentials are called on the pages.
 const CREDENTIALS: [&str; 2] = [
@@ -13,6 +14,17 @@ const CREDENTIALS: [&str; 2] = [
 
 fn with_credentials<'a>(names: &[&'a str]) -> Vec<&'a str> {
     [names, &CREDENTIALS].concat()
+}
+
+/// The same of the bucket that Databasus writes to.
+fn with_credentials_of_from<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let from = ["ESCROW_FROM_ACCESS_KEY_ID", "ESCROW_FROM_SECRET_ACCESS_KEY"];
+    [names, &from].concat()
+}
+
+fn value_of(values: &[(&str, String)], name: &str) -> String {
+    let found = values.iter().find(|(found, _)| *found == name);
+    found.unwrap().1.clone()
 }
 
 #[test]
@@ -105,6 +117,63 @@ fn the_recover_page_gets_a_backup_back_without_databasus() {
     world.follow(&page, "box", &values, "");
     let recovered = fs::read(world.path("box/recovered.dump")).unwrap();
     assert!(recovered == fs::read(world.path("dump")).unwrap());
+}
+
+#[test]
+fn the_rewind_page_shows_a_cluster_as_of_the_moment_before() {
+    let (Some(mut world), Some(chain)) = (World::with_folder(), shared::native()) else {
+        return;
+    };
+    world.fill_with_chain(&chain, 5);
+    let names = [
+        "FROM", "KEY", "DATABASE", "TABLE", "MOMENT", "REWOUND", "PGBIN", "SOCKET", "NEWPORT",
+        "RUNAS",
+    ];
+    let values = world.values(&with_credentials_of_from(&names));
+    let page = Page::read("runbooks/point-in-time.md");
+    let _running = Running(world.path("box/rewound"));
+    world.follow(&page, "box", &values, "");
+    let rows = fs::read_to_string(world.path("box/rows.sql")).unwrap();
+    assert!(rows.contains("\n5\t") && !rows.contains("\n6\t"), "{rows}");
+}
+
+#[test]
+fn the_page_without_databasus_brings_back_all_of_a_cluster() {
+    let (Some(mut world), Some(chain)) = (World::with_folder(), shared::native()) else {
+        return;
+    };
+    world.init();
+    world.fill_with_chain(&chain, 5);
+    world.destroy();
+    fs::remove_file(world.path("box/secret.key")).unwrap();
+    let names = [
+        "STORE", "TRUST", "IDENTITY", "FROM", "DATABASE", "RESTORED", "PGBIN", "SOCKET", "NEWPORT",
+        "RUNAS",
+    ];
+    let values = world.values(&with_credentials(&with_credentials_of_from(&names)));
+    let port = value_of(&values, "NEWPORT");
+    let page = Page::read("runbooks/point-in-time-without-databasus.md");
+    let _running = Running(world.path("box/rewound"));
+    world.follow(&page, "box", &values, "");
+    let newest = world.last_words("box/rewound", &port, "SELECT max(id) FROM sentinel");
+    assert_eq!(newest, "6\n");
+}
+
+#[test]
+fn the_page_by_hand_rewinds_a_cluster_without_this_program() {
+    let (Some(mut world), Some(chain)) = (World::with_folder(), shared::native()) else {
+        return;
+    };
+    world.fill_with_chain(&chain, 5);
+    fs::remove_file(world.path("bin/databasus-escrow")).unwrap();
+    let mut values = world.values(&["KEY", "PGBIN", "RUNAS", "LABEL", "WORK", "SOCKET"]);
+    values.push(("COPY", value_of(&world.values(&["FROM"]), "FROM")));
+    values.push(("TARGET", value_of(&world.values(&["MOMENT"]), "MOMENT")));
+    let page = Page::read("runbooks/point-in-time-by-hand.md");
+    let _running = Running(world.path("box/rewind/data"));
+    world.follow(&page, "box", &values, "");
+    let newest = world.last_words("box/rewind/data", "5432", "SELECT max(id) FROM sentinel");
+    assert_eq!(newest, "5\n");
 }
 
 #[test]

@@ -10,13 +10,16 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 9] = [
+const RUNBOOKS: [&str; 12] = [
     "disaster",
     "import",
     "key-without-escrow",
     "lost-signing-key",
     "new-custodian",
     "nightly",
+    "point-in-time",
+    "point-in-time-by-hand",
+    "point-in-time-without-databasus",
     "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
     "unfence",

@@ -10,12 +10,12 @@ use databasus_escrow::databasus::backup_file::Header;
 
 use super::page::{Page, reads_like};
 use crate::recover::bed::{sealed_with, sidecar};
+use crate::support::chains::{self, Chain};
 use crate::support::postgres::TestPg;
 use crate::support::skip;
 
-/// 72 bytes, as Databasus makes it.
-pub const SECRET_KEY: &[u8; 72] =
-    b"3c1f0f7e-5f6c-4f0e-9c3e-0a8f6f1f8a1b7d2a7b52-1d58-4a52-8a57-6f0f3a3e9d11";
+/// What the instance's backups are encrypted with, those of clusters too.
+pub const SECRET_KEY: &[u8] = chains::KEY.as_bytes();
 
 const INSTANCE_SQL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/instance.sql");
 
@@ -30,6 +30,10 @@ pub struct World {
     /// The bucket that Databasus keeps its backups in.
     backups: String,
     rows: String,
+    /// As Databasus calls the database that is wanted.
+    database: String,
+    /// The last one to keep.
+    moment: String,
 }
 
 impl World {
@@ -100,6 +104,8 @@ impl World {
             credentials: ("nobody".to_owned(), "nothing".to_owned()),
             backups: String::new(),
             rows: String::new(),
+            database: "shop-1".to_owned(),
+            moment: String::new(),
         };
         world.fill();
         Some(world)
@@ -151,7 +157,19 @@ impl World {
             "CRON" => path("cron"),
             "UNITS" => path("box"),
             "FROM" => path("bucket"),
-            "DATABASE" => "shop-1".to_owned(),
+            "DATABASE" => format!("'{}'", self.database),
+            "LABEL" => self.database.replace(' ', "_"),
+            "MOMENT" => format!("'{}'", self.moment),
+            "TABLE" => "sentinel".to_owned(),
+            "REWOUND" | "RESTORED" => path("box/rewound"),
+            "WORK" => path("box/rewind"),
+            "PGBIN" => format!("'{}'", self.server.bin().display()),
+            "SOCKET" => path("socket"),
+            "NEWPORT" => crate::support::postgres::free_port().to_string(),
+            "RUNAS" => match is_root() {
+                true => "'setpriv --reuid=999 --regid=999 --clear-groups --'".to_owned(),
+                false => "''".to_owned(),
+            },
             "INSTANCE" => "heatwave-prod".to_owned(),
             name => panic!("no value for {name}"),
         };
@@ -218,6 +236,30 @@ impl World {
         fs::write(&object, sealed_with(&dump, key, id, &header)).unwrap();
         let sidecar = sidecar(id, Some(&header)).to_string();
         fs::write(object.with_extension("metadata"), sidecar).unwrap();
+    }
+
+    /// What Databasus stored of a cluster. Somebody made a mistake behind its sentinel `last`.
+    pub fn fill_with_chain(&mut self, chain: &Chain, last: u32) {
+        for name in ["bucket", "socket"] {
+            fs::create_dir(self.path(name)).unwrap();
+        }
+        let anybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(self.path("socket"), anybody).unwrap();
+        chain.write_to(&self.path("bucket"));
+        fs::write(self.path("box/secret.key"), SECRET_KEY).unwrap();
+        self.database = chain.name.clone();
+        self.moment = chain.sentinel(last).newest_at.to_string();
+    }
+
+    /// What a server on that directory answers, which is then stopped.
+    pub fn last_words(&self, data: &str, port: &str, sql: &str) -> String {
+        let _running = Running(self.path(data));
+        let socket = self.path("socket");
+        let ask = format!(
+            "psql -X -At -h '{}' -p {port} -U postgres -d shop -c \"{sql}\"",
+            socket.display()
+        );
+        self.bash("box", &ask, "")
     }
 
     /// The same, in the bucket that the metadata names.
@@ -362,6 +404,22 @@ impl World {
         server.start_again();
         assert_eq!(rows(&server), self.rows);
     }
+}
+
+/// A server that a page started.
+pub struct Running(pub PathBuf);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let lock = fs::read_to_string(self.0.join("postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = lock.lines().next() {
+            let _ = Command::new("kill").args(["-INT", pid]).status();
+        }
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn is_there(tool: &str) -> bool {

@@ -57,10 +57,10 @@ fn push_counts(out: &mut String, listing: &Listing<'_>) {
             listing.not_looked_into,
             "objects were not looked into: WAL of releases up to 3.42 may be among them",
         ),
-        (listing.dumps, "backups there are of single databases"),
+        (listing.dumps, "backups of single databases are there too"),
         (
             listing.foreign_objects,
-            "objects there are not backups of Databasus",
+            "objects there are not of Databasus",
         ),
     ];
     for (count, words) in counts.iter().filter(|(count, _)| *count > 0) {

@@ -150,9 +150,35 @@ fn own_wal(ranges: &[WalRange], plan: &Plan) -> u64 {
 
 fn replayed_wal(plan: &Plan, replayed: Replayed) -> u64 {
     let size = plan.segment_size.unwrap_or(SegmentSize::DEFAULT).bytes();
-    let all = (plan.wal.len() as u64).saturating_mul(size);
+    let segments = |count: usize| (count as u64).saturating_mul(size);
     match replayed {
-        Replayed::Here => all.min(KEPT_BY_REPLAY + SPOOLED * size),
-        Replayed::Later => all,
+        Replayed::Here => segments(plan.expected).min(KEPT_BY_REPLAY + SPOOLED * size),
+        Replayed::Later => segments(plan.wal.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_incremental_belongs_to_a_whole_file() {
+        for (path, whole) in [
+            ("base/5/INCREMENTAL.1259", Some("base/5/1259")),
+            ("INCREMENTAL.x", Some("x")),
+            ("base/5/1259", None),
+            ("INCREMENTAL.d/x", None),
+        ] {
+            assert_eq!(whole_name(path).as_deref(), whole, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_takes_whole_blocks(size: u64) {
+            prop_assert!(on_disk(size) >= size);
+            prop_assert!(on_disk(size) == u64::MAX || on_disk(size) - size <= BLOCK + PER_FILE);
+        }
     }
 }

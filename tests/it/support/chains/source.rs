@@ -47,22 +47,29 @@ const NOW: &str =
 impl Source {
     /// A cluster of PostgreSQL 17 with segments of 1 MiB.
     pub fn start() -> Option<Self> {
-        Some(Self::run(&needed("ESCROW_TEST_PG_BIN")?, 1))
+        Some(Self::run(&needed("ESCROW_TEST_PG_BIN")?, 1, &[]))
+    }
+
+    /// The same with segments of this many MiB, and more settings.
+    pub fn start_with(segment_mib: u32, settings: &[&str]) -> Option<Self> {
+        let bin = needed("ESCROW_TEST_PG_BIN")?;
+        Some(Self::run(&bin, segment_mib, settings))
     }
 
     /// The same with segments as PostgreSQL makes them: of 16 MiB.
     pub fn start_with_usual_segments() -> Option<Self> {
-        Some(Self::run(&needed("ESCROW_TEST_PG_BIN")?, 16))
+        Self::start_with(16, &[])
     }
 
     /// A cluster of PostgreSQL 18, where there is one.
     pub fn start_18() -> Option<Self> {
-        Some(Self::run(&optional("ESCROW_TEST_PG18_BIN")?, 1))
+        Some(Self::run(&optional("ESCROW_TEST_PG18_BIN")?, 1, &[]))
     }
 
-    fn run(bin: &Path, segment_mib: u32) -> Self {
+    fn run(bin: &Path, segment_mib: u32, settings: &[&str]) -> Self {
         let segsize = format!("--wal-segsize={segment_mib}");
-        let server = TestPg::cluster(bin, SETTINGS, &[&segsize]);
+        let settings: Vec<&str> = SETTINGS.iter().chain(settings).copied().collect();
+        let server = TestPg::cluster(bin, &settings, &[&segsize]);
         let control = ControlFile::of(&server.pgdata()).unwrap();
         server.psql_in("postgres", "CREATE DATABASE shop");
         let source = Self {
