@@ -114,7 +114,7 @@ fn a_base_of_the_agent_may_have_any_checksums() {
     let error = bed.extract(&bed.plan_of_agent()).unwrap_err();
     let text = error_chain(&error);
     assert!(
-        text.contains("the content of backup_label differs"),
+        text.contains("the content of PG_VERSION differs"),
         "{text}"
     );
 }
