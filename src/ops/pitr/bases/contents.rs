@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::entry_path::EntryPath;
 use crate::base::file_error::{FileError, failed};
@@ -295,18 +295,24 @@ pub(super) fn sum_again(
     files: &mut BTreeMap<String, FileRecord>,
     folder: &Path,
 ) -> Result<(), FileError> {
-    for (path, found) in files.iter_mut().filter(|(path, _)| *path != TABLESPACE_MAP) {
+    for (path, found) in files.iter_mut() {
         let listed = manifest.files.get(path);
         let algorithm = listed.map_or(ChecksumAlgorithm::None, |file| file.checksum.algorithm());
-        if algorithm != ChecksumAlgorithm::None && algorithm != found.checksum.algorithm() {
-            let place = folder.join(path);
-            *found = sum(&place, algorithm).map_err(failed("read", &place))?;
+        if algorithm == ChecksumAlgorithm::None || algorithm == found.checksum.algorithm() {
+            continue;
         }
+        if path == TABLESPACE_MAP {
+            // It was empty, and is not there.
+            found.checksum = Checksummer::new(algorithm).finish();
+            continue;
+        }
+        let place = folder.join(path);
+        *found = sum(&place, algorithm).map_err(failed("read", &place))?;
     }
     Ok(())
 }
 
-fn sum(place: &PathBuf, algorithm: ChecksumAlgorithm) -> io::Result<FileRecord> {
+fn sum(place: &Path, algorithm: ChecksumAlgorithm) -> io::Result<FileRecord> {
     let mut file = File::open(place)?;
     let mut checksummer = Checksummer::new(algorithm);
     let mut buffer = vec![0; 256 << 10];

@@ -1,14 +1,19 @@
 //! What is sound becomes directories.
 
+use std::io::Read as _;
 use std::process::Command;
 
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::error_chain::error_chain;
+use databasus_escrow::databasus::backup_file::Header;
 use databasus_escrow::databasus::objects::sidecar::Compression;
 use databasus_escrow::ops::pitr::bases::{Bases, Replayed};
 
 use super::bed::{Bed, owner, tree, ways};
-use crate::support::chains::shared;
+use crate::support::chains::{Chain, How, KEY, format, secret_key, shared};
 use crate::support::{needed, optional};
+use sha2::Digest as _;
 
 fn verify(bin: &std::path::Path, folder: &std::path::Path) {
     let output = Command::new(bin.join("pg_verifybackup"))
@@ -80,14 +85,81 @@ fn a_real_base_of_the_agent_carries_its_own_manifest() {
     }
 }
 
+/// The agent leaves PostgreSQL's default, and somebody may have told `pg_basebackup` otherwise.
 #[test]
 fn a_base_of_the_agent_may_have_any_checksums() {
-    let (Some(bin), Some(chain)) = (needed("ESCROW_TEST_PG_BIN"), shared::wal_v1()) else {
+    let (Some(bin), Some(mut chain)) = (needed("ESCROW_TEST_PG_BIN"), shared::wal_v1()) else {
         return;
     };
     let bed = Bed::of(&chain);
     let extracted = bed.extract(&bed.plan_of_agent()).unwrap();
     verify(&bin, &extracted[0].folder);
+    // Files are summed on their way, and here once more.
+    with_sha_512(&mut chain, |line| line.to_owned());
+    let bed = Bed::of(&chain);
+    let extracted = bed.extract(&bed.plan_of_agent()).unwrap();
+    let manifest = std::fs::read_to_string(extracted[0].folder.join("backup_manifest")).unwrap();
+    assert!(manifest.contains("\"Checksum-Algorithm\": \"SHA512\""));
+    verify(&bin, &extracted[0].folder);
+    with_sha_512(&mut chain, |line| {
+        let at = line.find("\"Checksum\": \"").unwrap() + 13;
+        let other = if line[at..].starts_with('0') {
+            "1"
+        } else {
+            "0"
+        };
+        format!("{}{other}{}", &line[..at], &line[at + 1..])
+    });
+    let bed = Bed::of(&chain);
+    let error = bed.extract(&bed.plan_of_agent()).unwrap_err();
+    let text = error_chain(&error);
+    assert!(
+        text.contains("the content of PG_VERSION differs"),
+        "{text}"
+    );
+}
+
+/// Writes the base again with a manifest of SHA-512, whose lines `edit` may change.
+fn with_sha_512(chain: &mut Chain, edit: impl Fn(&str) -> String) {
+    let base = chain.bases[0].clone();
+    let stored = chain.objects[&base.object].clone();
+    let packed = chain.opened(stored, How::default(), base.id);
+    let tar = zstd::decode_all(&*packed).unwrap();
+    let mut entries = tar::Archive::new(&*tar);
+    let (mut lines, mut end) = (Vec::new(), 0);
+    for entry in entries.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        if path == "backup_manifest" {
+            end = usize::try_from(entry.raw_header_position()).unwrap();
+        } else if entry.header().entry_type().is_file() && !path.starts_with("pg_wal/") {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            let sum = hex::encode(sha2::Sha512::digest(&content));
+            let size = content.len();
+            lines.push(edit(&format!(
+                "{{ \"Path\": \"{path}\", \"Size\": {size}, \"Checksum-Algorithm\": \"SHA512\", \
+                 \"Checksum\": \"{sum}\" }}"
+            )));
+        }
+    }
+    let old = String::from_utf8(base.manifest).unwrap();
+    let (head, rest) = old.split_once("\"Files\": [\n").unwrap();
+    let (_, ranges) = rest.split_once("\n],\n").unwrap();
+    let (ranges, _) = ranges.split_once("\"Manifest-Checksum\"").unwrap();
+    let body = format!("{head}\"Files\": [\n{}\n],\n{ranges}", lines.join(",\n"));
+    let own = Digest::of(body.as_bytes());
+    let manifest = format!("{body}\"Manifest-Checksum\": \"{own}\"}}\n");
+    let mut builder = tar::Builder::new(tar[..end].to_vec());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(manifest.len() as u64);
+    let put = builder.append_data(&mut header, "backup_manifest", manifest.as_bytes());
+    put.unwrap();
+    let tar = builder.into_inner().unwrap();
+    let (key, mut again) = (secret_key(KEY), Vec::new());
+    let seal = Some((&key, Header::random()));
+    format::pack(&mut &*tar, &mut again, Compression::Zstd, seal, base.id).unwrap();
+    chain.objects.insert(base.object, again.into());
 }
 
 #[test]
