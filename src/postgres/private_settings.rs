@@ -129,7 +129,7 @@ pub(super) fn recovering(
     recorded: &RecordedSettings,
     recovery: &Recovery,
 ) -> Vec<String> {
-    let told = recovery.settings();
+    let told = recovery.settings(major);
     let is_told = |setting: &String| {
         let name = setting.split('=').next().unwrap_or_default();
         told.iter().any(|(told, _)| *told == name)

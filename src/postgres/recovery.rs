@@ -54,8 +54,8 @@ impl Recovery {
         settings
     }
 
-    /// All that a private server is told beyond what every one is told.
-    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+    /// All that a private server of `major` is told beyond what every one is told.
+    pub(super) fn settings(&self, major: u32) -> Vec<(&'static str, String)> {
         let mut settings = self.target_settings();
         let fixed = [
             ("restore_command", RESTORE_COMMAND),
@@ -67,6 +67,10 @@ impl Recovery {
             ("TimeZone", "UTC"),
         ];
         settings.extend(fixed.map(|(name, value)| (name, value.to_owned())));
+        if major >= 15 {
+            // It would ask for segments behind the target, which need not be any good.
+            settings.push(("recovery_prefetch", "off".to_owned()));
+        }
         settings
     }
 }

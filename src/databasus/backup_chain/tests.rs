@@ -18,7 +18,7 @@ use crate::databasus::objects::sidecar::Compression;
 use crate::postgres::lsn::Lsn;
 use crate::postgres::wal_segment::{SegmentName, SegmentSize};
 
-mod properties;
+mod property_tests;
 
 const SYSTEM: u64 = 77;
 const DATABASE: Uuid = Uuid::from_u128(0xD);

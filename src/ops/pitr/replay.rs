@@ -188,7 +188,7 @@ impl Replay<'_> {
             proofs,
             checks,
             armed,
-            passed_over: fed.passed_over,
+            passed_over: fed.passed_over.into_iter().collect(),
         })
     }
 

@@ -37,7 +37,7 @@ pub struct Fed {
     /// How many segments replay took.
     pub segments: u64,
     /// Objects that were passed over because another one of the same segment was sound.
-    pub passed_over: Vec<String>,
+    pub passed_over: BTreeSet<String>,
     /// The segments in which no record ends, by their place in the plan.
     pub within_one_record: BTreeSet<usize>,
 }

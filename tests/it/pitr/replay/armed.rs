@@ -33,12 +33,12 @@ fn settings(canary: &Path) -> String {
 }
 
 const CATALOGUES: &str = "\
+    CREATE SUBSCRIPTION follows CONNECTION 'host=192.0.2.1 password=hush-hush'
+        PUBLICATION news WITH (connect = false);
     CREATE ROLE visitor;
     ALTER ROLE visitor SET session_preload_libraries = 'no_such_library';
     ALTER ROLE visitor IN DATABASE shop SET local_preload_libraries = 'no_such_library';
     ALTER DATABASE shop SET dynamic_library_path = '/nowhere';
-    CREATE SUBSCRIPTION follows CONNECTION 'host=192.0.2.1 password=hush-hush'
-        PUBLICATION news WITH (connect = false);
     CREATE FOREIGN DATA WRAPPER elsewhere;
     CREATE SERVER far FOREIGN DATA WRAPPER elsewhere
         OPTIONS (host '192.0.2.2', password 'hush-hush');
@@ -48,7 +48,7 @@ const CATALOGUES: &str = "\
     BEGIN; CREATE TABLE open_ended (n int); PREPARE TRANSACTION 'left open';";
 
 fn armed_chain(canary: &Path) -> Option<Chain> {
-    let source = Source::start_with(1, &["max_prepared_transactions=5"])?;
+    let source = Source::start()?;
     let pgdata = source.server().pgdata();
     let mut auto = fs::OpenOptions::new();
     let mut auto = auto

@@ -36,6 +36,8 @@ const SETTINGS: &[&str] = &[
     "wal_keep_size=8GB",
     "max_wal_size=4GB",
     "autovacuum=off",
+    // As clusters have it whose applications prepare transactions.
+    "max_prepared_transactions=5",
 ];
 
 /// The time of the server, as JSON and RFC 3339 have it.
