@@ -204,9 +204,7 @@ impl One<'_> {
             (Some(page), _) if page.segment_size != size => {
                 Some(Spoilt::OtherSize(page.segment_size.bytes()))
             }
-            (Some(page), _) if page.segment != told.segment => {
-                Some(Spoilt::OtherSegment(page.segment))
-            }
+            (Some(page), _) if !begins(&page, &segment) => Some(Spoilt::OtherSegment(page.segment)),
             (Some(_), _) => None,
             (None, other) => Some(wrong(other)),
         });
@@ -299,6 +297,12 @@ impl One<'_> {
         };
         Finding::Base(Box::new(base), None)
     }
+}
+
+/// Whether a segment can begin with this page. The first segment of a timeline begins with a copy
+/// of what the timeline before it held there, pages that name that timeline included.
+fn begins(page: &FirstPage, segment: &Segment) -> bool {
+    page.start == segment.start && page.segment.timeline <= segment.name.timeline
 }
 
 fn wrong(inside: &Inside) -> Spoilt {

@@ -5,7 +5,7 @@ use databasus_escrow::databasus::objects::sidecar::Compression;
 use super::bed::{Bed, NEWEST};
 use crate::support::chains::Source;
 use crate::support::chains::{How, Native, WalV1, shared};
-use crate::support::sandbox::{json, stderr};
+use crate::support::sandbox::{json, stdout};
 
 #[test]
 fn every_moment_between_two_commits_is_reached() {
@@ -128,8 +128,36 @@ fn a_promotion_is_followed_by_its_history_file() {
     source.switch_wal();
     native.wal(&source);
     native.histories(&source);
+    native
+        .chain(&source)
+        .write_to(std::path::Path::new("/tmp/promo"));
     let document = Bed::of(&native.chain(&source)).rewind(present.newest_at, present.id);
     assert_eq!(document["plan"]["timeline"], 2);
+}
+
+/// The agent keeps no history files: what comes behind a promotion stands on a new base.
+#[test]
+fn an_agents_cluster_that_was_promoted_has_a_chain_on_either_side() {
+    let Some(mut source) = Source::start() else {
+        return;
+    };
+    let mut agent = WalV1::of(&source, "shop");
+    agent.base(&source);
+    let step = |agent: &mut WalV1, source: &Source| {
+        let present = source.sentinel();
+        source.sentinel();
+        source.switch_wal();
+        agent.wal(source);
+        present
+    };
+    let before = step(&mut agent, &source);
+    source.promote();
+    agent.base(&source);
+    let after = step(&mut agent, &source);
+    let chain = agent.chain(&source);
+    for present in [before, after] {
+        Bed::of(&chain).rewind(present.newest_at, present.id);
+    }
 }
 
 #[test]
@@ -280,8 +308,8 @@ fn a_check_that_does_not_hold_keeps_the_directory_and_says_so() {
     };
     let bed = Bed::of(&chain);
     let ran = bed.restore(&["--latest", "--check", NEWEST, "--expect", "7"]);
-    let said = stderr(&ran.code(3));
-    assert!(said.contains("check"), "{said}");
+    let said = stdout(&ran.code(3));
+    assert!(said.contains("gave 6 and not 7"), "{said}");
     assert_eq!(bed.around(), ["rewound"]);
 }
 

@@ -14,8 +14,8 @@ fn a_time_before_the_first_backup_was_complete() {
     // The full backup's own second does not tell when it was consistent; one before it surely is
     // too early.
     let to = completed.checked_sub(60.seconds()).unwrap();
-    let nearest = format!("nearest after it: {completed}");
-    Bed::of(&chain).refuse_time(to, 10, &["nothing reaches", "before the first", &nearest]);
+    let says = ["nothing reaches", "before the first", "nearest after it: "];
+    Bed::of(&chain).refuse_time(to, 10, &says);
 }
 
 #[test]
