@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::binaries::{Docker, Launcher};
+use super::container::{self, Confined};
 use super::log_tail::LogTail;
+use super::program::User;
 use crate::base::file_error::{FileError, failed};
 
 /// Where the directories lie inside a container.
@@ -151,35 +153,19 @@ impl Place<'_> {
         settings: &[String],
     ) -> (Command, Option<(Docker, String)>) {
         let name = container_name(self.run);
-        let mut command = docker.command();
-        command
-            .args(self.container_arguments(&name))
-            .arg(format!(
-                "--entrypoint=/usr/lib/postgresql/{major}/bin/postgres"
-            ))
-            .arg(image);
+        let Owner { uid, gid } = self.owner;
+        let mut mounts = vec![(self.pgdata, CONTAINER_PGDATA), (self.run, CONTAINER_RUN)];
+        mounts.extend(self.wal.map(|wal| (wal, CONTAINER_WAL)));
+        let confined = Confined {
+            name: &name,
+            user: User { uid, gid },
+            mounts: &mounts,
+            within: CONTAINER_RUN,
+        };
+        let mut command = container::command(docker, image, major, "postgres", &confined);
         let (pgdata, run) = (Path::new(CONTAINER_PGDATA), Path::new(CONTAINER_RUN));
         command.args(arguments(pgdata, run, settings));
         (command, Some((docker.clone(), name)))
-    }
-
-    /// No network, no capability, nothing writable but the directories.
-    fn container_arguments(&self, name: &str) -> Vec<String> {
-        let mount = |from: &Path, to: &str| format!("--volume={}:{to}", from.display());
-        let mut arguments = vec![
-            "run".to_owned(),
-            "--rm".to_owned(),
-            format!("--name={name}"),
-            "--network=none".to_owned(),
-            "--read-only".to_owned(),
-            "--cap-drop=ALL".to_owned(),
-            "--security-opt=no-new-privileges".to_owned(),
-            format!("--user={}:{}", self.owner.uid, self.owner.gid),
-            mount(self.pgdata, CONTAINER_PGDATA),
-            mount(self.run, CONTAINER_RUN),
-        ];
-        arguments.extend(self.wal.map(|wal| mount(wal, CONTAINER_WAL)));
-        arguments
     }
 
     fn local(&self, postgres: &Path, settings: &[String]) -> Command {

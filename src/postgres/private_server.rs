@@ -9,12 +9,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::binaries::{Docker, Launcher};
+use super::container;
 use super::control_file::{ClusterState, ControlFile, ControlFileError, RecordedSettings};
 use super::log_tail::{LogTail, verdict};
 pub use super::private_launch::LaunchError;
@@ -326,10 +327,7 @@ impl Drop for PrivateServer {
     fn drop(&mut self) {
         self.end();
         if let Some((docker, name)) = &self.container {
-            // Where the client was killed, the container is not gone with it.
-            let mut remove = docker.command();
-            remove.args(["rm", "--force", "--volumes", name]);
-            let _ = remove.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            container::remove(docker, name);
         }
         let _ = fs::remove_file(self.pgdata.join("postmaster.opts"));
     }
