@@ -25,7 +25,9 @@ pub struct RecoveryLog {
 }
 
 /// How PostgreSQL begins to say that what comes next in the log is no record.
-const UNREADABLE: [&str; 14] = [
+const UNREADABLE: [&str; 20] = [
+    "WAL file is from different database system",
+    "block_id",
     "contrecord is requested by",
     "could not decompress image at",
     "image at",
@@ -36,19 +38,14 @@ const UNREADABLE: [&str; 14] = [
     "invalid magic number",
     "invalid record",
     "invalid resource manager ID",
-    "record length",
-    "record with",
-    "there is no contrecord flag",
-    "unexpected pageaddr",
-];
-
-const MORE_UNREADABLE: [&str; 6] = [
-    "WAL file is from different database system",
-    "block_id",
     "invalid xl_info",
     "missing contrecord",
     "out-of-order block_id",
     "out-of-sequence timeline ID",
+    "record length",
+    "record with",
+    "there is no contrecord flag",
+    "unexpected pageaddr",
 ];
 
 impl RecoveryLog {
@@ -94,8 +91,7 @@ impl RecoveryLog {
 }
 
 fn is_unreadable(message: &str) -> bool {
-    let begins = |start: &&str| message.starts_with(*start);
-    UNREADABLE.iter().any(|s| begins(&s)) || MORE_UNREADABLE.iter().any(|s| begins(&s))
+    UNREADABLE.iter().any(|start| message.starts_with(start))
 }
 
 /// `2026-11-23 03:09:59.674082+00`; the server's time zone is UTC.

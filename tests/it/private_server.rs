@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::postgres::amcheck::{self, AmcheckReport};
-use databasus_escrow::postgres::binaries::{Docker, Launcher, PgBinaries};
+use databasus_escrow::postgres::binaries::{Launcher, PgBinaries};
 use databasus_escrow::postgres::control_file::{ClusterState, ControlFile, ControlFileError};
 use databasus_escrow::postgres::private_server::{Options, PrivateServer, PrivateServerError};
 use databasus_escrow::postgres::stopped::{self, NotStopped};
 
+use crate::support::docker;
 use crate::support::postgres::TestPg;
 use crate::support::write_program;
 
@@ -497,55 +498,12 @@ fn recovery_is_not_waited_for_without_end() {
     assert_nothing_left(&pg);
 }
 
-/// Stands for the docker client: notes its arguments, maps the container's paths back to the
-/// host's and runs the real server as the user it was told.
-const DOCKER: &str = r#"#!/bin/bash
-printf '%s\n' "$@" >> "$NOTES"
-[ "$1" = run ] || exit 0
-shift
-while [[ "$1" == --* ]]; do
-  case "$1" in
-    --volume=*:/escrow/pgdata) pgdata=${1#--volume=}; pgdata=${pgdata%:*} ;;
-    --volume=*:/escrow/run) run=${1#--volume=}; run=${run%:*} ;;
-    --user=*) user=${1#--user=} ;;
-  esac
-  shift
-done
-shift
-args=()
-for arg in "$@"; do
-  arg=${arg//\/escrow\/pgdata/$pgdata}
-  args+=("${arg//\/escrow\/run/$run}")
-done
-cd /
-if [ "$(id -u)" = 0 ]; then
-  exec setpriv --reuid="${user%:*}" --regid="${user#*:}" --clear-groups "$BIN/postgres" "${args[@]}"
-fi
-exec "$BIN/postgres" "${args[@]}"
-"#;
-
-fn docker(pg: &TestPg, notes: &Path) -> Docker {
-    let program = pg.scratch_dir().join("docker");
-    write_program(&program, DOCKER);
-    let environment = [
-        ("PATH", PathBuf::from("/usr/bin:/bin")),
-        ("BIN", pg.bin().to_owned()),
-        ("NOTES", notes.to_owned()),
-    ];
-    Docker {
-        program,
-        environment: environment
-            .map(|(name, value)| (name.into(), value.into_os_string()))
-            .to_vec(),
-    }
-}
-
 #[test]
 fn the_server_in_the_image_runs_confined_and_is_removed() {
     let Some(pg) = crashed_cluster() else { return };
     let notes = pg.scratch_dir().join("notes");
     let launcher = Launcher::Docker {
-        docker: docker(&pg, &notes),
+        docker: docker::stand_in(&pg.scratch_dir(), pg.bin(), &notes),
         image: "databasus/databasus:v3.42.0".to_owned(),
         major: 17,
     };

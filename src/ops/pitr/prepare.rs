@@ -20,7 +20,7 @@ use crate::target::ownership;
 
 use super::disarm::{self, Armed, Finished};
 use super::open::Storage;
-use super::replay::{DATA, Ground, ReplayError, recovery};
+use super::replay::{DATA, Ground, ReplayError, of_fetching, recovery};
 use super::wal_fetch::{FetchError, Fetcher};
 
 /// Segments on their way at the same time.
@@ -109,13 +109,6 @@ pub fn prepare(
         pg_major: ground.major,
         owner: (ground.owner.uid, ground.owner.gid),
     })
-}
-
-fn of_fetching(error: FetchError) -> ReplayError {
-    match error {
-        FetchError::Interrupted(signal) => signal.into(),
-        other => ReplayError::Wal(other),
-    }
 }
 
 /// The directory's own folder for WAL.

@@ -236,7 +236,8 @@ impl Replay<'_> {
     }
 }
 
-fn of_fetching(error: FetchError) -> ReplayError {
+/// An interruption stays one.
+pub(super) fn of_fetching(error: FetchError) -> ReplayError {
     match error {
         FetchError::Interrupted(signal) => signal.into(),
         other => ReplayError::Wal(other),

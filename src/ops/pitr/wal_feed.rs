@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::file_error::FileError;
+use crate::base::error_chain::error_chain;
+use crate::base::file_error::{FileError, failed};
 use crate::databasus::backup_chain::facts::Segment;
 use crate::databasus::backup_chain::plan::Plan;
 use crate::postgres::history_file;
@@ -116,8 +118,7 @@ impl<'a> WalFeed<'a> {
         for history in &plan.histories {
             let text = fetcher.history(history)?;
             let (path, mut file) = feed.new_file()?;
-            let written = std::io::Write::write_all(&mut file, &text);
-            written.map_err(crate::base::file_error::failed("write", &path))?;
+            file.write_all(&text).map_err(failed("write", &path))?;
             spool.publish(&path, &history_file::file_name(history.timeline))?;
         }
         Ok(feed)
@@ -275,7 +276,7 @@ impl<'a> WalFeed<'a> {
             Err(FetchError::Stopped) => {}
             Err(error) => tracing::debug!(
                 segment = self.name(place),
-                error = crate::base::error_chain::error_chain(&error),
+                error = error_chain(&error),
                 "could not be fetched ahead of replay"
             ),
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::{Digest, Hasher};
+use crate::base::error_chain::error_chain;
 use crate::base::file_error::{FileError, failed};
 use crate::base::text::printable;
 use crate::databasus::backup_chain::facts::{History, Segment, Stored};
@@ -45,6 +46,16 @@ impl Cluster {
             segment_size: SegmentSize::new(control.wal_segment_size)?,
             pg_major,
         })
+    }
+
+    /// What a segment of it must be.
+    fn expects(self, segment: SegmentName) -> Expected {
+        Expected {
+            segment,
+            system_identifier: self.system_identifier,
+            size: self.segment_size,
+            pg_major: self.pg_major,
+        }
     }
 }
 
@@ -155,8 +166,8 @@ impl Fetcher<'_> {
         let mut best: Option<(Landed, String)> = None;
         let mut failures = Vec::new();
         for copy in copies {
-            let (file, handle) = new_file()?;
-            let landed = self.copy(copy, file, handle, copies.len() > 1, stopped);
+            let landing = Landing::new(new_file()?, copies.len() > 1);
+            let landed = self.copy(copy, landing, stopped);
             let object = object_name(&copy.stored);
             match (landed, &best) {
                 (Ok(landed), None) => best = Some((landed, object)),
@@ -175,7 +186,7 @@ impl Fetcher<'_> {
         let Some((landed, _)) = best else {
             return Err(failures.into_iter().next().unwrap_or(FetchError::Stopped));
         };
-        let tell = |error: &FetchError| crate::base::error_chain::error_chain(error);
+        let tell = |error: &FetchError| error_chain(error);
         Ok(Fetched {
             sound: landed.sound,
             passed_over: failures.iter().map(tell).collect(),
@@ -186,27 +197,17 @@ impl Fetcher<'_> {
     fn copy(
         &self,
         segment: &Segment,
-        file: PathBuf,
-        handle: File,
-        hashes: bool,
+        mut landing: Landing,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Landed, FetchError> {
-        // Removed again unless it becomes a value that is kept.
-        let file = Temporary(Some(file));
         let object = object_name(&segment.stored);
-        let mut content = self.open(&segment.stored)?;
-        let mut check = SegmentCheck::new(Expected {
-            segment: segment.name,
-            system_identifier: self.cluster.system_identifier,
-            size: self.cluster.segment_size,
-            pg_major: self.cluster.pg_major,
-        });
         let bad = |source| FetchError::Bad {
             object: object.clone(),
             segment: segment.name,
             source,
         };
-        let mut hasher = hashes.then(Hasher::new);
+        let mut content = self.open(&segment.stored)?;
+        let mut check = SegmentCheck::new(self.cluster.expects(segment.name));
         let mut buffer = vec![0; COPY_BUFFER];
         loop {
             self.cancel.check()?;
@@ -214,21 +215,18 @@ impl Fetcher<'_> {
                 return Err(FetchError::Stopped);
             }
             let read = content.read(&mut buffer).map_err(unread(&object))?;
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-                break;
-            };
-            check.take(bytes).map_err(bad)?;
-            (&handle)
-                .write_all(bytes)
-                .map_err(failed("write", file.path()))?;
-            if let Some(hasher) = &mut hasher {
-                hasher.update(bytes);
+            match buffer.get(..read) {
+                None | Some([]) => break,
+                Some(bytes) => {
+                    check.take(bytes).map_err(bad)?;
+                    landing.take(bytes)?;
+                }
             }
         }
         Ok(Landed {
-            file,
             sound: check.finish().map_err(bad)?,
-            digest: hasher.map(Hasher::finish),
+            digest: landing.hasher.map(Hasher::finish),
+            file: landing.file,
         })
     }
 
@@ -267,6 +265,34 @@ fn unread(object: &str) -> impl FnOnce(io::Error) -> FetchError + '_ {
     |source| FetchError::Read {
         object: object.to_owned(),
         source,
+    }
+}
+
+/// Where a copy of a segment is written.
+struct Landing {
+    /// Removed again unless all of it arrives.
+    file: Temporary,
+    handle: File,
+    /// Where there is another one to compare it with.
+    hasher: Option<Hasher>,
+}
+
+impl Landing {
+    fn new((path, handle): (PathBuf, File), is_compared: bool) -> Self {
+        Self {
+            file: Temporary(Some(path)),
+            handle,
+            hasher: is_compared.then(Hasher::new),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let written = self.handle.write_all(bytes);
+        written.map_err(failed("write", self.file.path()))?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        Ok(())
     }
 }
 

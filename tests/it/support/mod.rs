@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod disk;
+pub mod docker;
 pub mod escrowing;
 pub mod fault_store;
 pub mod fixture;

@@ -45,7 +45,7 @@ const LIBRARIES: &str = "\
     WHERE l.lanname = 'c' AND p.probin IS NOT NULL ORDER BY 1";
 
 /// Looks through a running server's catalogues, resets what loads libraries and lists the rest.
-/// `preloaded` are the values of settings that named libraries to load.
+/// Of the libraries that `armed` names already it says which the server lacks.
 pub fn catalogues(server: &PrivateServer, armed: &mut Vec<Armed>) -> Result<(), PgError> {
     let mut session = server.connect(ANY_DATABASE)?;
     armed.extend(reset_settings(&mut session)?);

@@ -113,10 +113,7 @@ fn a_base_of_the_agent_may_have_any_checksums() {
     let bed = Bed::of(&chain);
     let error = bed.extract(&bed.plan_of_agent()).unwrap_err();
     let text = error_chain(&error);
-    assert!(
-        text.contains("the content of PG_VERSION differs"),
-        "{text}"
-    );
+    assert!(text.contains("the content of PG_VERSION differs"), "{text}");
 }
 
 /// Writes the base again with a manifest of SHA-512, whose lines `edit` may change.

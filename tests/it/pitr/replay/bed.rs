@@ -98,10 +98,6 @@ impl Bed {
         }
     }
 
-    pub fn launcher(&self) -> &Launcher {
-        &self.launcher
-    }
-
     /// The same store and keys with another way to start PostgreSQL.
     pub fn launched_by(mut self, launcher: Launcher) -> Self {
         self.launcher = launcher;

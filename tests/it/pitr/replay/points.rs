@@ -1,10 +1,12 @@
 //! Points in time and in the log, reached and proven.
 
 use databasus_escrow::databasus::backup_chain::plan::Target;
+use databasus_escrow::postgres::binaries::Launcher;
 use databasus_escrow::postgres::control_file::{ClusterState, ControlFile};
 
 use super::bed::{Bed, SENTINELS, truth};
 use crate::support::chains::{Native, Source, shared};
+use crate::support::{docker, needed};
 
 #[test]
 fn the_cluster_of_3_49_is_taken_to_both_of_its_times() {
@@ -141,4 +143,32 @@ fn many_segments_are_fed_ahead_of_replay() {
     let rewound = bed.rewind(Target::Time(present.newest_at), "1");
     assert!(rewound.checks.all_hold(), "{:?}", rewound.checks);
     assert!(rewound.proofs.segments >= 200, "{:?}", rewound.proofs);
+}
+
+#[test]
+fn a_server_in_a_container_has_the_wal_mounted_beside_its_data() {
+    let Some(chain) = shared::native() else {
+        return;
+    };
+    let (bed, bin) = (
+        Bed::of(&chain).unwrap(),
+        needed("ESCROW_TEST_PG_BIN").unwrap(),
+    );
+    let plan = bed.plan(Target::Latest);
+    bed.stage(&plan);
+    let notes = bed.home().join("notes");
+    let launcher = Launcher::Docker {
+        docker: docker::stand_in(bed.home(), &bin, &notes),
+        image: "postgres:17".to_owned(),
+        major: 17,
+    };
+    let bed = bed.launched_by(launcher);
+    let rewound = bed.replay(&plan, SENTINELS, "1,2,3,4,5,6").unwrap();
+    assert!(rewound.checks.all_hold(), "{:?}", rewound.checks);
+    let notes = std::fs::read_to_string(notes).unwrap();
+    let wal = std::fs::canonicalize(bed.home())
+        .unwrap()
+        .join("staged/wal");
+    let mount = format!("--volume={}:/escrow/wal\n", wal.display());
+    assert!(notes.contains(&mount), "{notes}");
 }
