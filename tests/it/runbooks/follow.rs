@@ -168,7 +168,8 @@ fn the_page_by_hand_rewinds_a_cluster_without_this_program() {
     fs::remove_file(world.path("bin/databasus-escrow")).unwrap();
     let mut values = world.values(&["KEY", "PGBIN", "RUNAS", "LABEL", "WORK", "SOCKET"]);
     values.push(("COPY", value_of(&world.values(&["FROM"]), "FROM")));
-    values.push(("TARGET", value_of(&world.values(&["MOMENT"]), "MOMENT")));
+    let moment = value_of(&world.values(&["MOMENT"]), "MOMENT");
+    values.push(("TARGET", moment.replace('Z', "+00")));
     let page = Page::read("runbooks/point-in-time-by-hand.md");
     let _running = Running(world.path("box/rewind/data"));
     world.follow(&page, "box", &values, "");
