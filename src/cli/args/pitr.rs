@@ -22,7 +22,7 @@ pub struct Pitr {
 #[derive(Debug, Subcommand)]
 pub enum PitrCommand {
     /// List the backup chains of clusters, and which points in time each reaches
-    List(PitrList),
+    List(Box<PitrList>),
     /// Make a PostgreSQL directory as of a chosen second
     Restore(Box<PitrRestore>),
 }

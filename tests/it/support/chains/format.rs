@@ -161,7 +161,7 @@ pub fn history_sidecar(
         "timelineId": timeline,
         "historyFilename": format!("{timeline:08X}.history"),
         "compressedSizeBytes": stored,
-        "createdAt": Timestamp::now().to_string(),
+        "createdAt": super::now().to_string(),
     });
     say_encryption(sidecar, header)
 }

@@ -36,6 +36,7 @@ pub use wal_v1::WalV1;
 use databasus_escrow::databasus::backup_file::Header;
 use databasus_escrow::databasus::objects::sidecar::Compression;
 use databasus_escrow::databasus::secret_key::SecretKey;
+use jiff::Timestamp;
 
 /// What everything is encrypted with unless it is said otherwise.
 pub const KEY: &str = "11111111-1111-4111-8111-11111111111122222222-2222-4222-8222-222222222222";
@@ -43,6 +44,15 @@ pub const KEY: &str = "11111111-1111-4111-8111-11111111111122222222-2222-4222-82
 /// Another key.
 pub const OTHER_KEY: &str =
     "99999999-9999-4999-8999-99999999999988888888-8888-4888-8888-888888888888";
+
+/// What Databasus' clock says: of the same host as the source's, to less than a second.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "objects are dated as they are made"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
 
 /// How an object is stored.
 #[derive(Clone, Copy, Debug)]

@@ -51,7 +51,7 @@ impl Native {
     }
 
     fn base(&mut self, source: &Source, since: Option<&TakenBase>, how: How) -> TakenBase {
-        let (id, begun) = (Uuid::from_u128(rand::random()), Timestamp::now());
+        let (id, begun) = (Uuid::from_u128(rand::random()), super::now());
         let kind = if since.is_some() { "INCR" } else { "FULL" };
         let name = BackupName::Labelled {
             label: format!("{}-{kind}", sanitise(&self.chain.name)),
@@ -87,7 +87,7 @@ impl Native {
             compression: how.compression,
             parents: since.map(parents),
             created: begun,
-            completed: Timestamp::now(),
+            completed: super::now(),
         };
         let header = sealed.as_ref().map(|(_, header)| header);
         chain.put_sidecar(&object, &format::base_sidecar(&facts, header));

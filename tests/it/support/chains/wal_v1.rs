@@ -40,7 +40,7 @@ impl WalV1 {
     }
 
     pub fn base_as(&mut self, source: &Source, how: How) -> TakenBase {
-        let (id, begun) = (Uuid::from_u128(rand::random()), Timestamp::now());
+        let (id, begun) = (Uuid::from_u128(rand::random()), super::now());
         let taken = BaseBackup::take_for_agent(source, "databasus-agent");
         let object = self.name(begun, id);
         let chain = &mut self.chain;
@@ -52,7 +52,7 @@ impl WalV1 {
             id,
             object,
             range: taken.range,
-            completed: Timestamp::now(),
+            completed: super::now(),
             manifest: taken.manifest,
             root: None,
         };
