@@ -6,7 +6,6 @@ use databasus_escrow::base::time::UtcTime;
 use databasus_escrow::databasus::objects::name::{BackupName, sanitise};
 use databasus_escrow::databasus::objects::sidecar::Compression;
 use databasus_escrow::postgres::wal_segment::SegmentName;
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::base_backup::BaseBackup;
