@@ -1,5 +1,6 @@
 //! `pitr list`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
-use crate::support::chains::{Chain, KEY, OTHER_KEY, shared};
+use crate::support::chains::{Chain, KEY, OTHER_KEY, Source, WalV1, shared};
 use crate::support::fault_store::{FaultStore, OpenUploads, Process};
 use crate::support::fixture::Fixture;
 use crate::support::optional;
@@ -99,10 +100,7 @@ fn fixture_is_listed(name: &str, programs: &str, major: u32, incrementals: usize
     let bed = Bed::of_fixture(&fixture);
     let facts = &fixture.truth()["facts"]["pitr"];
     let programs = optional(programs).map(|dir| format!("--pg-bin {}", dir.display()));
-    for options in [None, programs]
-        .into_iter()
-        .collect::<std::collections::BTreeSet<_>>()
-    {
+    for options in [None, programs].into_iter().collect::<BTreeSet<_>>() {
         let document = bed.document(options.as_deref().unwrap_or("--pg-bin /nowhere"));
         let window = window(&document);
         assert!(holds(window, time(&facts["times"]["T1"])));
@@ -366,4 +364,68 @@ fn an_empty_bucket_has_no_cluster() {
     bed.list("")
         .code(10)
         .stdout(contains("No backup of a cluster").and(contains("GAP").not()));
+}
+
+#[test]
+fn two_clusters_under_one_name_are_told_apart_by_reading_their_bases() {
+    let Some(mut chain) = shared::wal_v1() else {
+        return;
+    };
+    let source = Source::start().unwrap();
+    let mut agent = WalV1::of(&source, "shop standby");
+    agent.base(&source);
+    source.sentinel();
+    source.switch_wal();
+    agent.wal(&source);
+    let other = agent.chain(&source);
+    chain.merge(&other);
+    let bed = Bed::of(&chain);
+    let document = bed.document("--database shop_standby");
+    let clusters = document["clusters"].as_array().unwrap();
+    let systems = clusters.iter().map(|one| one["system_identifier"].clone());
+    let systems: BTreeSet<String> = systems.map(|id| id.as_str().unwrap().to_owned()).collect();
+    let expected = [&chain, &other].map(|chain| chain.system_identifier.to_string());
+    assert_eq!(systems, BTreeSet::from(expected));
+    for cluster in clusters {
+        let windows = cluster["chains"][0]["windows"].as_array().unwrap();
+        assert_eq!(windows.len(), 1, "{cluster:#}");
+        // The whole of the base tells where it is consistent.
+        assert!(cluster["chains"][0]["full"]["stop_lsn"].is_string());
+    }
+    assert_eq!(document["unattributed"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_segment_of_another_cluster_ends_the_window_and_is_named() {
+    let Some(mut chain) = shared::native() else {
+        return;
+    };
+    let taken = chain.segment(5);
+    // The system identifier of a segment's first page.
+    chain.rewrite_segment(&taken, taken.how, |content| content[24] ^= 1);
+    let bed = Bed::of(&chain);
+    let document = bed.document("");
+    let gap = &document["clusters"][0]["chains"][0]["gaps"][0];
+    assert_eq!(gap["first"], taken.segment.to_string());
+    assert_eq!(gap["unusable"][0]["name"], taken.object);
+    let why = gap["unusable"][0]["why"].as_str().unwrap();
+    assert!(why.contains("of another cluster"), "{why}");
+}
+
+#[test]
+fn a_segment_stored_twice_is_listed_with_both_objects() {
+    let Some(mut chain) = shared::wal_v1() else {
+        return;
+    };
+    let taken = chain.segments.last().unwrap().clone();
+    let copy = chain.duplicate_segment(&taken, |_| {});
+    let bed = Bed::of(&chain);
+    let document = bed.document("");
+    let duplicate = &document["clusters"][0]["duplicates"][0];
+    assert_eq!(duplicate["segment"], taken.segment.to_string());
+    let objects = duplicate["objects"].as_array().unwrap();
+    for object in [&taken.object, &copy.object] {
+        assert!(objects.iter().any(|one| one == object), "{duplicate}");
+    }
+    window(&document);
 }
