@@ -61,16 +61,18 @@ base_backup() {
     rm -r "${sandbox:?}/$id"
 }
 
-# base_sidecar <type> <begun> <jq object to add>
+# base_sidecar <type> <begun> <jq object to add>. The system identifier has more digits than some releases of jq keep.
 base_sidecar() {
+    local system
+    system=$(grep -o '"System-Identifier": [0-9]*' "$sandbox/$id.manifest")
     jq -c --arg id "$id" --arg database "$production_id" --arg type "$1" --arg begun "$2" --arg salt "$salt" \
         --arg nonce "$nonce" --arg completed "$(date -u +%FT%T.%NZ)" --argjson size "$compressed" --argjson more "$3" '
         ."WAL-Ranges"[0] as $wal |
-        {backupId: $id, databaseId: $database, backupType: $type, systemIdentifier: ."System-Identifier",
+        {backupId: $id, databaseId: $database, backupType: $type, systemIdentifier: "SYSTEM",
          pgVersion: 170000, timelineId: $wal.Timeline, startLsn: $wal."Start-LSN", stopLsn: $wal."End-LSN",
          uncompressedSizeBytes: 0, compressedSizeBytes: $size, encryption: "ENCRYPTED", encryptionSalt: $salt,
          encryptionIv: $nonce, compression: "ZSTD", createdAt: $begun, completedAt: $completed} + $more' \
-        "$sandbox/$id.manifest" | put_sidecar "$name"
+        "$sandbox/$id.manifest" | sed "s/\"SYSTEM\"/${system##* }/" | put_sidecar "$name"
 }
 
 back_up_full() {
