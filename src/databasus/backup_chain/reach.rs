@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
 use super::cluster::Cluster;
 use super::facts::Base;
@@ -11,6 +11,10 @@ use super::family::{Family, Obstacle};
 use super::log::Log;
 use super::path::Path;
 use crate::postgres::lsn::Lsn;
+
+/// `WAL_V1` is dated by its names alone, in whole seconds that were cut off: what a base holds may
+/// have been committed up to a second behind them.
+const NAMED_TO: SignedDuration = SignedDuration::from_secs(1);
 
 /// A point in time, and whether the WAL itself or only the time of an upload tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +202,11 @@ fn ready(cluster: &Cluster, base: &Base, path: &Path, reach: &Reach) -> Moment {
         let at = cluster.log.received(path.timeline_of(first), first)?;
         Some(at.max(base.begun))
     };
-    let at = base.completed.or_else(behind).unwrap_or(base.begun);
+    let named = || {
+        let at = behind().unwrap_or(base.begun);
+        at.saturating_add(NAMED_TO).unwrap_or(at)
+    };
+    let at = base.completed.unwrap_or_else(named);
     let at = whole_micros(at, RoundMode::Ceil);
     Moment { at, exact: false }
 }

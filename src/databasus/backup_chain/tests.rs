@@ -436,7 +436,7 @@ fn a_hole_behind_the_start_of_a_wal_v1_base_may_be_its_own() {
     let known = facts(vec![wal_v1(1, "shop", 4, 40)], segments[1..].to_vec());
     let cluster = only(known);
     let chain = &cluster.chains()[0];
-    assert_eq!(spans(chain), [(80, 90)]);
+    assert_eq!(spans(chain), [(81, 90)]);
     assert!(chain.gaps[0].is_maybe_in_base);
     let found = plan(&cluster, Target::Latest, None, &[]).unwrap();
     assert!(found.remarks[0].contains("unless the base backup"));
@@ -444,7 +444,7 @@ fn a_hole_behind_the_start_of_a_wal_v1_base_may_be_its_own() {
     let mut base = wal_v1(1, "shop", 4, 40);
     base.stop = Some(within(4, 0x200));
     let cluster = only(facts(vec![base], segments.to_vec()));
-    assert_eq!(spans(&cluster.chains()[0]), [(50, 50)]);
+    assert_eq!(spans(&cluster.chains()[0]), [(51, 51)]);
     assert!(!cluster.chains()[0].gaps[0].is_maybe_in_base);
 }
 

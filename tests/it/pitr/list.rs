@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::support::chains::{Chain, KEY, OTHER_KEY, Source, WalV1, shared};
 use crate::support::fault_store::{FaultStore, OpenUploads, Process};
 use crate::support::fixture::Fixture;
-use crate::support::optional;
+use crate::support::needed;
 use crate::support::sandbox::{Sandbox, json};
 #[cfg(feature = "s3")]
 use crate::support::seaweed::Seaweed;
@@ -99,7 +99,7 @@ fn fixture_is_listed(name: &str, programs: &str, major: u32, incrementals: usize
     };
     let bed = Bed::of_fixture(&fixture);
     let facts = &fixture.truth()["facts"]["pitr"];
-    let programs = optional(programs).map(|dir| format!("--pg-bin {}", dir.display()));
+    let programs = needed(programs).map(|dir| format!("--pg-bin {}", dir.display()));
     for options in [None, programs].into_iter().collect::<BTreeSet<_>>() {
         let document = bed.document(options.as_deref().unwrap_or("--pg-bin /nowhere"));
         let window = window(&document);
@@ -133,7 +133,7 @@ fn the_exact_end_is_the_last_commit() {
         return;
     };
     let bed = Bed::of(&chain);
-    let bin = optional("ESCROW_TEST_PG_BIN").unwrap();
+    let bin = needed("ESCROW_TEST_PG_BIN").unwrap();
     let document = bed.document(&format!("--pg-bin {}", bin.display()));
     let window = window(&document);
     assert!(window["to"]["exact"].as_bool().unwrap());

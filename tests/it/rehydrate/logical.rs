@@ -6,7 +6,7 @@ use databasus_escrow::ops::rehydrate::{Mode, Outcome, RehydrateError};
 
 use super::{assert_fit_for_databasus, instance, outcomes, row_counts, served};
 use crate::support::escrowing::{Escrowing, local};
-use crate::support::{needed, optional};
+use crate::support::needed;
 
 /// A cluster built from an instance's logical copy.
 struct Rebuilt {
@@ -65,7 +65,7 @@ fn a_cluster_of_the_same_major_is_built_and_runs() {
 
 #[test]
 fn a_cluster_of_a_later_major_is_built() {
-    let Some(bin) = optional("ESCROW_TEST_PG18_BIN") else {
+    let Some(bin) = needed("ESCROW_TEST_PG18_BIN") else {
         return;
     };
     let Some(rebuilt) = rebuild_with(&bin) else {

@@ -34,8 +34,8 @@ pub fn needed(variable: &str) -> Option<PathBuf> {
     found
 }
 
-/// The same for what nobody has to set up, and no run can demand: another release of PostgreSQL,
-/// data that is not in the repository, rights that not every machine gives.
+/// The same for what nobody has to set up, and no run can demand: data that is not in the
+/// repository, rights that not every machine gives.
 pub fn optional(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from);
     if found.is_none() {

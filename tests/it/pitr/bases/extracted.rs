@@ -12,7 +12,7 @@ use databasus_escrow::ops::pitr::bases::{Bases, Replayed};
 
 use super::bed::{Bed, owner, tree, ways};
 use crate::support::chains::{Chain, How, KEY, format, secret_key, shared};
-use crate::support::{needed, optional};
+use crate::support::needed;
 use sha2::Digest as _;
 
 fn verify(bin: &std::path::Path, folder: &std::path::Path) {
@@ -80,7 +80,7 @@ fn a_real_base_of_the_agent_carries_its_own_manifest() {
     assert_eq!(base.pg_major, 18);
     assert_eq!(base.wal[0].end.to_string(), "0/15000120");
     assert!(base.folder.join("backup_manifest").exists());
-    if let Some(bin) = optional("ESCROW_TEST_PG18_BIN") {
+    if let Some(bin) = needed("ESCROW_TEST_PG18_BIN") {
         verify(&bin, &base.folder);
     }
 }

@@ -43,7 +43,7 @@ use uuid::Uuid;
 
 use crate::support::chains::{Chain, KEY, secret_key};
 use crate::support::fixture::Fixture;
-use crate::support::{needed, optional};
+use crate::support::needed;
 
 /// The numbers of the sentinels that are there: the first column, whatever it is called.
 pub const SENTINELS: &str = "SELECT string_agg(n::text, ',' ORDER BY n) \
@@ -63,7 +63,7 @@ impl Bed {
     pub fn of(chain: &Chain) -> Option<Self> {
         let variable = match chain.pg_major {
             17 => needed("ESCROW_TEST_PG_BIN")?,
-            _ => optional("ESCROW_TEST_PG18_BIN")?,
+            _ => needed("ESCROW_TEST_PG18_BIN")?,
         };
         let home = home();
         let bucket = home.path().join("bucket");
@@ -75,7 +75,7 @@ impl Bed {
     }
 
     pub fn of_fixture(name: &str, bin: &str) -> Option<Self> {
-        let (fixture, bin) = (Fixture::named(name)?, optional(bin)?);
+        let (fixture, bin) = (Fixture::named(name)?, needed(bin)?);
         let mut keys = KeyRing::default();
         keys.add(fixture.secret_key(), "key".to_owned(), None);
         Some(Self::with(fixture.bucket(), keys, home(), &bin))

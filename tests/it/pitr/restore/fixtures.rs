@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::bed::Bed;
 use crate::support::fixture::Fixture;
-use crate::support::{needed, optional};
+use crate::support::needed;
 
 /// The numbers of all sentinels; their column has no one name.
 const ALL: &str =
@@ -26,7 +26,7 @@ fn truth(name: &str, bin: Option<PathBuf>) -> Option<Truth> {
 }
 
 fn of_18() -> Option<Truth> {
-    truth("real-3.42.0", optional("ESCROW_TEST_PG18_BIN"))
+    truth("real-3.42.0", needed("ESCROW_TEST_PG18_BIN"))
 }
 
 fn of_17() -> Option<Truth> {

@@ -7,7 +7,7 @@ use super::bed::Bed;
 use crate::support::chains::Source;
 use crate::support::chains::{Native, shared};
 use crate::support::disk::SmallDisk;
-use crate::support::optional;
+use crate::support::needed;
 
 #[test]
 fn an_output_with_something_in_it() {
@@ -38,7 +38,7 @@ fn a_cluster_with_a_tablespace() {
 
 #[test]
 fn programs_of_another_major() {
-    let (Some(chain), Some(bin)) = (shared::native(), optional("ESCROW_TEST_PG18_BIN")) else {
+    let (Some(chain), Some(bin)) = (shared::native(), needed("ESCROW_TEST_PG18_BIN")) else {
         return;
     };
     let bed = Bed::of(&chain).with_programs(bin);

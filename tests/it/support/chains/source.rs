@@ -10,8 +10,8 @@ use databasus_escrow::postgres::lsn::Lsn;
 use databasus_escrow::postgres::wal_segment::{SegmentName, SegmentSize};
 use jiff::Timestamp;
 
+use crate::support::needed;
 use crate::support::postgres::TestPg;
-use crate::support::{needed, optional};
 
 /// A row of the table `sentinel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Source {
 
     /// A cluster of PostgreSQL 18, where there is one.
     pub fn start_18() -> Option<Self> {
-        Some(Self::run(&optional("ESCROW_TEST_PG18_BIN")?, 1, &[]))
+        Some(Self::run(&needed("ESCROW_TEST_PG18_BIN")?, 1, &[]))
     }
 
     fn run(bin: &Path, segment_mib: u32, settings: &[&str]) -> Self {

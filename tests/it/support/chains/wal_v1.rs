@@ -1,6 +1,8 @@
 //! Releases 3.17 to 3.42: the agent's bases and segments, whose names are alike, without sidecars.
 
 use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
 
 use databasus_escrow::base::time::UtcTime;
 use databasus_escrow::databasus::objects::name::{BackupName, sanitise};
@@ -57,6 +59,9 @@ impl WalV1 {
             root: None,
         };
         chain.bases.push(base.clone());
+        // Names tell whole seconds, so nothing within this one counts as behind the base.
+        let rest = 1_000_000_000 - super::now().subsec_nanosecond();
+        sleep(Duration::from_nanos(rest.unsigned_abs().into()));
         base
     }
 
