@@ -76,7 +76,10 @@ pub(super) fn run(
     let document = Document::done(&planned, &place, &restored, exit);
     output.result(&document, || document.text())?;
     if exit != Exit::Done {
-        output.complain("a check did not hold on the rewound cluster");
+        output.complain(
+            "a check did not hold on the rewound cluster; --check-database asks in another \
+             database",
+        );
     }
     Ok(exit)
 }
