@@ -75,6 +75,17 @@ pub struct Head {
     pub next_due: UtcTime,
 }
 
+/// A place in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub seq: u64,
+    /// Digest of the manifest before it; none for the first.
+    pub prev_sha256: Option<Digest>,
+    /// When it is signed.
+    pub created_at: UtcTime,
+}
+
 /// A manifest that commits an escrow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
