@@ -13,6 +13,7 @@ pub mod namespace;
 pub mod policy;
 pub mod proof;
 pub mod recipients;
+pub mod retention;
 pub mod signer_key;
 pub mod store_spec;
 pub mod strict_json;
