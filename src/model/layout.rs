@@ -38,6 +38,11 @@ impl Layout {
         format!("{}escrow/{id}/payload.tar.zst.age", self.root)
     }
 
+    /// Prefix of one escrow's objects.
+    pub fn escrow(&self, id: &EscrowId) -> String {
+        format!("{}escrow/{id}/", self.root)
+    }
+
     /// Prefix of all escrows' objects.
     pub fn escrows(&self) -> String {
         format!("{}escrow/", self.root)

@@ -3,6 +3,7 @@
 //!
 //! Every file is replaced atomically and durably: written beside, synced, renamed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -172,6 +173,22 @@ impl State {
             return self.remove(&name);
         }
         self.write(&name, &open)
+    }
+
+    /// Stores that lack something which they are to hold, as of the last run that looked.
+    pub fn lacking(&self, slug: &Slug) -> Result<BTreeSet<StoreName>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.lacking.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces the list of stores that lack something.
+    pub fn set_lacking(&self, slug: &Slug, stores: &BTreeSet<StoreName>) -> Result<(), StateError> {
+        let name = format!("{slug}.lacking.json");
+        match stores.is_empty() {
+            true => self.remove(&name),
+            false => self.write(&name, stores),
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

@@ -231,13 +231,14 @@ impl History {
     /// that were verified.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
-        let document = Document::parse(&self.reread(entry)?)
+        let document = Document::parse(&self.bytes_of(entry)?)
             .map_err(|source| HistoryError::Unusable { seq, source })?;
         let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
         Ok(*manifest)
     }
 
-    fn reread(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
+    /// The exact bytes of a manifest, from any store that holds it.
+    pub fn bytes_of(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
         let link = &entry.link;
         // Where one store's slot was squatted, the same manifest has another name in the next.
         let keys = [

@@ -3,14 +3,15 @@
 //! # Order
 //! Lock → remove what crashed runs left → finish a pending manifest → read the chain's head →
 //! look at the source → seal into all stores at once → read copies back → policy, instructions
-//! and signature → manifest (the commit point) → read back → remember the mark. A failure
-//! before the manifest leaves nothing that looks committed.
+//! and signature → manifest (the commit point) → read back → remember the mark → give stores what
+//! they lack of earlier nights. A failure before the manifest leaves nothing that looks committed.
 
 mod copies;
 mod risks;
 mod seal;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::Digest;
@@ -35,7 +36,7 @@ use crate::store::Store;
 use super::commit::{self, Author, CommitError, Committer, Reach};
 use super::destination::{Destination, stores};
 use super::history::History;
-use super::open_uploads::OpenUploads;
+use super::replicate::{self, Looking};
 use super::state::{State, StateError};
 use super::storages::OpenStorage;
 use super::upload::FanOut;
@@ -129,6 +130,8 @@ pub struct Report {
     pub digest: Digest,
     /// What each store has.
     pub stores: Vec<StoreReport>,
+    /// What stores that had lacked something were given after the commit; none where none had.
+    pub replicated: Option<replicate::Report>,
     /// What was found on the way.
     pub findings: Vec<Finding>,
 }
@@ -287,20 +290,49 @@ impl<'a> Run<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Report, SnapshotError> {
-        self.uploads().remove_leftovers(self.ports.destinations)?;
+        self.chain
+            .uploads()
+            .remove_leftovers(self.ports.destinations)?;
         self.chain.finish_pending()?;
         let history = self.chain.read_history(Reach::SinceMark)?;
         let sealed = self.seal(&history)?;
         let copies = self.read_back(sealed)?;
         self.ports.cancel.check()?;
-        self.commit(history, copies)
+        let mut report = self.commit(history, copies)?;
+        report.replicated = self.catch_up(&report.stores);
+        report.findings = std::mem::take(&mut self.chain.findings);
+        Ok(report)
     }
 
-    fn uploads(&self) -> OpenUploads<'a> {
-        OpenUploads {
-            state: self.ports.state,
-            slug: &self.settings.slug,
+    /// Gives stores that lacked something of earlier nights, and answer tonight, what they lack.
+    /// The escrow of tonight is committed: whatever fails here is told, and tried again.
+    fn catch_up(&mut self, stores: &[StoreReport]) -> Option<replicate::Report> {
+        let caught_up = self.try_to_catch_up(stores);
+        caught_up.unwrap_or_else(|error| {
+            let why = format!("older escrows were not replicated: {}", error_chain(&error));
+            self.chain.tell(Finding::warning("not-replicated", why));
+            None
+        })
+    }
+
+    fn try_to_catch_up(
+        &mut self,
+        stores: &[StoreReport],
+    ) -> Result<Option<replicate::Report>, CommitError> {
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut lacking = state.lacking(slug)?;
+        let failed = |name: &StoreName| {
+            let mut failed = stores.iter().filter(|one| one.failure.is_some());
+            failed.any(|one| one.name == *name)
+        };
+        if lacking.iter().any(|name| !failed(name)) {
+            let report = replicate::catch_up(&mut self.chain, Looking::Listed, Arc::new(|_| {}));
+            return report.map(Some);
         }
+        let names = stores.iter().map(|one| one.name.clone());
+        lacking.extend(names.filter(failed));
+        state.set_lacking(slug, &lacking)?;
+        Ok(None)
     }
 
     /// Seals the source into every store and completes the uploads.
@@ -310,7 +342,7 @@ impl<'a> Run<'a> {
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
         self.compare_key(history, draft.key_id());
-        let uploads = self.uploads();
+        let uploads = self.chain.uploads();
         let mut record = |store: &dyn Store, ticket| {
             let recorded = uploads.record(store, ticket);
             recorded.map_err(std::io::Error::other)
@@ -348,7 +380,7 @@ impl<'a> Run<'a> {
         copies::verify(&mut copies, &sealed.payload);
         let failed = copies.iter().filter(|copy| !copy.is_uploaded());
         let failed: Vec<_> = failed.map(Copy::name).collect();
-        self.uploads().forget(&sealed.key, &failed)?;
+        self.chain.uploads().forget(&sealed.key, &failed)?;
         if copies.iter().all(|copy| copy.failure().is_some()) {
             self.ports.cancel.check()?;
             return Err(copies::none_left(copies).into());
@@ -378,7 +410,8 @@ impl<'a> Run<'a> {
             stores: stores.collect(),
             manifest,
             digest: committed.mark.manifest_sha256,
-            findings: std::mem::take(&mut self.chain.findings),
+            replicated: None,
+            findings: Vec::new(),
         })
     }
 
