@@ -16,6 +16,7 @@ mod pitr;
 mod point_in_time;
 mod recover;
 mod rehydrate;
+mod replicate;
 mod stopped;
 mod unfence;
 
@@ -24,6 +25,7 @@ pub use import::{Decisions, Import, Importing};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
+pub use replicate::Replicate;
 pub use stopped::StoppedDirectory;
 pub use unfence::Unfence;
 
@@ -89,6 +91,8 @@ pub enum Command {
     Show(Show),
     /// Verify signatures, chain and every copy; with an identity, the content too
     Verify(Verify),
+    /// Copy sealed escrows to every store that lacks them
+    Replicate(Replicate),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory

@@ -17,7 +17,7 @@ use crate::base::file_error::{FileError, failed};
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
-use crate::store::UploadTicket;
+use crate::store::{Store, UploadTicket};
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -71,6 +71,16 @@ pub struct OpenUpload {
     pub store: StoreName,
     /// How to abort it.
     pub ticket: UploadTicket,
+}
+
+impl OpenUpload {
+    /// An upload in this store.
+    pub fn of(store: &dyn Store, ticket: UploadTicket) -> Self {
+        Self {
+            store: store.name().clone(),
+            ticket,
+        }
+    }
 }
 
 /// The state could not be read or kept.

@@ -95,13 +95,17 @@ pub enum Completeness {
 impl Report {
     /// How this run is to be taken.
     pub fn completeness(&self) -> Completeness {
-        let lacks = self.missing.iter().any(|one| one.required);
         match worst(&self.findings) {
             Some(Severity::Violation) => Completeness::Alarm,
             Some(Severity::Warning) => Completeness::Partial,
-            _ if lacks => Completeness::Partial,
+            _ if self.lacks_something_required() => Completeness::Partial,
             _ => Completeness::Whole,
         }
+    }
+
+    /// Whether a store lacks something that it has to hold.
+    pub fn lacks_something_required(&self) -> bool {
+        self.missing.iter().any(|one| one.required)
     }
 }
 
@@ -155,6 +159,9 @@ pub fn catch_up(
         run.bring_up(chain, entry)?;
     }
     ports.cancel.check()?;
+    // What could not be put has been told; the rest is there now.
+    let is_put = |finding: &Finding| matches!(finding.id, "manifest-missing" | "signature-missing");
+    chain.findings.retain(|finding| !is_put(finding));
     let Run {
         mut report,
         records,
@@ -255,7 +262,7 @@ impl Run<'_> {
                 // A run that died before it could say so has copied it.
                 Copy::Whole => payloads::record(manifest, &key, destination),
                 Copy::Absent if from.is_empty() => Err("no store has it whole".to_owned()),
-                Copy::Absent => self.copy(escrow, manifest, &key, &from, destination),
+                Copy::Absent => self.copy(chain, manifest, &from, destination),
                 Copy::Differs(why) => {
                     let told = format!("escrow {}: {why}", escrow.id);
                     chain.tell(Finding::violation("copy-damaged", told));
@@ -276,15 +283,15 @@ impl Run<'_> {
 
     fn copy(
         &mut self,
-        escrow: &EscrowSummary,
+        chain: &mut Committer<'_>,
         manifest: &Manifest,
-        key: &str,
         from: &[Arc<dyn Store>],
         to: &Destination,
     ) -> Result<StoreRecord, String> {
-        let record = payloads::copy(&self.job, manifest, key, from, to)?;
+        let mut tell = |finding| chain.tell(finding);
+        let record = payloads::copy(&self.job, manifest, from, to, &mut tell)?;
         self.report.copied.push(Copied {
-            escrow: escrow.id.clone(),
+            escrow: manifest.escrow_id.clone(),
             store: record.name.clone(),
             bytes: manifest.payload.size,
         });

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
+use crate::model::finding::Finding;
+use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, StoreRecord, StoreState};
 use crate::ops::destination::Destination;
+use crate::ops::fetch::Fetcher;
 use crate::ops::open::{self, OnBytes};
-use crate::ops::open_uploads::OpenUploads;
+use crate::ops::state::OpenUpload;
 use crate::ops::stored_copy::{self, CopyError};
 use crate::ops::upload::FanOut;
 use crate::sealing::parts::PartSink;
@@ -65,16 +68,28 @@ fn is_recorded(listed: &Listed, store: &StoreName, manifest: &Manifest) -> bool 
     recorded == Some(etag) || *etag == manifest.payload.md5_etag
 }
 
-/// Copies a payload, part by part, each verified before it goes on.
+/// Copies a payload, part by part, each verified before it goes on. What was found wrong with the
+/// copies that were read goes to `tell`.
 pub(super) fn copy(
     job: &Job<'_>,
     manifest: &Manifest,
-    key: &str,
     from: &[Arc<dyn Store>],
     to: &Destination,
+    tell: &mut dyn FnMut(Finding),
 ) -> Result<StoreRecord, String> {
-    upload(job, manifest, key, from, to)?;
-    forget(job.uploads, key);
+    let key = &Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+    let on_bytes: OnBytes = Box::new({
+        let told = Arc::clone(&job.on_bytes);
+        move |bytes| told(bytes)
+    });
+    let fetcher = open::fetcher(manifest, from, job.cancel, on_bytes);
+    let uploaded = upload(job, manifest, key, &fetcher, to);
+    fetcher.findings().into_iter().for_each(tell);
+    let begun = uploaded?;
+    if let Err(error) = job.uploads.forget(&begun) {
+        // The next run looks at it again.
+        tracing::warn!(error = %error_chain(&error), "an upload stays on record");
+    }
     record(manifest, key, to)
 }
 
@@ -102,17 +117,14 @@ fn upload(
     job: &Job<'_>,
     manifest: &Manifest,
     key: &str,
-    from: &[Arc<dyn Store>],
+    fetcher: &Fetcher,
     to: &Destination,
-) -> Result<(), String> {
-    let on_bytes: OnBytes = Box::new({
-        let told = Arc::clone(&job.on_bytes);
-        move |bytes| told(bytes)
-    });
-    let fetcher = open::fetcher(manifest, from, job.cancel, on_bytes);
+) -> Result<Vec<OpenUpload>, String> {
+    let mut begun = Vec::new();
     let mut record = |store: &dyn Store, ticket| {
-        let recorded = job.uploads.record(store, ticket);
-        recorded.map_err(std::io::Error::other)
+        let upload = OpenUpload::of(store, ticket);
+        begun.push(upload.clone());
+        job.uploads.record(upload).map_err(std::io::Error::other)
     };
     let to = std::slice::from_ref(&to.store);
     let part_size = manifest.payload.part_size;
@@ -125,12 +137,5 @@ fn upload(
     }
     let outcomes = fan_out.finish().into_iter();
     let failed = outcomes.filter_map(|outcome| outcome.result.err()).next();
-    failed.map_or(Ok(()), |error| Err(error_chain(&error)))
-}
-
-/// What cannot be taken off the record is looked at again by the next run.
-fn forget(uploads: OpenUploads<'_>, key: &str) {
-    if let Err(error) = uploads.forget(key, &[]) {
-        tracing::warn!(error = %error_chain(&error), "an upload stays on record");
-    }
+    failed.map_or(Ok(begun), |error| Err(error_chain(&error)))
 }

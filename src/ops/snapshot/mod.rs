@@ -37,7 +37,7 @@ use super::commit::{self, Author, CommitError, Committer, Reach};
 use super::destination::{Destination, stores};
 use super::history::History;
 use super::replicate::{self, Looking};
-use super::state::{State, StateError};
+use super::state::{OpenUpload, State, StateError};
 use super::storages::OpenStorage;
 use super::upload::FanOut;
 
@@ -154,10 +154,12 @@ impl Report {
         let lacks = |store: &StoreReport| store.failure.is_some();
         let missing = self.stores.iter().any(|one| one.required && lacks(one))
             || self.stores.iter().all(lacks);
+        let replicated = self.replicated.as_ref();
+        let older = replicated.is_some_and(replicate::Report::lacks_something_required);
         match worst {
             Some(Severity::Violation) => Completeness::Alarm,
             Some(Severity::Warning) => Completeness::Partial,
-            _ if missing => Completeness::Partial,
+            _ if missing || older => Completeness::Partial,
             _ => Completeness::Whole,
         }
     }
@@ -295,6 +297,7 @@ impl<'a> Run<'a> {
             .remove_leftovers(self.ports.destinations)?;
         self.chain.finish_pending()?;
         let history = self.chain.read_history(Reach::SinceMark)?;
+        self.remember_lacking(&history)?;
         let sealed = self.seal(&history)?;
         let copies = self.read_back(sealed)?;
         self.ports.cancel.check()?;
@@ -302,6 +305,20 @@ impl<'a> Run<'a> {
         report.replicated = self.catch_up(&report.stores);
         report.findings = std::mem::take(&mut self.chain.findings);
         Ok(report)
+    }
+
+    /// What a run could not remember because it died, the newest manifest tells: stores that did
+    /// not get its payload, or are new.
+    fn remember_lacking(&self, history: &History) -> Result<(), StateError> {
+        let Some((_, newest)) = history.escrows().next_back() else {
+            return Ok(());
+        };
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut lacking = state.lacking(slug)?;
+        let names = self.ports.destinations.iter().map(|to| to.store.name());
+        let without = names.filter(|name| !newest.stored_in.contains(name));
+        lacking.extend(without.cloned());
+        state.set_lacking(slug, &lacking)
     }
 
     /// Gives stores that lacked something of earlier nights, and answer tonight, what they lack.
@@ -336,23 +353,25 @@ impl<'a> Run<'a> {
     }
 
     /// Seals the source into every store and completes the uploads.
-    fn seal(&mut self, history: &History) -> Result<(Sealed, Vec<Copy>), SnapshotError> {
+    fn seal(&mut self, history: &History) -> Result<Uploaded, SnapshotError> {
         let snapshot_at = self.ports.clock.now();
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
         self.compare_key(history, draft.key_id());
         let uploads = self.chain.uploads();
+        let mut begun = Vec::new();
         let mut record = |store: &dyn Store, ticket| {
-            let recorded = uploads.record(store, ticket);
-            recorded.map_err(std::io::Error::other)
+            let upload = OpenUpload::of(store, ticket);
+            begun.push(upload.clone());
+            uploads.record(upload).map_err(std::io::Error::other)
         };
         let stores = stores(self.ports.destinations);
         let fan_out =
             FanOut::start(&stores, &key, draft.part_size(), &mut record).map_err(SealError::Io)?;
         let (fan_out, sealed) = draft.write(self, fan_out)?;
         let copies = Copy::collect(self.ports.destinations, fan_out.finish());
-        Ok((sealed, copies))
+        Ok((sealed, copies, begun))
     }
 
     /// A key that is another one than last night makes older backups unreadable.
@@ -375,12 +394,15 @@ impl<'a> Run<'a> {
     /// Compares every copy with what was sealed; a store whose copy differs has failed.
     fn read_back(
         &mut self,
-        (sealed, mut copies): (Sealed, Vec<Copy>),
+        (sealed, mut copies, mut begun): Uploaded,
     ) -> Result<Committable, SnapshotError> {
         copies::verify(&mut copies, &sealed.payload);
-        let failed = copies.iter().filter(|copy| !copy.is_uploaded());
-        let failed: Vec<_> = failed.map(Copy::name).collect();
-        self.chain.uploads().forget(&sealed.key, &failed)?;
+        // Of one that failed something may be left, for the next run to remove.
+        begun.retain(|upload| {
+            let mut ended = copies.iter().filter(|copy| copy.is_uploaded());
+            ended.any(|copy| *copy.name() == upload.store)
+        });
+        self.chain.uploads().forget(&begun)?;
         if copies.iter().all(|copy| copy.failure().is_some()) {
             self.ports.cancel.check()?;
             return Err(copies::none_left(copies).into());
@@ -488,6 +510,9 @@ impl<'a> Run<'a> {
         )
     }
 }
+
+/// A sealed payload, its copies, and the uploads that made them.
+type Uploaded = (Sealed, Vec<Copy>, Vec<OpenUpload>);
 
 /// A sealed payload and its copies: everything but the manifest.
 struct Committable {
