@@ -6,6 +6,7 @@ pub mod config;
 pub mod finding;
 pub mod index;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
 pub mod mark;
 pub mod method;
