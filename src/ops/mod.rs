@@ -12,6 +12,7 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod join;
+pub mod noncurrent;
 pub mod open;
 pub mod pitr;
 pub mod proof;
