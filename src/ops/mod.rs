@@ -4,6 +4,8 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
+pub mod commit;
+pub mod destination;
 pub mod escrowed_key;
 pub mod fence;
 pub mod fetch;
@@ -14,6 +16,7 @@ pub mod init;
 pub mod join;
 pub mod noncurrent;
 pub mod open;
+pub mod open_uploads;
 pub mod pitr;
 pub mod proof;
 pub mod recover;
