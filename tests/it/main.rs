@@ -39,5 +39,6 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
+mod store_versions;
 mod support;
 mod unfence;
