@@ -14,6 +14,7 @@ mod backups;
 mod import;
 mod pitr;
 mod point_in_time;
+mod prune;
 mod recover;
 mod rehydrate;
 mod replicate;
@@ -23,6 +24,7 @@ mod unfence;
 pub use backups::Backups;
 pub use import::{Decisions, Import, Importing};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
+pub use prune::Prune;
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
 pub use replicate::Replicate;
@@ -93,6 +95,8 @@ pub enum Command {
     Verify(Verify),
     /// Copy sealed escrows to every store that lacks them
     Replicate(Replicate),
+    /// Let old escrows go: a plan, an announcement, deletion
+    Prune(Prune),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory

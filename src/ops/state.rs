@@ -73,6 +73,16 @@ pub struct OpenUpload {
     pub ticket: UploadTicket,
 }
 
+/// Manifests that carry this host's signature and were made by somebody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strangers {
+    /// All of them, in the order in which they were found.
+    pub manifests: Vec<Mark>,
+    /// Whether this host signs with another key since.
+    pub key_was_replaced: bool,
+}
+
 impl OpenUpload {
     /// An upload in this store.
     pub fn of(store: &dyn Store, ticket: UploadTicket) -> Self {
@@ -183,6 +193,36 @@ impl State {
             return self.remove(&name);
         }
         self.write(&name, &open)
+    }
+
+    /// Manifests by this host's key that this host did not make.
+    pub fn strangers(&self, slug: &Slug) -> Result<Strangers, StateError> {
+        Ok(self
+            .read(&format!("{slug}.strangers.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Remembers such manifests for good: an alarm that is raised once is overlooked.
+    pub fn add_strangers(&self, slug: &Slug, found: &[Mark]) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        let fresh = found.iter().filter(|mark| !known.manifests.contains(mark));
+        let fresh: Vec<Mark> = fresh.copied().collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        known.manifests.extend(fresh);
+        known.key_was_replaced = false;
+        self.write(&format!("{slug}.strangers.json"), &known)
+    }
+
+    /// Notes that whoever has the old key cannot sign any more.
+    pub fn key_was_replaced(&self, slug: &Slug) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        if known.manifests.is_empty() {
+            return Ok(());
+        }
+        known.key_was_replaced = true;
+        self.write(&format!("{slug}.strangers.json"), &known)
     }
 
     /// Stores that lack something which they are to hold, as of the last run that looked.

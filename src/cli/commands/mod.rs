@@ -8,6 +8,7 @@ pub(super) mod init;
 pub(super) mod list;
 pub(super) mod manual;
 pub(super) mod pitr;
+pub(super) mod prune;
 pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod replicate;

@@ -330,19 +330,26 @@ impl<'a> Committer<'a> {
 
     /// A manifest above this host's mark, signed with this host's key, was made by somebody else
     /// who has the key, or this host's state was set back.
-    fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
-        let own = self.ports.state.mark(self.author.slug)?;
+    pub fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
+        let (state, slug) = (self.ports.state, self.author.slug);
+        let own = state.mark(slug)?;
         let ours = self.author.signing_key.fingerprint();
         let above = |entry: &&history::Entry| {
             entry.fingerprint == ours && own.is_none_or(|mark| entry.link.seq > mark.seq)
         };
-        if let Some(entry) = history.entries.iter().find(above) {
-            let seq = entry.link.seq;
+        let above = history.entries.iter().filter(above);
+        let marks: Vec<Mark> = above.map(history::Entry::mark).collect();
+        state.add_strangers(slug, &marks)?;
+        let known = state.strangers(slug)?;
+        if let Some(first) = known.manifests.first()
+            && !known.key_was_replaced
+        {
             self.tell(Finding::violation(
                 "unknown-manifest-of-ours",
                 format!(
-                    "manifest {seq} is signed with this host's key, but this host does not know it: \
-                     the key was stolen, or the state directory was lost or set back"
+                    "manifest {} is signed with this host's key, but this host does not know it: \
+                     the key was stolen, or the state directory was lost or set back",
+                    first.seq
                 ),
             ));
         }

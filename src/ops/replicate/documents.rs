@@ -9,11 +9,10 @@ use crate::model::namespace::Namespace;
 use crate::model::policy;
 use crate::ops::commit::{CommitError, Committer};
 use crate::ops::history::{Entry, History};
+use crate::ops::inventory::Holding;
 use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::StoreErrorKind;
-
-use super::inventory::Holding;
 
 /// An object whose bytes a signed manifest names.
 pub(super) struct Document {

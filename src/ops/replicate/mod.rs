@@ -7,7 +7,6 @@
 //! and reported by the next run; nothing is ever overwritten.
 
 mod documents;
-mod inventory;
 mod payloads;
 
 use std::collections::BTreeSet;
@@ -26,10 +25,10 @@ use crate::store::Store;
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::destination::Destination;
 use super::history::{Entry, EscrowSummary, History};
+use super::inventory::{self, Holding, Unlisted};
 use super::open_uploads::OpenUploads;
 
 use documents::Document;
-use inventory::Holding;
 use payloads::Copy;
 
 /// How closely copies that are there are looked at.
@@ -173,7 +172,7 @@ pub fn catch_up(
     Ok(report)
 }
 
-fn unlisted((destination, why): &(&Destination, String)) -> Missing {
+fn unlisted((destination, why): &Unlisted<'_>) -> Missing {
     Missing {
         store: destination.store.name().clone(),
         required: destination.required,

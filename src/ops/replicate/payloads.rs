@@ -9,6 +9,7 @@ use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, StoreRecord, StoreState};
 use crate::ops::destination::Destination;
 use crate::ops::fetch::Fetcher;
+use crate::ops::inventory::{Holding, Listed};
 use crate::ops::open::{self, OnBytes};
 use crate::ops::state::OpenUpload;
 use crate::ops::stored_copy::{self, CopyError};
@@ -16,7 +17,6 @@ use crate::ops::upload::FanOut;
 use crate::sealing::parts::PartSink;
 use crate::store::Store;
 
-use super::inventory::{Holding, Listed};
 use super::{Job, Looking};
 
 /// What a store has of a payload.
