@@ -14,6 +14,7 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod join;
+pub mod locks;
 pub mod noncurrent;
 pub mod open;
 pub mod open_uploads;
