@@ -14,6 +14,7 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod join;
+pub mod lock_probe;
 pub mod locks;
 pub mod noncurrent;
 pub mod open;
