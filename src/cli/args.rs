@@ -11,6 +11,7 @@ use crate::model::proof::Level;
 use crate::ops::select::Selection;
 
 mod backups;
+mod doctor;
 mod import;
 mod pitr;
 mod point_in_time;
@@ -22,6 +23,7 @@ mod stopped;
 mod unfence;
 
 pub use backups::Backups;
+pub use doctor::{Doctor, DoctorCommand, LockProbe};
 pub use import::{Decisions, Import, Importing};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use prune::Prune;
@@ -85,6 +87,8 @@ pub enum Command {
     Init(Box<Init>),
     /// Print the trust card again
     Card(Card),
+    /// Find out what stores do in truth
+    Doctor(Doctor),
     /// Take a snapshot, seal it and commit it to every store
     Snapshot(Snapshot),
     /// List escrows, and what is wrong with the chain

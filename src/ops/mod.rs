@@ -15,6 +15,8 @@ pub mod import;
 pub mod init;
 pub mod inventory;
 pub mod join;
+pub mod lock_probe;
+pub mod locks;
 pub mod noncurrent;
 pub mod open;
 pub mod open_uploads;

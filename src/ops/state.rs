@@ -3,7 +3,7 @@
 //!
 //! Every file is replaced atomically and durably: written beside, synced, renamed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::base::digest::Digest;
 use crate::base::file_error::{FileError, failed};
 use crate::base::names::{SignerName, Slug, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::lock::ProbeRecord;
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
 use crate::store::{Store, UploadTicket};
@@ -91,6 +93,28 @@ impl OpenUpload {
             ticket,
         }
     }
+}
+
+/// A try to break a lock, and what it left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockProbe {
+    /// What came of it, as manifests tell it.
+    pub record: ProbeRecord,
+    /// Versions that it wrote, for a later one to delete once their locks have ended.
+    pub left: Vec<ProbedVersion>,
+}
+
+/// A version that a probe wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbedVersion {
+    /// The object's key.
+    pub key: String,
+    /// The store's id of the version.
+    pub version_id: String,
+    /// When its lock ends.
+    pub until: UtcTime,
 }
 
 /// The state could not be read or kept.
@@ -239,6 +263,22 @@ impl State {
             true => self.remove(&name),
             false => self.write(&name, stores),
         }
+    }
+
+    /// What came of the last try to break a lock in each store.
+    pub fn lock_probes(&self, slug: &Slug) -> Result<BTreeMap<StoreName, LockProbe>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.lock-probes.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces what is remembered of tries to break locks.
+    pub fn set_lock_probes(
+        &self,
+        slug: &Slug,
+        probes: &BTreeMap<StoreName, LockProbe>,
+    ) -> Result<(), StateError> {
+        self.write(&format!("{slug}.lock-probes.json"), probes)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

@@ -126,6 +126,14 @@ pub(super) fn select(error: SelectError) -> CliError {
     CliError::new(exit, error).hint(hint)
 }
 
+/// What this host remembers cannot be used.
+pub(super) fn state(error: StateError) -> CliError {
+    match error {
+        StateError::Busy(_) => CliError::new(Exit::Busy, error),
+        _ => CliError::failed(error),
+    }
+}
+
 /// Nothing was initialised.
 pub(super) fn init(error: InitError) -> CliError {
     let (exit, hint) = match &error {

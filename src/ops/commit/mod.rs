@@ -1,6 +1,7 @@
 //! Committing a manifest of either kind: signature, then the manifest itself, store by store in the
 //! order of the configuration. The sequence slot is the lock between hosts.
 
+mod documents;
 mod pending;
 mod place;
 mod slot;
@@ -260,7 +261,8 @@ impl<'a> Committer<'a> {
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();
             for (key, bytes) in documents {
-                if let Err(error) = slot::put_exactly(store, key, bytes) {
+                let now = self.ports.clock.now();
+                if let Err(error) = documents::put_document(destination, key, bytes, now) {
                     let why = error_chain(&error);
                     self.tell(match destination.required {
                         true => Finding::warning("document-missing", &*why),
