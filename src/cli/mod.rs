@@ -3,6 +3,7 @@
 pub mod args;
 mod commands;
 mod confirm;
+mod custodians;
 mod exit;
 mod from;
 mod hints;

@@ -210,6 +210,9 @@ pub struct Unlock {
     pub size: u64,
     /// Of the object.
     pub sha256: Digest,
+    /// Of what each custodian but the last takes out of it and hands on, so that nobody opens
+    /// anything that was not signed.
+    pub inner_sha256: Vec<Digest>,
 }
 
 /// One custodian's challenge.
@@ -300,6 +303,7 @@ impl Document {
             Kind::Snapshot => {
                 let manifest: Manifest = strict_json::from_slice(bytes)?;
                 manifest.payload.check()?;
+                manifest.check_custody()?;
                 Some(Box::new(manifest))
             }
         };
@@ -322,6 +326,28 @@ impl Manifest {
     /// The exact bytes that are signed and stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
         strict_json::to_vec(self)
+    }
+
+    fn check_custody(&self) -> Result<(), ManifestError> {
+        let k = self
+            .custody
+            .k
+            .map(|k| usize::try_from(k).unwrap_or(usize::MAX));
+        let fits = match (self.custody.mode, k) {
+            (CustodyMode::Any, None) => self.unlock.is_empty(),
+            (CustodyMode::KOfN, Some(k)) => k >= 2 && self.unlock.iter().all(|one| one.takes(k)),
+            _ => false,
+        };
+        fits.then_some(()).ok_or(ManifestError::Contradiction(
+            "custody and unlock files do not fit each other",
+        ))
+    }
+}
+
+impl Unlock {
+    /// Whether it is opened in as many steps.
+    fn takes(&self, k: usize) -> bool {
+        self.custodians.len() == k && self.inner_sha256.len() + 1 == k
     }
 }
 
@@ -436,6 +462,28 @@ pub(crate) mod tests {
         assert!(edited(|m| m["payload"]["size"] = 25.into()).is_err());
         assert!(edited(|m| m["payload"]["part_size"] = 0.into()).is_err());
         assert!(edited(|m| m["payload"]["size"] = 0.into()).is_err());
+    }
+
+    #[test]
+    fn custody_of_several_names_as_many_custodians_as_it_takes() {
+        let shared = |k: u32, custodians: &[&str], inner: usize| {
+            edited(|m| {
+                m["custody"] = serde_json::json!({"mode": "k-of-n", "k": k});
+                m["unlock"] = serde_json::json!([{
+                    "custodians": custodians,
+                    "key": "x",
+                    "size": 1,
+                    "sha256": Digest::of(b"x"),
+                    "inner_sha256": vec![Digest::of(b"y"); inner],
+                }]);
+            })
+        };
+        assert!(shared(2, &["alice", "bob"], 1).is_ok());
+        assert!(shared(2, &["alice", "bob", "carol"], 2).is_err());
+        assert!(shared(2, &["alice", "bob"], 0).is_err());
+        assert!(shared(1, &["alice"], 0).is_err());
+        assert!(edited(|m| m["custody"]["k"] = 2.into()).is_err());
+        assert!(edited(|m| m["custody"]["mode"] = "k-of-n".into()).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod method;
 pub mod namespace;
 pub mod policy;
 pub mod proof;
+pub mod quorum;
 pub mod recipients;
 pub mod signer_key;
 pub mod store_spec;

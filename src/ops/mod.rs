@@ -4,6 +4,7 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
+pub mod custody;
 pub mod escrowed_key;
 pub mod fence;
 pub mod fetch;

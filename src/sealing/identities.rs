@@ -152,6 +152,14 @@ impl Identities {
         })
     }
 
+    /// A single identity that lies in no file.
+    pub(super) fn of(name: &str, identity: Box<dyn age::Identity + Send + Sync>) -> Self {
+        Self {
+            name: name.to_owned(),
+            identities: vec![identity],
+        }
+    }
+
     /// What the file was called.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,7 @@
 //! Floor 2: the sealed payload and its signature, as streams.
 
 pub mod age_header;
+pub mod custody;
 pub mod identities;
 pub mod parts;
 pub mod payload;

@@ -10,6 +10,7 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Snapshot};
+use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -19,7 +20,6 @@ use crate::cli::{source, wire};
 use crate::model::config::Config;
 use crate::model::finding::Finding;
 use crate::model::proof::{Level, ProofRecord};
-use crate::model::recipients::Recipients;
 use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
 use crate::postgres::restore_tool::RestoreTool;
@@ -137,10 +137,7 @@ fn settings(config: &Config, args: &Snapshot) -> Result<Settings, CliError> {
         CliError::usage("the configuration has no [signing]")
             .hint("snapshots are taken on the source's host; this box only reads")
     })?;
-    let recipients_file = config.resolve(&config.recipients.file);
-    let recipients_text = wire::read_text(&recipients_file)?;
-    let recipients = Recipients::parse(&recipients_text)
-        .map_err(|error| hints::recipients(Some(&recipients_file), error))?;
+    let custodians = Custodians::read(config)?;
     let key_file = config.resolve(&signing.key_file);
     wire::warn_if_shared(&key_file);
     let pem = zeroize::Zeroizing::new(wire::read_text(&key_file)?);
@@ -152,8 +149,9 @@ fn settings(config: &Config, args: &Snapshot) -> Result<Settings, CliError> {
         slug: config.instance.clone(),
         signer: signing.signer.clone(),
         signing_key,
-        recipients,
-        recipients_text,
+        recipients: custodians.recipients,
+        quorum: custodians.quorum,
+        recipients_text: custodians.text,
         allowed_signers_text: wire::read_text(&config.resolve(&config.trust.allowed_signers))?,
         due_after: hours * 3600,
         level: config.compression.level,

@@ -10,6 +10,7 @@ mod unfence;
 use std::path::Path;
 
 use crate::model::allowed_signers::AllowedSignersError;
+use crate::model::quorum::QuorumError;
 use crate::model::recipients::RecipientsError;
 use crate::model::store_spec::CredentialsError;
 use crate::ops::history::HistoryError;
@@ -77,6 +78,14 @@ pub(super) fn recipients(place: Option<&Path>, error: RecipientsError) -> CliErr
         None => CliError::new(Exit::Usage, error),
     }
     .hint(hint)
+}
+
+/// So many custodians cannot be asked for.
+pub(super) fn quorum(error: QuorumError) -> CliError {
+    CliError::new(Exit::Usage, error).hint(
+        "custody.k in the configuration says how many of the custodians in the recipients file \
+         open an escrow together; without it each of them can alone",
+    )
 }
 
 /// A file of signers cannot be used.

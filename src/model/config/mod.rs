@@ -13,7 +13,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::sections::{Compression, Open, Proof, Recipients, Schedule, Signing, State, Trust};
+pub use self::sections::{
+    Compression, Custody, Open, Proof, Recipients, Schedule, Signing, State, Trust,
+};
 pub use self::source::{Frozen, Reach, Source, SourceMethod};
 pub use self::template::Answers;
 use super::store_spec::{StoreFields, StoreSpec, variable_prefix};
@@ -32,6 +34,8 @@ pub struct Config {
     pub trust: Trust,
     /// Who can open what is sealed here.
     pub recipients: Recipients,
+    /// How many of them it takes.
+    pub custody: Custody,
     /// Where marks and pending manifests are kept.
     pub state: State,
     /// When the next escrow is due.
@@ -58,6 +62,8 @@ struct Document {
     #[serde(default)]
     recipients: Recipients,
     #[serde(default)]
+    custody: Custody,
+    #[serde(default)]
     state: State,
     #[serde(default)]
     schedule: Schedule,
@@ -83,6 +89,7 @@ impl Config {
             signing: document.signing,
             trust: document.trust,
             recipients: document.recipients,
+            custody: document.custody,
             state: document.state,
             schedule: document.schedule,
             compression: document.compression,

@@ -48,7 +48,7 @@ impl Run<'_> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy));
         self.compare_policy(&history, manifest.policy_sha256);
-        let undocumented = self.put_supporting(&policy);
+        let undocumented = self.put_supporting(&policy, &committable.sealed.custodial.objects);
         let mut history = history;
         for _ in 0..RACES {
             // Whoever won the last race may have done so with this host's own key.
@@ -171,12 +171,18 @@ impl Run<'_> {
 
     /// Puts recipients, signers and instructions, named by their digests, before any manifest
     /// names them. Returns what each store did not take.
-    fn put_supporting(&mut self, policy: &[u8]) -> BTreeMap<StoreName, String> {
+    fn put_supporting(
+        &mut self,
+        policy: &[u8],
+        custodial: &[(String, Vec<u8>)],
+    ) -> BTreeMap<StoreName, String> {
         let restore = restore_md().as_bytes();
-        let documents = [
+        let mut documents = vec![
             (self.layout.policy(&Digest::of(policy)), policy),
             (self.layout.restore_md(&Digest::of(restore)), restore),
         ];
+        let custodial = custodial.iter();
+        documents.extend(custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice())));
         let mut lacking = BTreeMap::new();
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();

@@ -8,6 +8,7 @@
 
 mod commit;
 mod copies;
+mod custody;
 mod leftovers;
 mod risks;
 mod seal;
@@ -27,15 +28,16 @@ use crate::databasus::secret_key::SecretKeyId;
 use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
-use crate::model::manifest::{self, Custody, CustodyMode, Instance, Kind, Manifest, Tool};
+use crate::model::manifest::{self, Instance, Kind, Manifest, Tool};
 use crate::model::mark::Mark;
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
+use crate::model::quorum::Quorum;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::trust::Trust;
 use crate::postgres::restore_tool::RestoreTool;
-use crate::sealing::identities::RecipientUseError;
+use crate::sealing::custody::CustodySealError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
 use crate::source::{Source, SourceError};
@@ -85,6 +87,8 @@ pub struct Settings {
     pub signing_key: SigningKey,
     /// To whom it is sealed.
     pub recipients: Recipients,
+    /// How many of them it takes to open it; none if each of them can alone.
+    pub quorum: Option<Quorum>,
     /// The recipients file's text, for the policy object.
     pub recipients_text: String,
     /// The `allowed_signers` file's text, for the policy object.
@@ -243,7 +247,7 @@ pub enum SnapshotError {
     },
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
-    Recipient(#[from] RecipientUseError),
+    Recipient(#[from] CustodySealError),
     /// The payload could not be written.
     #[error("cannot seal the payload")]
     Seal(#[from] SealError),
@@ -417,6 +421,8 @@ impl<'a> Run<'a> {
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.layout.payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
+        let spare = custody::nobody_to_spare(self.settings.quorum.as_ref());
+        self.findings.extend(spare);
         self.compare_key(history, draft.key_id());
         let (state, slug) = (self.ports.state, &self.settings.slug);
         // What an earlier run left and could not be reached stays on record.
@@ -506,15 +512,12 @@ impl<'a> Run<'a> {
                 .iter()
                 .map(seal::recipient_record)
                 .collect(),
-            custody: Custody {
-                mode: CustodyMode::Any,
-                k: None,
-            },
-            unlock: Vec::new(),
+            custody: sealed.custodial.custody.clone(),
+            unlock: sealed.custodial.unlock.clone(),
             policy_sha256: policy,
             restore_md_sha256: Digest::of(restore_md().as_bytes()),
             stores: stores.map(|copy| copy.record(&sealed.key)).collect(),
-            canaries: Vec::new(),
+            canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
         }
