@@ -8,6 +8,7 @@ mod exit;
 mod from;
 mod hints;
 mod keys;
+mod opening;
 mod output;
 mod programs;
 mod progress;
@@ -94,6 +95,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
+        Command::Custody(custody) => commands::custody::run(custody, global, output, cancel),
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
         Command::Pitr(pitr) => commands::pitr::run(pitr, global, output, cancel),
         Command::Import(import) => commands::import::run(import, global, output, cancel),

@@ -1,6 +1,7 @@
 //! One file per command: arguments to ports, the job, its report.
 
 pub(super) mod card;
+pub(super) mod custody;
 mod fenced;
 mod findings;
 pub(super) mod import;

@@ -76,7 +76,7 @@ fn unpack_exit(error: &UnpackError) -> (Exit, Option<&'static str>) {
     }
 }
 
-fn unlock_exit(error: &UnlockError) -> (Exit, Option<&'static str>) {
+pub(super) fn unlock_exit(error: &UnlockError) -> (Exit, Option<&'static str>) {
     match error {
         UnlockError::QuorumNotMet { .. } => (
             Exit::NoIdentity,

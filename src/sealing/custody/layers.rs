@@ -76,6 +76,13 @@ pub fn armored(file: &[u8]) -> Result<String, CustodySealError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// The bytes of an age file that came as text, or as it is.
+pub fn dearmored(file: &[u8]) -> Result<Vec<u8>, LayerError> {
+    let mut bytes = Vec::new();
+    age::armor::ArmoredReader::new(file).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 pub(super) fn seal(
     secret: &[u8],
     recipients: &[BoxedRecipient],

@@ -9,8 +9,8 @@ mod unlock;
 pub use canary::{CANARY_NONCE, SealedCanary, seal_canary};
 pub use identity::{EscrowIdentity, NotAnEscrowIdentity};
 pub use layers::{
-    LayerError, Layered, MAX_LAYER_BYTES, armored, open_armored, open_layer, seal_armored,
-    seal_layers,
+    LayerError, Layered, MAX_LAYER_BYTES, armored, dearmored, open_armored, open_layer,
+    seal_armored, seal_layers,
 };
 pub use unlock::UnlockError;
 
