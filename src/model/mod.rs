@@ -1,8 +1,10 @@
 //! Floor 1: bytes to verified, typed values and back. No I/O.
 
 pub mod allowed_signers;
+pub mod amend;
 pub mod chain;
 pub mod config;
+pub mod document;
 pub mod finding;
 pub mod index;
 pub mod layout;
@@ -14,6 +16,7 @@ pub mod policy;
 pub mod proof;
 pub mod quorum;
 pub mod recipients;
+pub mod retention;
 pub mod signer_key;
 pub mod store_spec;
 pub mod strict_json;

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::finding::{Severity, worst};
+use databasus_escrow::ops::commit::CommitError;
 use databasus_escrow::ops::snapshot::{Completeness, Report, SnapshotError};
 use databasus_escrow::ops::state::StateError;
 use databasus_escrow::store::{Store, list_all};
@@ -269,7 +270,7 @@ fn a_signal_stops_the_run_and_leaves_no_upload() {
             let stores = shared(&scene.stores);
             match scene.bed.snapshot_into(&scene.host, &stores, &cancel) {
                 Ok(report) => scene.assert_the_report_is_true(&report),
-                Err(SnapshotError::Interrupted(_)) => {}
+                Err(SnapshotError::Commit(CommitError::Interrupted(_))) => {}
                 Err(other) => panic!("told as {other}"),
             }
             for uploads in &scene.uploads {
@@ -320,7 +321,10 @@ fn without_a_state_directory_nothing_is_put_anywhere() {
     std::fs::write(&host.state_dir, "a file").unwrap();
     let refused = bed.snapshot(&host).err().unwrap();
     assert!(
-        matches!(refused, SnapshotError::State(StateError::Io(_))),
+        matches!(
+            refused,
+            SnapshotError::Commit(CommitError::State(StateError::Io(_)))
+        ),
         "{refused}"
     );
     for store in &bed.stores {

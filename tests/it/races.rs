@@ -8,6 +8,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::mark::Mark;
+use databasus_escrow::ops::commit::CommitError;
 use databasus_escrow::ops::select::{SelectError, Selection, select};
 use databasus_escrow::ops::snapshot::{Completeness, Report, SecretKeyProblem, SnapshotError};
 use databasus_escrow::ops::state::StateError;
@@ -163,7 +164,7 @@ fn hosts_that_run_at_the_same_time_make_one_chain() {
                     assert_eq!(report.completeness(), Completeness::Whole);
                     committed += 1;
                 }
-                Err(SnapshotError::LostRace(_)) => {}
+                Err(SnapshotError::Commit(CommitError::LostRace(_))) => {}
                 Err(other) => panic!("{other}"),
             }
         }
@@ -186,7 +187,9 @@ fn a_second_run_on_the_same_host_is_kept_out() {
     let refused = outcome.lock().unwrap().take().flatten();
     assert!(matches!(
         refused,
-        Some(SnapshotError::State(StateError::Busy(_)))
+        Some(SnapshotError::Commit(CommitError::State(StateError::Busy(
+            _
+        ))))
     ));
 }
 
@@ -238,7 +241,10 @@ fn a_manifest_that_a_silent_store_may_hold_gets_no_rival() {
     let payload_only = Plan::at("put", "/sig/", Fault::Forever);
     stores[1] = Arc::new(faulty(&bed.stores[1], payload_only));
     let refused = bed.snapshot_into(&host, &stores, &Cancel::new());
-    assert!(matches!(refused, Err(SnapshotError::NoStore { .. })));
+    assert!(matches!(
+        refused,
+        Err(SnapshotError::Commit(CommitError::NoStore { .. }))
+    ));
     assert!(fault.was_hit());
 
     // On the next night the second fails at that manifest alone.
@@ -246,7 +252,10 @@ fn a_manifest_that_a_silent_store_may_hold_gets_no_rival() {
     let once = Plan::at("put", "/manifest/", Fault::Before);
     stores[1] = Arc::new(faulty(&bed.stores[1], once));
     let refused = bed.snapshot_into(&host, &stores, &Cancel::new());
-    assert!(matches!(refused, Err(SnapshotError::NoStore { .. })));
+    assert!(matches!(
+        refused,
+        Err(SnapshotError::Commit(CommitError::NoStore { .. }))
+    ));
 
     assert_eq!(
         night(&bed, &host, &bed.stores).completeness(),
@@ -358,7 +367,10 @@ fn a_pending_manifest_of_stores_that_are_gone_leaves_no_trace() {
     let outage = Plan::at("put", "/manifest/", Fault::Outage);
     let stores = [dying(0, Some(outage)), dying(1, None)];
     let refused = bed.snapshot_into(&host, &stores, &Cancel::new());
-    assert!(matches!(refused, Err(SnapshotError::NoStore { .. })));
+    assert!(matches!(
+        refused,
+        Err(SnapshotError::Commit(CommitError::NoStore { .. }))
+    ));
     assert!(host.state.pending(&bed.slug).unwrap().is_some());
 
     let report = night(&bed, &host, &bed.stores[2..]);

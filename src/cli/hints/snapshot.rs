@@ -1,6 +1,7 @@
 //! What keeps a snapshot from being committed.
 
 use crate::cli::exit::{CliError, Exit};
+use crate::ops::commit::CommitError;
 use crate::ops::history::HistoryError;
 use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
 use crate::ops::state::StateError;
@@ -12,14 +13,7 @@ use super::{SIGNERS_HINT, store_hint};
 /// No snapshot was committed.
 pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
     let (exit, hint) = match &error {
-        SnapshotError::State(StateError::Busy(_)) => (
-            Exit::Busy,
-            Some("wait for the other run, or look for one that hangs"),
-        ),
-        SnapshotError::LostRace(_) => (
-            Exit::Busy,
-            Some("two hosts write this chain; run it again, or stop one of them"),
-        ),
+        SnapshotError::Commit(error) => commit(error),
         SnapshotError::SecretKey(problem) => (Exit::Refused, Some(secret_key_hint(problem))),
         SnapshotError::ProofTooLow { .. } => (
             Exit::Refused,
@@ -28,22 +22,37 @@ pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
             ),
         ),
         SnapshotError::Source(error) => source(error),
-        SnapshotError::SignerNotAllowed { .. } => (
+        SnapshotError::Recipient(_) => (
+            Exit::Usage,
+            Some("the plugin of a recipient must be installed on this host"),
+        ),
+        _ => (Exit::Failed, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// A manifest was not committed.
+pub(super) fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
+    match error {
+        CommitError::State(StateError::Busy(_)) => (
+            Exit::Busy,
+            Some("wait for the other run, or look for one that hangs"),
+        ),
+        CommitError::LostRace(_) => (
+            Exit::Busy,
+            Some("two hosts write this chain; run it again, or stop one of them"),
+        ),
+        CommitError::SignerNotAllowed { .. } => (
             Exit::Usage,
             Some(
                 "signing.key and policies/allowed_signers do not belong together; if the key was lost, `databasus-escrow init --join` continues the chain",
             ),
         ),
-        SnapshotError::AllowedSigners(_) => (Exit::Usage, Some(SIGNERS_HINT)),
-        SnapshotError::Recipient(_) => (
-            Exit::Usage,
-            Some("the plugin of a recipient must be installed on this host"),
-        ),
-        SnapshotError::NoStore { first, .. } => (Exit::Failed, first.as_ref().and_then(store_hint)),
-        SnapshotError::History(HistoryError::NoStore(error)) => (Exit::Failed, store_hint(error)),
+        CommitError::AllowedSigners(_) => (Exit::Usage, Some(SIGNERS_HINT)),
+        CommitError::NoStore { first, .. } => (Exit::Failed, first.as_ref().and_then(store_hint)),
+        CommitError::History(HistoryError::NoStore(error)) => (Exit::Failed, store_hint(error)),
         _ => (Exit::Failed, None),
-    };
-    CliError::new(exit, error).maybe_hint(hint)
+    }
 }
 
 fn secret_key_hint(problem: &SecretKeyProblem) -> &'static str {

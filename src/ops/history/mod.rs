@@ -14,10 +14,12 @@ use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
+use crate::model::amend::Change;
 use crate::model::chain::{self, Link};
+use crate::model::document::Document;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
-use crate::model::manifest::{self, Document, Manifest, ManifestError, StoreState};
+use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::policy::{self, Policy};
@@ -46,6 +48,8 @@ pub struct Entry {
     pub key: String,
     /// The escrow it commits; none for an amend.
     pub escrow: Option<EscrowSummary>,
+    /// What an amend reports.
+    pub changes: Vec<Change>,
 }
 
 /// What a manifest says of its escrow, in short.
@@ -69,8 +73,13 @@ pub struct EscrowSummary {
     pub policy_sha256: Digest,
     /// What was proven before the manifest was signed; none where nothing was tried.
     pub proof: Option<ProofRecord>,
-    /// Stores that held the payload when the manifest was signed.
+    /// Stores that held the payload when the manifest was signed, or got it later, as a signed
+    /// manifest says.
     pub stored_in: Vec<StoreName>,
+    /// The copies that were made later.
+    pub late_copies: Vec<StoreRecord>,
+    /// The manifest by which retention let it go: its payload may be gone.
+    pub let_go_by: Option<u64>,
 }
 
 /// Every verified manifest of an instance, and everything that was found wrong on the way.
@@ -170,6 +179,7 @@ impl History {
         findings.extend(missing_documents(&verdict.verified, &listings.answered));
         let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
+        amend(&mut entries);
         Ok(Self {
             entries,
             findings,
@@ -286,6 +296,43 @@ impl EscrowSummary {
                 .filter(|record| record.state == StoreState::Stored)
                 .map(|record| record.name.clone())
                 .collect(),
+            late_copies: Vec::new(),
+            let_go_by: None,
+        }
+    }
+
+    fn add_copy(&mut self, copy: &StoreRecord) {
+        if copy.state == StoreState::Stored {
+            if !self.stored_in.contains(&copy.name) {
+                self.stored_in.push(copy.name.clone());
+            }
+            self.late_copies.push(copy.clone());
+        }
+    }
+}
+
+/// Lets each escrow know what later manifests say of it.
+fn amend(entries: &mut [Entry]) {
+    let reports = entries.iter_mut().filter(|entry| !entry.changes.is_empty());
+    let reports: Vec<(u64, Vec<Change>)> = reports
+        .map(|entry| (entry.link.seq, entry.changes.clone()))
+        .collect();
+    for entry in entries {
+        let Some(escrow) = &mut entry.escrow else {
+            continue;
+        };
+        let later = reports.iter().filter(|(seq, _)| *seq > entry.link.seq);
+        for (seq, change) in later.flat_map(|(seq, changes)| changes.iter().map(move |c| (seq, c)))
+        {
+            match change {
+                Change::Copied { escrow_id, store } if *escrow_id == escrow.id => {
+                    escrow.add_copy(store);
+                }
+                Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
+                    escrow.let_go_by.get_or_insert(*seq);
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::base::error_chain::error_chain;
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::model::allowed_signers::AllowedSigners;
 use crate::model::chain::Link;
+use crate::model::document::Document;
 use crate::model::finding::Finding;
 use crate::model::layout::{Layout, ManifestKey};
-use crate::model::manifest::Document;
 use crate::model::namespace::Namespace;
 use crate::model::policy::{self, Policy};
 use crate::model::trust::{Authentic, Trust};
@@ -262,6 +262,7 @@ impl<'a> Verifier<'a> {
             held_by: Vec::new(),
             key: key.to_owned(),
             escrow: document.escrow.as_deref().map(EscrowSummary::of),
+            changes: document.changes,
         })
     }
 

@@ -9,7 +9,8 @@ use crate::ops::upload::StoreOutcome;
 use crate::sealing::parts::VerifiedPart;
 use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
-use super::{Destination, SnapshotError};
+use crate::ops::commit::CommitError;
+use crate::ops::destination::Destination;
 
 /// One store's copy of the payload, or the lack of one.
 pub(super) struct Copy {
@@ -122,8 +123,8 @@ fn compare(store: &dyn Store, key: &str, payload: &Payload) -> Result<(), String
 }
 
 /// The error for the case that no store has a usable copy.
-pub(super) fn none_left(copies: Vec<Copy>) -> SnapshotError {
+pub(super) fn none_left(copies: Vec<Copy>) -> CommitError {
     let told = copies.iter().filter_map(Copy::failure).collect();
     let first = copies.into_iter().find_map(|copy| copy.upload.err());
-    SnapshotError::NoStore { told, first }
+    CommitError::NoStore { told, first }
 }

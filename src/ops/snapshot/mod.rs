@@ -6,76 +6,44 @@
 //! and signature → manifest (the commit point) → read back → remember the mark. A failure
 //! before the manifest leaves nothing that looks committed.
 
-mod commit;
 mod copies;
 mod custody;
-mod leftovers;
 mod risks;
 mod seal;
-mod slot;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
-use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
-use crate::base::time::{Clock, UtcTime};
+use crate::base::time::Clock;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::SecretKeyId;
-use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::{Finding, Severity};
-use crate::model::layout::Layout;
 use crate::model::manifest::{self, Instance, Kind, Manifest, Tool};
-use crate::model::mark::Mark;
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
 use crate::model::quorum::Quorum;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
-use crate::model::trust::Trust;
 use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::custody::CustodySealError;
 use crate::sealing::payload::SealError;
-use crate::sealing::sshsig::{SigningKey, SigningKeyError};
+use crate::sealing::sshsig::SigningKey;
 use crate::source::{Source, SourceError};
-use crate::store::{Store, StoreError, UploadTicket};
+use crate::store::Store;
 
-use super::history::{self, History, HistoryError};
-use super::state::{OpenUpload, State, StateError};
+use super::commit::{self, Author, CommitError, Committer, Reach};
+use super::destination::{Destination, stores};
+use super::history::History;
+use super::open_uploads::OpenUploads;
+use super::state::{State, StateError};
 use super::storages::OpenStorage;
 use super::upload::FanOut;
 
 use copies::Copy;
 use seal::Sealed;
-
-/// A store as a snapshot uses it.
-#[derive(Clone)]
-pub struct Destination {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// For the manifest: `r2`, `dir`, …
-    pub provider: String,
-    /// For the manifest: the bucket; none for a directory.
-    pub bucket: Option<String>,
-    /// How that bucket is reached, to tell whether Databasus reaches it in the same way.
-    pub access: Option<BucketAccess>,
-    /// Whether the run is partial without it.
-    pub required: bool,
-}
-
-/// A bucket, and who asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BucketAccess {
-    /// With its scheme; none means AWS.
-    pub endpoint: Option<String>,
-    /// The bucket.
-    pub bucket: String,
-    /// The public half of the credentials.
-    pub access_key_id: String,
-}
 
 /// What a snapshot of this instance is made with.
 pub struct Settings {
@@ -222,15 +190,9 @@ pub enum SecretKeyProblem {
 /// No escrow was committed.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// A signal arrived.
+    /// The chain could not be read or extended, or the run was stopped.
     #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-    /// The host's own memory is not usable, or another run holds it.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The chain could not be read.
-    #[error("cannot read the chain of manifests")]
-    History(#[from] HistoryError),
+    Commit(#[from] CommitError),
     /// The source said no.
     #[error("cannot take the snapshot")]
     Source(#[from] SourceError),
@@ -251,37 +213,24 @@ pub enum SnapshotError {
     /// The payload could not be written.
     #[error("cannot seal the payload")]
     Seal(#[from] SealError),
-    /// Signing failed.
-    #[error("cannot sign the manifest")]
-    Sign(#[from] SigningKeyError),
-    /// The signing key is not one that readers of the policy would accept.
-    #[error("the signing key {fingerprint} of {signer} may not sign manifests at {at}")]
-    SignerNotAllowed {
-        /// The principal in the configuration.
-        signer: SignerName,
-        /// The key's.
-        fingerprint: Fingerprint,
-        /// The present.
-        at: UtcTime,
-    },
-    /// `allowed_signers` is malformed.
-    #[error("cannot use the allowed_signers file")]
-    AllowedSigners(#[from] crate::model::allowed_signers::AllowedSignersError),
-    /// A document could not be written.
-    #[error("cannot write the manifest")]
-    Document(#[from] StrictJsonError),
-    /// Not one store took the payload, or not one the manifest.
-    #[error("no store took the escrow: {}", told.join("; "))]
-    NoStore {
-        /// What each store said.
-        told: Vec<String>,
-        /// The first one's error.
-        #[source]
-        first: Option<StoreError>,
-    },
-    /// Other hosts were faster again and again.
-    #[error("lost the race for the next place in the chain {0} times")]
-    LostRace(u32),
+}
+
+impl From<Interrupted> for SnapshotError {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Commit(interrupted.into())
+    }
+}
+
+impl From<StateError> for SnapshotError {
+    fn from(error: StateError) -> Self {
+        Self::Commit(error.into())
+    }
+}
+
+impl From<StrictJsonError> for SnapshotError {
+    fn from(error: StrictJsonError) -> Self {
+        Self::Commit(error.into())
+    }
 }
 
 /// Runs a snapshot to its end.
@@ -317,127 +266,64 @@ pub fn run<'a>(settings: &'a Settings, ports: Ports<'a>) -> Result<Report, Snaps
 struct Run<'a> {
     settings: &'a Settings,
     ports: Ports<'a>,
-    layout: Layout,
-    allowed: AllowedSigners,
-    findings: Vec<Finding>,
+    chain: Committer<'a>,
 }
 
 impl<'a> Run<'a> {
     fn prepare(settings: &'a Settings, ports: Ports<'a>) -> Result<Self, SnapshotError> {
-        let allowed = AllowedSigners::parse(&settings.allowed_signers_text)?;
-        let run = Self {
-            settings,
-            layout: Layout::new(&settings.slug),
-            ports,
-            allowed,
-            findings: Vec::new(),
+        let author = Author {
+            slug: &settings.slug,
+            signer: &settings.signer,
+            signing_key: &settings.signing_key,
+            allowed_signers: &settings.allowed_signers_text,
         };
-        run.check_signer()?;
-        Ok(run)
-    }
-
-    /// A manifest that its own policy would not accept must never be written.
-    fn check_signer(&self) -> Result<(), SnapshotError> {
-        let now = self.ports.clock.now();
-        let key = self.settings.signing_key.public();
-        let trusted = Trust::new(self.allowed.clone(), Vec::new())
-            .authenticate(
-                key,
-                crate::model::namespace::Namespace::Manifest,
-                &self.settings.signer,
-            )
-            .and_then(|authentic| authentic.check_window(now));
-        trusted.map_err(|_| SnapshotError::SignerNotAllowed {
-            signer: self.settings.signer.clone(),
-            fingerprint: key.fingerprint(),
-            at: now,
+        let chain = commit::Ports {
+            destinations: ports.destinations,
+            state: ports.state,
+            clock: ports.clock,
+            cancel: ports.cancel,
+        };
+        Ok(Self {
+            settings,
+            chain: Committer::new(author, chain)?,
+            ports,
         })
     }
 
     fn snapshot(&mut self) -> Result<Report, SnapshotError> {
-        self.remove_leftovers()?;
-        self.finish_pending()?;
-        let history = self.read_history()?;
+        self.uploads().remove_leftovers(self.ports.destinations)?;
+        self.chain.finish_pending()?;
+        let history = self.chain.read_history(Reach::SinceMark)?;
         let sealed = self.seal(&history)?;
         let copies = self.read_back(sealed)?;
         self.ports.cancel.check()?;
         self.commit(history, copies)
     }
 
-    fn stores(&self) -> Vec<Arc<dyn Store>> {
-        let destinations = self.ports.destinations.iter();
-        destinations.map(|to| to.store.clone()).collect()
-    }
-
-    fn read_history(&mut self) -> Result<History, SnapshotError> {
-        let mark = self.ports.state.mark(&self.settings.slug)?;
-        let mut history = History::read(history::Request {
+    fn uploads(&self) -> OpenUploads<'a> {
+        OpenUploads {
+            state: self.ports.state,
             slug: &self.settings.slug,
-            stores: &self.stores(),
-            trust: Trust::new(self.allowed.clone(), Vec::new()),
-            mark,
-            since_mark: true,
-            now: self.ports.clock.now(),
-            cancel: self.ports.cancel,
-        })?;
-        // Read again after a lost race, the chain shows the same once more.
-        let told = std::mem::take(&mut history.findings);
-        let fresh = told
-            .into_iter()
-            .map(noted)
-            .filter(|one| !self.findings.contains(one));
-        let fresh: Vec<Finding> = fresh.collect();
-        self.findings.extend(fresh);
-        if let Some(mark) = mark {
-            self.look_for_own_manifest(&history, &mark);
         }
-        Ok(history)
-    }
-
-    /// A store that answers and lacks the manifest which this host put there last is not the
-    /// store it was: a directory whose disk is no longer mounted looks like that.
-    fn look_for_own_manifest(&mut self, history: &History, mark: &Mark) {
-        let mut entries = history.entries.iter();
-        let last = entries.find(|entry| entry.link.digest == mark.manifest_sha256);
-        let held_by = last.map_or(&[][..], |entry| &entry.held_by);
-        let lacking = history
-            .answered
-            .iter()
-            .filter(|name| !held_by.contains(name));
-        let told: Vec<Finding> = lacking
-            .map(|name| {
-                let seq = mark.seq;
-                let message = format!("store {name} has lost manifest {seq}, or is another store");
-                Finding::warning("manifest-missing", message)
-            })
-            .filter(|finding| !self.findings.contains(finding))
-            .collect();
-        self.findings.extend(told);
     }
 
     /// Seals the source into every store and completes the uploads.
     fn seal(&mut self, history: &History) -> Result<(Sealed, Vec<Copy>), SnapshotError> {
         let snapshot_at = self.ports.clock.now();
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
-        let key = self.layout.payload(&escrow_id);
+        let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
         let spare = custody::nobody_to_spare(self.settings.quorum.as_ref());
-        self.findings.extend(spare);
+        self.chain.findings.extend(spare);
         self.compare_key(history, draft.key_id());
-        let (state, slug) = (self.ports.state, &self.settings.slug);
-        // What an earlier run left and could not be reached stays on record.
-        let mut open: Vec<OpenUpload> = state.open_uploads(slug)?;
-        let mut record = |store: &dyn Store, ticket: UploadTicket| {
-            open.push(OpenUpload {
-                store: store.name().clone(),
-                ticket,
-            });
-            state
-                .set_open_uploads(slug, &open)
-                .map_err(std::io::Error::other)
+        let uploads = self.uploads();
+        let mut record = |store: &dyn Store, ticket| {
+            let recorded = uploads.record(store, ticket);
+            recorded.map_err(std::io::Error::other)
         };
-        let fan_out = FanOut::start(&self.stores(), &key, draft.part_size(), &mut record)
-            .map_err(SealError::Io)?;
+        let stores = stores(self.ports.destinations);
+        let fan_out =
+            FanOut::start(&stores, &key, draft.part_size(), &mut record).map_err(SealError::Io)?;
         let (fan_out, sealed) = draft.write(self, fan_out)?;
         let copies = Copy::collect(self.ports.destinations, fan_out.finish());
         Ok((sealed, copies))
@@ -449,7 +335,7 @@ impl<'a> Run<'a> {
         if let Some((entry, escrow)) = last
             && escrow.secret_key_id != key_id.to_string()
         {
-            self.findings.push(Finding::warning(
+            self.chain.tell(Finding::warning(
                 "secret-key-changed",
                 format!(
                     "secret.key is not the one of manifest {}: backups made under the old key open \
@@ -466,24 +352,68 @@ impl<'a> Run<'a> {
         (sealed, mut copies): (Sealed, Vec<Copy>),
     ) -> Result<Committable, SnapshotError> {
         copies::verify(&mut copies, &sealed.payload);
-        self.forget_uploads(&sealed.key, &copies)?;
+        let failed = copies.iter().filter(|copy| !copy.is_uploaded());
+        let failed: Vec<_> = failed.map(Copy::name).collect();
+        self.uploads().forget(&sealed.key, &failed)?;
         if copies.iter().all(|copy| copy.failure().is_some()) {
             self.ports.cancel.check()?;
-            return Err(copies::none_left(copies));
+            return Err(copies::none_left(copies).into());
         }
         Ok(Committable { sealed, copies })
     }
 
-    /// Takes this run's uploads off the record, save those of stores that failed: something may
-    /// be left of them, for the next run to remove.
-    fn forget_uploads(&self, key: &str, copies: &[Copy]) -> Result<(), StateError> {
-        let (state, slug) = (self.ports.state, &self.settings.slug);
-        let mut open = state.open_uploads(slug)?;
-        open.retain(|left| {
-            let mut failed = copies.iter().filter(|copy| !copy.is_uploaded());
-            left.ticket.key != key || failed.any(|copy| *copy.name() == left.store)
+    fn commit(
+        &mut self,
+        history: History,
+        committable: Committable,
+    ) -> Result<Report, SnapshotError> {
+        let policy = self.policy().to_bytes()?;
+        let mut manifest = self.manifest(&committable, Digest::of(&policy));
+        self.compare_policy(&history, manifest.policy_sha256);
+        let mut documents = self.documents(&policy);
+        let custodial = committable.sealed.custodial.objects.iter();
+        documents.extend(custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice())));
+        let undocumented = self.chain.put_documents(&documents);
+        let committed = self.chain.commit(&mut manifest, history)?;
+        let lacks = |name| committed.lacking.get(name).or(undocumented.get(name));
+        let copies = committable.copies.iter();
+        let stores = copies.map(|copy| StoreReport {
+            name: copy.name().clone(),
+            required: copy.destination.required,
+            failure: copy.failure().or_else(|| lacks(copy.name()).cloned()),
         });
-        state.set_open_uploads(slug, &open)
+        Ok(Report {
+            stores: stores.collect(),
+            manifest,
+            digest: committed.mark.manifest_sha256,
+            findings: std::mem::take(&mut self.chain.findings),
+        })
+    }
+
+    /// Recipients, signers and instructions, which the manifest names by their digests.
+    fn documents<'d>(&self, policy: &'d [u8]) -> Vec<(String, &'d [u8])> {
+        let layout = self.chain.layout();
+        let restore = restore_md().as_bytes();
+        vec![
+            (layout.policy(&Digest::of(policy)), policy),
+            (layout.restore_md(&Digest::of(restore)), restore),
+        ]
+    }
+
+    /// Recipients or signers that changed make the printed trust card an old one.
+    fn compare_policy(&mut self, history: &History, policy: Digest) {
+        let last = history.escrows().next_back();
+        let changed = last.filter(|(_, escrow)| escrow.policy_sha256 != policy);
+        if let Some((entry, _)) = changed {
+            let seq = entry.link.seq;
+            self.chain.tell(Finding::note(
+                "policy-changed",
+                format!(
+                    "recipients or signers have changed since manifest {seq}: print the trust card \
+                     again"
+                ),
+            ));
+        }
     }
 
     fn manifest(&self, committable: &Committable, policy: Digest) -> Manifest {
@@ -528,18 +458,6 @@ impl<'a> Run<'a> {
             self.settings.recipients_text.clone(),
             self.settings.allowed_signers_text.clone(),
         )
-    }
-}
-
-/// What stores lack of earlier nights does not make this one partial: those of this run report
-/// themselves, and `verify` reports the rest.
-fn noted(finding: Finding) -> Finding {
-    match finding.severity {
-        Severity::Warning => Finding {
-            severity: Severity::Note,
-            ..finding
-        },
-        Severity::Note | Severity::Violation => finding,
     }
 }
 

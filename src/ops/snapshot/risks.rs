@@ -10,7 +10,7 @@ use crate::databasus::storages::{self, S3Storage, Storage, StorageKind};
 use crate::model::finding::Finding;
 use crate::postgres::wire::{Connection, PgError};
 
-use super::{BucketAccess, Destination};
+use crate::ops::destination::{BucketAccess, Destination};
 
 /// Looks for risks over a session with the metadata database. Not being able to look is a
 /// finding of its own and stops nothing.

@@ -73,13 +73,15 @@ impl Draft {
         let before = run.ports.source.catalogue()?;
         if let Some(session) = run.ports.source.metadata_session() {
             let risks = risks::find(session, &key, run.ports.destinations)?;
-            run.findings.extend(risks);
+            run.chain.findings.extend(risks);
         }
         let proof = prove(run, &key)?;
         let instance_id = instance_id(run.ports.source.data_dir());
-        run.findings.extend(key_findings(&key));
-        run.findings.extend(before.as_ref().and_then(legacy_keys));
-        run.findings.extend(left_behind(&data_dir.left_out));
+        run.chain.findings.extend(key_findings(&key));
+        run.chain
+            .findings
+            .extend(before.as_ref().and_then(legacy_keys));
+        run.chain.findings.extend(left_behind(&data_dir.left_out));
         let estimate = estimate.saturating_add(data_dir.bytes());
         Ok(Self {
             key_id: key.key_id(&run.settings.slug),
@@ -109,7 +111,7 @@ impl Draft {
         fan_out: FanOut,
     ) -> Result<(FanOut, Sealed), SnapshotError> {
         let custodial = Custodial::make(&custody::Request {
-            layout: &run.layout,
+            layout: run.chain.layout(),
             escrow_id: &self.escrow_id,
             recipients: &run.settings.recipients,
             quorum: run.settings.quorum.as_ref(),
@@ -127,7 +129,7 @@ impl Draft {
         let after = run.ports.source.catalogue()?;
         self.copy_logical(run, &mut payload)?;
         self.compare_key_again(run)?;
-        let warnings = run.findings.iter().map(|found| found.message.clone());
+        let warnings = run.chain.findings.iter().map(|found| found.message.clone());
         let parts = payload
             .finish(
                 self.escrow_id.clone(),
@@ -138,7 +140,7 @@ impl Draft {
             .map_err(SealError::Io)?;
         let (fan_out, payload) = parts.finish().map_err(SealError::Io)?;
         let sealed = Sealed {
-            key: run.layout.payload(&self.escrow_id),
+            key: run.chain.layout().payload(&self.escrow_id),
             source: self.source_record(run, &facts),
             escrow_id: self.escrow_id,
             snapshot_at: facts.snapshot_at,
@@ -196,7 +198,7 @@ impl Draft {
         };
         let copied = run.ports.source.copy_logical(&mut consume)?;
         if !copied && run.ports.source.method() == Method::Online {
-            run.findings.push(Finding::note(
+            run.chain.findings.push(Finding::note(
                 "no-logical-copy",
                 "no pg_dump of the server's major or later was found: the escrow holds no logical \
                  copy, and can be rehydrated with the same PostgreSQL major only",
@@ -289,7 +291,7 @@ fn prove(run: &mut Run<'_>, key: &SecretKey) -> Result<ProofRecord, SnapshotErro
         let why = report.what_stands_in_the_way();
         return Err(SnapshotError::ProofTooLow { required, why });
     }
-    run.findings.extend(findings);
+    run.chain.findings.extend(findings);
     Ok(record)
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
-use databasus_escrow::model::manifest::Document;
+use databasus_escrow::model::document::Document;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
 use databasus_escrow::model::policy::Policy;

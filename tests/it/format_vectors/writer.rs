@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::recipients::Recipients;
-use databasus_escrow::ops::snapshot::{
-    self, Completeness, Destination, Ports, ProofSettings, Settings,
-};
+use databasus_escrow::ops::destination::Destination;
+use databasus_escrow::ops::snapshot::{self, Completeness, Ports, ProofSettings, Settings};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::source::{
     Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceContent, SourceEntry,

@@ -19,10 +19,11 @@ use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
 use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::model::trust::Trust;
+use databasus_escrow::ops::destination::Destination;
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::open;
 use databasus_escrow::ops::snapshot::{
-    self, Destination, Ports, ProofSettings, Report, Settings, SnapshotError,
+    self, Ports, ProofSettings, Report, Settings, SnapshotError,
 };
 use databasus_escrow::ops::state::State;
 use databasus_escrow::sealing::identities::Identities;

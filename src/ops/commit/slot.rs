@@ -8,13 +8,13 @@ use crate::model::finding::Finding;
 use crate::model::manifest;
 use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
-use crate::model::trust::Trust;
+use crate::ops::destination::stores;
 use crate::ops::history::{self, History};
 use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::Run;
+use super::Committer;
 
 /// How often a contended slot is looked at again before it counts as taken.
 const LOOKS: u32 = 5;
@@ -32,7 +32,7 @@ pub(super) enum Slot {
     Failed(String),
 }
 
-impl Run<'_> {
+impl Committer<'_> {
     /// Claims the manifest's slot. Where it is contended, what lies there may change between two
     /// looks: another host may take over a squatted slot at the same moment.
     pub(super) fn claim(
@@ -103,9 +103,7 @@ impl Run<'_> {
                 ),
             ),
         };
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
-        }
+        self.tell(finding);
     }
 
     /// Whether anybody at all signed what lies there as a manifest.
@@ -135,12 +133,12 @@ impl Run<'_> {
     /// What cannot be judged counts as taken: overwriting is the worse mistake.
     fn is_taken(&self, store: &StoreName, pending: &Pending) -> bool {
         let digest = pending.digest();
-        let mut stores = self.stores();
+        let mut stores = stores(self.ports.destinations);
         stores.retain(|candidate| candidate.name() == store);
         let read = History::read(history::Request {
-            slug: &self.settings.slug,
+            slug: self.author.slug,
             stores: &stores,
-            trust: Trust::new(self.allowed.clone(), Vec::new()),
+            trust: self.trust(),
             mark: Some(Mark {
                 seq: pending.seq,
                 manifest_sha256: digest,

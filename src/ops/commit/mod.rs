@@ -1,0 +1,342 @@
+//! Committing a manifest of either kind: signature, then the manifest itself, store by store in the
+//! order of the configuration. The sequence slot is the lock between hosts.
+
+mod pending;
+mod place;
+mod slot;
+
+use std::collections::BTreeMap;
+
+use crate::base::cancel::{Cancel, Interrupted};
+use crate::base::error_chain::error_chain;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::names::{SignerName, Slug, StoreName};
+use crate::base::time::{Clock, UtcTime};
+use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError};
+use crate::model::finding::{Finding, Severity};
+use crate::model::layout::Layout;
+use crate::model::manifest::{Manifest, Place};
+use crate::model::mark::Mark;
+use crate::model::namespace::Namespace;
+use crate::model::strict_json::StrictJsonError;
+use crate::model::trust::Trust;
+use crate::sealing::sshsig::{SigningKey, SigningKeyError};
+use crate::store::StoreError;
+
+use super::destination::{Destination, stores};
+use super::history::{self, History, HistoryError};
+use super::state::{Pending, State, StateError};
+
+use place::Placing;
+
+/// How often a place in the chain may be lost to other hosts before the run gives up.
+const RACES: u32 = 5;
+
+/// Who signs, for which instance.
+#[derive(Clone, Copy)]
+pub struct Author<'a> {
+    /// Whose chain it is.
+    pub slug: &'a Slug,
+    /// The principal that signs.
+    pub signer: &'a SignerName,
+    /// Its key.
+    pub signing_key: &'a SigningKey,
+    /// The `allowed_signers` file's text.
+    pub allowed_signers: &'a str,
+}
+
+/// What committing stands on.
+#[derive(Clone, Copy)]
+pub struct Ports<'a> {
+    /// Where manifests go, in this order.
+    pub destinations: &'a [Destination],
+    /// What this host remembers. Its lock is held by the caller.
+    pub state: &'a State,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// Extends a chain.
+pub struct Committer<'a> {
+    author: Author<'a>,
+    ports: Ports<'a>,
+    layout: Layout,
+    allowed: AllowedSigners,
+    /// What was found on the way.
+    pub findings: Vec<Finding>,
+}
+
+/// A manifest whose place in the chain is not known yet.
+pub trait Draft {
+    /// Gives it its place.
+    fn put_at(&mut self, place: Place);
+
+    /// The exact bytes that are signed and stored.
+    fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError>;
+}
+
+impl Draft for Manifest {
+    fn put_at(&mut self, place: Place) {
+        self.seq = place.seq;
+        self.prev_sha256 = place.prev_sha256;
+        self.created_at = place.created_at;
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
+        Self::to_bytes(self)
+    }
+}
+
+/// A manifest that at least one store took.
+pub struct Committed {
+    /// Its place.
+    pub mark: Mark,
+    /// Why the other stores do not hold it whole.
+    pub lacking: BTreeMap<StoreName, String>,
+}
+
+/// Nothing was committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A signal arrived.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The host's own memory is not usable, or another run holds it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The chain could not be read.
+    #[error("cannot read the chain of manifests")]
+    History(#[from] HistoryError),
+    /// Signing failed.
+    #[error("cannot sign the manifest")]
+    Sign(#[from] SigningKeyError),
+    /// The signing key is not one that readers of the policy would accept.
+    #[error("the signing key {fingerprint} of {signer} may not sign manifests at {at}")]
+    SignerNotAllowed {
+        /// The principal in the configuration.
+        signer: SignerName,
+        /// The key's.
+        fingerprint: Fingerprint,
+        /// The present.
+        at: UtcTime,
+    },
+    /// `allowed_signers` is malformed.
+    #[error("cannot use the allowed_signers file")]
+    AllowedSigners(#[from] AllowedSignersError),
+    /// A document could not be written.
+    #[error("cannot write the manifest")]
+    Document(#[from] StrictJsonError),
+    /// Not one store took what it was given.
+    #[error("no store took it: {}", told.join("; "))]
+    NoStore {
+        /// What each store said.
+        told: Vec<String>,
+        /// The first one's error.
+        #[source]
+        first: Option<StoreError>,
+    },
+    /// Other hosts were faster again and again.
+    #[error("lost the race for the next place in the chain {0} times")]
+    LostRace(u32),
+}
+
+impl<'a> Committer<'a> {
+    /// Refuses a key whose manifests its own policy would not accept.
+    pub fn new(author: Author<'a>, ports: Ports<'a>) -> Result<Self, CommitError> {
+        let committer = Self {
+            author,
+            ports,
+            layout: Layout::new(author.slug),
+            allowed: AllowedSigners::parse(author.allowed_signers)?,
+            findings: Vec::new(),
+        };
+        committer.check_signer()?;
+        Ok(committer)
+    }
+
+    fn check_signer(&self) -> Result<(), CommitError> {
+        let now = self.ports.clock.now();
+        let (signer, key) = (self.author.signer, self.author.signing_key.public());
+        let trusted = self
+            .trust()
+            .authenticate(key, Namespace::Manifest, signer)
+            .and_then(|authentic| authentic.check_window(now));
+        trusted.map_err(|_| CommitError::SignerNotAllowed {
+            signer: signer.clone(),
+            fingerprint: key.fingerprint(),
+            at: now,
+        })
+    }
+
+    /// The layout of this instance's keys.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The signers in force here.
+    pub fn trust(&self) -> Trust {
+        Trust::new(self.allowed.clone(), Vec::new())
+    }
+
+    /// Reads the chain: from this host's mark on, or all of it.
+    pub fn read_history(&mut self, reach: Reach) -> Result<History, CommitError> {
+        let mark = self.ports.state.mark(self.author.slug)?;
+        let mut history = History::read(history::Request {
+            slug: self.author.slug,
+            stores: &stores(self.ports.destinations),
+            trust: self.trust(),
+            mark,
+            since_mark: reach == Reach::SinceMark,
+            now: self.ports.clock.now(),
+            cancel: self.ports.cancel,
+        })?;
+        // Read again after a lost race, the chain shows the same once more.
+        for finding in std::mem::take(&mut history.findings) {
+            self.tell(noted(finding));
+        }
+        if let Some(mark) = mark {
+            self.look_for_own_manifest(&history, &mark);
+        }
+        Ok(history)
+    }
+
+    /// A store that answers and lacks the manifest which this host put there last is not the
+    /// store it was: a directory whose disk is no longer mounted looks like that.
+    fn look_for_own_manifest(&mut self, history: &History, mark: &Mark) {
+        let mut entries = history.entries.iter();
+        let last = entries.find(|entry| entry.link.digest == mark.manifest_sha256);
+        let held_by = last.map_or(&[][..], |entry| &entry.held_by);
+        let answered = history.answered.iter();
+        for name in answered.filter(|name| !held_by.contains(name)) {
+            let seq = mark.seq;
+            let message = format!("store {name} has lost manifest {seq}, or is another store");
+            self.tell(Finding::warning("manifest-missing", message));
+        }
+    }
+
+    /// Keeps a finding, once.
+    pub fn tell(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Puts objects that are named by their digests, before any manifest names them. Returns what
+    /// each store did not take.
+    pub fn put_documents(&mut self, documents: &[(String, &[u8])]) -> BTreeMap<StoreName, String> {
+        let mut lacking = BTreeMap::new();
+        for destination in self.ports.destinations {
+            let store = destination.store.as_ref();
+            for (key, bytes) in documents {
+                if let Err(error) = slot::put_exactly(store, key, bytes) {
+                    let why = error_chain(&error);
+                    self.tell(match destination.required {
+                        true => Finding::warning("document-missing", &*why),
+                        false => Finding::note("document-missing", &*why),
+                    });
+                    lacking.insert(store.name().clone(), why);
+                }
+            }
+        }
+        lacking
+    }
+
+    /// Signs a manifest into the next place of the chain, again where another host was faster.
+    pub fn commit(
+        &mut self,
+        draft: &mut dyn Draft,
+        mut history: History,
+    ) -> Result<Committed, CommitError> {
+        for _ in 0..RACES {
+            // Whoever won the last race may have done so with this host's own key.
+            self.look_for_stolen_key(&history)?;
+            let place = self.next_place(&history)?;
+            draft.put_at(place);
+            let pending = self.sign(place.seq, draft)?;
+            self.ports.state.set_pending(self.author.slug, &pending)?;
+            match self.place(pending) {
+                Placing::Lost => {
+                    // What could not be judged because of a signal was not lost.
+                    self.ports.cancel.check()?;
+                    let seq = place.seq;
+                    tracing::info!(seq, "another host was faster; chaining again");
+                    self.ports.state.clear_pending(self.author.slug)?;
+                    history = self.read_history(Reach::SinceMark)?;
+                }
+                Placing::Placed(placed) => return self.read_back(placed),
+            }
+        }
+        Err(CommitError::LostRace(RACES))
+    }
+
+    /// The place after the highest head that is known.
+    fn next_place(&self, history: &History) -> Result<Place, CommitError> {
+        let own = self.ports.state.mark(self.author.slug)?;
+        let marks = [own, history.mark()];
+        let head = marks.into_iter().flatten().max_by_key(|mark| mark.seq);
+        let now = self.ports.clock.now();
+        let after = history.head().map_or(now, |head| head.link.created_at);
+        Ok(Place {
+            seq: head.map_or(1, |head| head.seq + 1),
+            prev_sha256: head.map(|head| head.manifest_sha256),
+            created_at: after.max(now),
+        })
+    }
+
+    fn sign(&self, seq: u64, draft: &dyn Draft) -> Result<Pending, CommitError> {
+        let bytes = draft.to_bytes()?;
+        let signature = self.author.signing_key.sign(Namespace::Manifest, &bytes)?;
+        let stores = self.ports.destinations.iter();
+        Ok(Pending {
+            seq,
+            signer: self.author.signer.clone(),
+            manifest: String::from_utf8_lossy(&bytes).into_owned(),
+            signature,
+            stores: stores.map(|to| to.store.name().clone()).collect(),
+        })
+    }
+
+    /// A manifest above this host's mark, signed with this host's key, was made by somebody else
+    /// who has the key, or this host's state was set back.
+    fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
+        let own = self.ports.state.mark(self.author.slug)?;
+        let ours = self.author.signing_key.fingerprint();
+        let above = |entry: &&history::Entry| {
+            entry.fingerprint == ours && own.is_none_or(|mark| entry.link.seq > mark.seq)
+        };
+        if let Some(entry) = history.entries.iter().find(above) {
+            let seq = entry.link.seq;
+            self.tell(Finding::violation(
+                "unknown-manifest-of-ours",
+                format!(
+                    "manifest {seq} is signed with this host's key, but this host does not know it: \
+                     the key was stolen, or the state directory was lost or set back"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How much of the chain is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From the newest manifest of this host's on: enough to extend the chain.
+    SinceMark,
+    /// All of it.
+    Whole,
+}
+
+/// What stores lack of earlier nights does not make this one partial: those of this run report
+/// themselves, and `verify` reports the rest.
+fn noted(finding: Finding) -> Finding {
+    match finding.severity {
+        Severity::Warning => Finding {
+            severity: Severity::Note,
+            ..finding
+        },
+        Severity::Note | Severity::Violation => finding,
+    }
+}

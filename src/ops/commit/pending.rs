@@ -1,0 +1,42 @@
+//! A manifest of an earlier run that not every store got.
+
+use super::place::{Placed, Placing};
+use super::{CommitError, Committer};
+
+impl Committer<'_> {
+    /// Puts the manifest of an earlier run where it is still missing: what it commits was complete,
+    /// and some store may have committed it, so the others must get the same bytes.
+    pub fn finish_pending(&mut self) -> Result<(), CommitError> {
+        let slug = self.author.slug;
+        let Some(pending) = self.ports.state.pending(slug)? else {
+            return Ok(());
+        };
+        let seq = pending.seq;
+        tracing::info!(seq, "finishing the manifest of an earlier run");
+        let placing = self.place(pending);
+        self.ports.cancel.check()?;
+        match placing {
+            // Another host took its place in the chain: the escrow is an orphan now.
+            Placing::Lost => Ok(self.ports.state.clear_pending(slug)?),
+            Placing::Placed(placed) => {
+                self.remember(&placed)?;
+                self.check_whereabouts(seq, placed)
+            }
+        }
+    }
+
+    /// A manifest that no store is known to hold may all the same lie in one that fails today.
+    /// Another one in its place would be a fork, so the run stops here; stores that refuse this
+    /// manifest would refuse the next one too.
+    fn check_whereabouts(&self, seq: u64, placed: Placed) -> Result<(), CommitError> {
+        let mark = self.ports.state.mark(self.author.slug)?;
+        let is_known = mark.is_some_and(|mark| mark.seq >= seq);
+        if is_known || placed.missing.is_empty() {
+            return Ok(());
+        }
+        Err(CommitError::NoStore {
+            told: placed.missing.into_values().collect(),
+            first: None,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! A signed manifest on its way into the stores: put, read back, remembered.
+
+use std::collections::BTreeMap;
+
+use crate::base::error_chain::error_chain;
+use crate::base::names::StoreName;
+use crate::model::finding::Finding;
+use crate::model::manifest;
+use crate::model::mark::Mark;
+use crate::ops::state::Pending;
+use crate::store::Store;
+
+use super::slot::{Slot, put_exactly};
+use super::{CommitError, Committed, Committer};
+
+/// What became of a manifest that was put into all stores.
+pub(super) enum Placing {
+    /// Another host's manifest has its place, and no store has taken ours.
+    Lost,
+    /// At least one store took it, or none could be asked.
+    Placed(Placed),
+}
+
+/// A manifest, and what became of it in the stores that were to hold it.
+pub(super) struct Placed {
+    pub(super) pending: Pending,
+    /// How many have taken it.
+    holders: usize,
+    /// Why the others have not.
+    pub(super) missing: BTreeMap<StoreName, String>,
+}
+
+impl Committer<'_> {
+    /// Puts signature and manifest into every store that still lacks them.
+    pub(super) fn place(&mut self, pending: Pending) -> Placing {
+        let mut holders = 0;
+        let mut taken = Vec::new();
+        let mut missing = BTreeMap::new();
+        for destination in self.ports.destinations {
+            let store = destination.store.as_ref();
+            if !pending.stores.contains(store.name()) {
+                continue;
+            }
+            match self.put_signed(store, &pending) {
+                Slot::Ours => holders += 1,
+                Slot::Failed(why) => drop(missing.insert(store.name().clone(), why)),
+                Slot::Taken if holders == 0 => return Placing::Lost,
+                Slot::Taken => taken.push(store.name().clone()),
+            }
+        }
+        for store in taken {
+            let why = format!(
+                "store {store} holds another valid manifest {}: two hosts have made a fork",
+                pending.seq
+            );
+            self.findings.push(Finding::violation("chain-fork", &*why));
+            missing.insert(store, why);
+        }
+        Placing::Placed(Placed {
+            pending,
+            holders,
+            missing,
+        })
+    }
+
+    fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
+        let digest = pending.digest();
+        let signature = self.layout.signature(&digest, &pending.signer);
+        if let Err(error) = put_exactly(store, &signature, pending.signature.as_bytes()) {
+            return Slot::Failed(error_chain(&error));
+        }
+        match self.claim(store, pending) {
+            Ok(slot) => slot,
+            Err(error) => Slot::Failed(error_chain(&error)),
+        }
+    }
+
+    /// Reads the manifest back from every store, and remembers it. Fails if no store took it:
+    /// then it is kept, and the next run puts it again.
+    pub(super) fn read_back(&mut self, mut placed: Placed) -> Result<Committed, CommitError> {
+        for destination in self.ports.destinations {
+            let store = destination.store.as_ref();
+            if !placed.missing.contains_key(store.name())
+                && let Err(why) = self.compare_documents(store, &placed.pending)
+            {
+                placed.missing.insert(store.name().clone(), why);
+            }
+        }
+        if placed.holders == 0 {
+            self.ports.cancel.check()?;
+            return Err(CommitError::NoStore {
+                told: placed.missing.into_values().collect(),
+                first: None,
+            });
+        }
+        self.remember(&placed)?;
+        Ok(Committed {
+            mark: placed.mark(),
+            lacking: placed.missing,
+        })
+    }
+
+    fn compare_documents(&self, store: &dyn Store, pending: &Pending) -> Result<(), String> {
+        let digest = pending.digest();
+        let signature = self.layout.signature(&digest, &pending.signer);
+        compare(store, &signature, pending.signature.as_bytes())?;
+        let manifest = pending.manifest.as_bytes();
+        let beside = self.layout.manifest_beside(pending.seq, &digest);
+        compare(store, &self.layout.manifest(pending.seq), manifest)
+            .or_else(|why| compare(store, &beside, manifest).map_err(|_| why))
+    }
+
+    /// Keeps what the next run must know: the mark, and the stores that lack the manifest.
+    pub(super) fn remember(&mut self, placed: &Placed) -> Result<(), CommitError> {
+        let (state, slug) = (self.ports.state, self.author.slug);
+        if placed.holders > 0 {
+            state.raise_mark(slug, placed.mark())?;
+        }
+        if placed.missing.is_empty() {
+            return Ok(state.clear_pending(slug)?);
+        }
+        let pending = Pending {
+            stores: placed.missing.keys().cloned().collect(),
+            ..placed.pending.clone()
+        };
+        Ok(state.set_pending(slug, &pending)?)
+    }
+}
+
+impl Placed {
+    fn mark(&self) -> Mark {
+        Mark {
+            seq: self.pending.seq,
+            manifest_sha256: self.pending.digest(),
+        }
+    }
+}
+
+fn compare(store: &dyn Store, key: &str, expected: &[u8]) -> Result<(), String> {
+    let there = store
+        .get(key, manifest::MAX_BYTES)
+        .map_err(|error| error_chain(&error))?;
+    match there.bytes == expected {
+        true => Ok(()),
+        false => Err(format!("store {}: {key} reads back changed", store.name())),
+    }
+}
