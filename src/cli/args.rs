@@ -21,7 +21,10 @@ mod stopped;
 mod unfence;
 
 pub use backups::Backups;
-pub use custody::{Custody, CustodyCommand, CustodyOpen};
+pub use custody::{
+    Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
+    CustodyRemove, CustodyStatus,
+};
 pub use import::{Decisions, Import, Importing};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use recover::Recover;

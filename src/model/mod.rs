@@ -3,6 +3,7 @@
 pub mod allowed_signers;
 pub mod amend;
 pub mod chain;
+pub mod checkin;
 pub mod config;
 pub mod document;
 pub mod finding;

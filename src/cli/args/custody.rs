@@ -20,6 +20,16 @@ pub struct Custody {
 pub enum CustodyCommand {
     /// Take your layer off an unlock file, for the next custodian or for who rehydrates
     Open(CustodyOpen),
+    /// Print the commands by which a custodian shows, with stock tools, that the identity opens
+    Challenge(CustodyChallenge),
+    /// Verify a custodian's answer, and keep it in every store
+    Checkin(CustodyCheckin),
+    /// Who can open escrows, who has shown it, and how many may be lost
+    Status(CustodyStatus),
+    /// Let somebody open what is sealed from now on
+    Add(CustodyAdd),
+    /// Seal to somebody no more, and show what they can still open
+    Remove(CustodyRemove),
 }
 
 /// Arguments of `custody open`.
@@ -58,4 +68,70 @@ pub struct CustodyOpen {
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// Arguments of `custody challenge`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example: databasus-escrow custody challenge alice > for-alice.sh   (send it to her; it is no secret)")]
+pub struct CustodyChallenge {
+    /// Who is to show that the identity opens something
+    #[arg(value_name = "NAME")]
+    pub custodian: CustodianName,
+    /// Where to read from.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `custody checkin`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example: databasus-escrow custody checkin checkin.json   (with checkin.json.sig beside it)
+
+Exit codes: 0 verified and in every store · 3 verified, but a store lacks it · 13 it proves nothing.")]
+pub struct CustodyCheckin {
+    /// The answer; its signature lies beside it, with .sig behind its name
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `custody status`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow custody status
+  databasus-escrow custody status --json | jq .may_be_lost
+
+Exit codes: 0 everybody has checked in, and somebody can be spared · 3 somebody has not, or nobody can.")]
+pub struct CustodyStatus {
+    /// Where to read from.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `custody add`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example: databasus-escrow custody add carol=age1…   (what `age-keygen -y carol.key` prints)")]
+pub struct CustodyAdd {
+    /// Who joins, and the recipient: NAME=RECIPIENT, any recipient of age
+    #[arg(value_name = "NAME=RECIPIENT")]
+    pub custodian: String,
+}
+
+/// Arguments of `custody remove`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  databasus-escrow custody remove bob --dry-run    what bob can still open, and until when
+  databasus-escrow custody remove bob
+
+Exit codes: 0 removed · 3 removed, and nobody can be spared any more · 14 refused: too few would be left.")]
+pub struct CustodyRemove {
+    /// Who leaves
+    #[arg(value_name = "NAME")]
+    pub custodian: CustodianName,
+    /// Show what the leaver can still open, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }

@@ -24,7 +24,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 use super::exit::{CliError, Exit};
 
-pub(super) use custody::step;
+pub(super) use custody::{challenge, checkin, step};
 pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
