@@ -13,6 +13,7 @@ use crate::ops::select::Selection;
 mod backups;
 mod custody;
 mod import;
+mod key;
 mod pitr;
 mod point_in_time;
 mod recover;
@@ -26,6 +27,7 @@ pub use custody::{
     CustodyRemove, CustodyStatus,
 };
 pub use import::{Decisions, Import, Importing};
+pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
@@ -98,6 +100,8 @@ pub enum Command {
     Rehydrate(Box<Rehydrate>),
     /// Custodians: open together, prove who still can, join and leave
     Custody(Box<Custody>),
+    /// Databasus' master key: its id, whether its copies are the same, one for the safe
+    Key(Box<Key>),
     /// Recover a backup of Databasus straight from its bucket or directory
     Recover(Box<Recover>),
     /// Rewind a cluster to a chosen second, straight from its bucket or directory

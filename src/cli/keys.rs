@@ -85,7 +85,7 @@ fn instance(args: &Backups, global: &Global) -> Result<Option<Slug>, CliError> {
     }
 }
 
-fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
+pub(super) fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
     let failed = |error: std::io::Error| {
         CliError::usage(format!("cannot read the key {}: {error}", path.display())).hint(
             "--secret-key names a file with the exact bytes of secret.key; the word escrow \

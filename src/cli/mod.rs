@@ -16,6 +16,7 @@ mod signals;
 mod source;
 mod stopped;
 mod storages;
+mod terminal;
 mod wire;
 
 use std::ffi::OsString;
@@ -96,6 +97,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
         Command::Custody(custody) => commands::custody::run(custody, global, output, cancel),
+        Command::Key(key) => commands::key::run(key, global, output, cancel),
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
         Command::Pitr(pitr) => commands::pitr::run(pitr, global, output, cancel),
         Command::Import(import) => commands::import::run(import, global, output, cancel),

@@ -117,7 +117,9 @@ impl Checkin {
         // Both clocks may be a little off.
         let (at, since) = (self.created_at, manifest.created_at);
         let is_after = at >= since.plus(-SKEW) && at <= now.plus(SKEW);
-        is_after.then_some(()).ok_or(Unproven::Misdated { at, since })
+        is_after
+            .then_some(())
+            .ok_or(Unproven::Misdated { at, since })
     }
 }
 
@@ -199,9 +201,15 @@ mod tests {
     #[test]
     fn anything_else_proves_nothing() {
         let alice: CustodianName = "alice".parse().unwrap();
-        assert_eq!(judged(|a| a.nonce = Nonce([8; 32])), Err(Unproven::WrongNonce(alice)));
+        assert_eq!(
+            judged(|a| a.nonce = Nonce([8; 32])),
+            Err(Unproven::WrongNonce(alice))
+        );
         let bob: CustodianName = "bob".parse().unwrap();
-        assert_eq!(judged(|a| a.custodian = bob.clone()), Err(Unproven::NoCanary(bob.clone())));
+        assert_eq!(
+            judged(|a| a.custodian = bob.clone()),
+            Err(Unproven::NoCanary(bob.clone()))
+        );
         for edit in [
             (|a: &mut Checkin| a.manifest_sha256 = Digest::of(b"another")) as fn(&mut Checkin),
             |a| a.instance = "staging".parse().unwrap(),
@@ -211,7 +219,10 @@ mod tests {
         }
         for seconds in [-3600 - SKEW - 1, 3600 + SKEW + 1] {
             let refused = judged(|a| a.created_at = a.created_at.plus(seconds));
-            assert!(matches!(refused, Err(Unproven::Misdated { .. })), "{seconds}");
+            assert!(
+                matches!(refused, Err(Unproven::Misdated { .. })),
+                "{seconds}"
+            );
         }
     }
 
@@ -222,7 +233,10 @@ mod tests {
         assert_eq!(Checkin::parse(&bytes).unwrap(), answer);
         answer.format.push('0');
         let bytes = serde_json::to_vec(&answer).unwrap();
-        assert!(matches!(Checkin::parse(&bytes), Err(CheckinError::UnknownFormat(_))));
+        assert!(matches!(
+            Checkin::parse(&bytes),
+            Err(CheckinError::UnknownFormat(_))
+        ));
     }
 
     proptest! {

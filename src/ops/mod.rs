@@ -4,8 +4,8 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
-pub mod custody;
 pub mod commit;
+pub mod custody;
 pub mod destination;
 pub mod escrowed_key;
 pub mod fence;
@@ -15,6 +15,7 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod join;
+pub mod key;
 pub mod open;
 pub mod open_uploads;
 pub mod pitr;

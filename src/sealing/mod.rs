@@ -5,6 +5,7 @@ pub mod custody;
 pub mod identities;
 pub mod parts;
 pub mod payload;
+pub mod person;
 pub mod sshsig;
 mod tar_format;
 pub mod unpack;

@@ -6,6 +6,7 @@ mod fenced;
 mod findings;
 pub(super) mod import;
 pub(super) mod init;
+pub(super) mod key;
 pub(super) mod list;
 pub(super) mod manual;
 pub(super) mod pitr;

@@ -102,7 +102,10 @@ mod tests {
             .map(|spec| spec.custodian.to_string())
             .collect();
         assert_eq!(names, ["alice", "bob", "carol"]);
-        assert_eq!(without(&edited, &carol.custodian).unwrap().trim_end(), text.trim_end());
+        assert_eq!(
+            without(&edited, &carol.custodian).unwrap().trim_end(),
+            text.trim_end()
+        );
     }
 
     #[test]

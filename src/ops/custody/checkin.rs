@@ -162,11 +162,16 @@ pub fn keep(
     };
     let objects = [
         (layout.signature(&Digest::of(document), &signer), signature),
-        (layout.checkin(&checkin.custodian, checkin.created_at), document),
+        (
+            layout.checkin(&checkin.custodian, checkin.created_at),
+            document,
+        ),
     ];
     for destination in destinations {
         let store = destination.store.as_ref();
-        let put = objects.iter().try_for_each(|(key, bytes)| put(store, key, bytes));
+        let put = objects
+            .iter()
+            .try_for_each(|(key, bytes)| put(store, key, bytes));
         if let Err(error) = put {
             lacking.insert(store.name().clone(), error_chain(&error));
         }

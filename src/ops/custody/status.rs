@@ -79,7 +79,10 @@ impl Status {
             .collect();
         let takes = request.quorum.map_or(1, |quorum| quorum.k());
         let takes = usize::try_from(takes).unwrap_or(usize::MAX);
-        let proven = custodians.iter().filter(|one| one.proven_at.is_some()).count();
+        let proven = custodians
+            .iter()
+            .filter(|one| one.proven_at.is_some())
+            .count();
         let mut status = Self {
             takes,
             may_be_lost: custodians.len().saturating_sub(takes),

@@ -1,3 +1,7 @@
 //! Custody that survives people: several custodians, their check-ins, and the key itself.
 
+mod bed;
+mod change;
+mod checkins;
+mod opening;
 mod stock;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::model::quorum::Quorum;
@@ -11,31 +10,15 @@ use databasus_escrow::model::recipients::Recipients;
 use databasus_escrow::sealing::custody::{EscrowIdentity, open_layer, seal_armored, seal_layers};
 use databasus_escrow::sealing::identities::Identities;
 
-use crate::support::skip;
+use super::bed::{bash, has_stock_tools};
 
-/// A folder where bash runs stock tools; none where they are missing.
+/// A folder for stock tools; none where they are missing.
 fn bench() -> Option<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    match bash(folder.path(), "command -v age age-keygen ssh-keygen") {
-        Ok(_) => Some(folder),
-        Err(found) => {
-            skip(&format!("stock tools are missing; there are {found:?}"));
-            None
-        }
-    }
+    has_stock_tools().then(|| tempfile::tempdir().unwrap())
 }
 
-fn bash(folder: &Path, script: &str) -> Result<String, String> {
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(said(&output.stdout)),
-        false => Err(said(&output.stderr)),
-    }
+fn strictly(folder: &Path, script: &str) -> Result<String, String> {
+    bash(folder, &format!("set -euo pipefail\n{script}"))
 }
 
 /// Three custodians of different kinds, and their recipients.
@@ -43,7 +26,7 @@ fn recipients(folder: &Path) -> Recipients {
     let make = "for who in alice bob; do age-keygen -o $who.key 2>/dev/null; done
         ssh-keygen -q -t ed25519 -N '' -C '' -f carol.key
         age-keygen -y alice.key; age-keygen -y bob.key; cat carol.key.pub";
-    let made = bash(folder, make).unwrap();
+    let made = strictly(folder, make).unwrap();
     let names = ["alice", "bob", "carol"].into_iter();
     let arguments: Vec<String> = names
         .zip(made.lines())
@@ -69,13 +52,13 @@ fn any_two_custodians_open_a_payload_with_two_stock_ages_in_a_pipe() {
         let layered = seal_layers(identity.text().as_bytes(), set).unwrap();
         fs::write(folder.join("unlock"), &layered.bytes).unwrap();
         let [outer, inner] = [&set[0].custodian, &set[1].custodian];
-        let opened = bash(
+        let opened = strictly(
             folder,
             &format!("age -d -i <(age -d -i {outer}.key unlock | age -d -i {inner}.key) payload"),
         );
         assert_eq!(opened.as_deref(), Ok("the payload\n"), "{outer}+{inner}");
         let alone = format!("age -d -i <(age -d -i {outer}.key unlock) payload");
-        assert!(bash(folder, &alone).is_err());
+        assert!(strictly(folder, &alone).is_err());
     }
 }
 
@@ -86,7 +69,7 @@ fn three_custodians_open_one_after_the_other() {
     let quorum = Quorum::new(3, &recipients(folder)).unwrap();
     let layered = seal_layers(b"secret\n", &quorum.sets()[0]).unwrap();
     fs::write(folder.join("unlock"), &layered.bytes).unwrap();
-    let digests = bash(
+    let digests = strictly(
         folder,
         "age -d -i alice.key -o one unlock; age -d -i bob.key -o two one
          sha256sum one two | cut -c 1-64; age -d -i carol.key two",
@@ -101,7 +84,7 @@ fn what_stock_age_wraps_opens_here() {
     let Some(folder) = bench() else { return };
     let folder = folder.path();
     recipients(folder);
-    bash(
+    strictly(
         folder,
         "age-keygen 2>/dev/null | tail -n 1 > e
          age -R carol.key.pub e | age -r $(age-keygen -y alice.key) -o unlock",

@@ -30,8 +30,8 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, CliError> {
     let reader = Reader::open(&args.reading, global, cancel)?;
     let history = reader.history(output, cancel)?;
-    let challenge = Challenge::newest(&history, &reader.stores, &args.custodian)
-        .map_err(hints::challenge)?;
+    let challenge =
+        Challenge::newest(&history, &reader.stores, &args.custodian).map_err(hints::challenge)?;
     let commands = challenge.to_string();
     let document = Document {
         custodian: &args.custodian,

@@ -117,8 +117,7 @@ pub(in crate::cli) fn remove(
 
 /// How many custodians of the edited file may be lost; an error where nobody could open anything.
 fn may_be_lost(config: &Config, text: &str) -> Result<usize, CliError> {
-    let recipients =
-        Recipients::parse(text).map_err(|error| hints::recipients(None, error))?;
+    let recipients = Recipients::parse(text).map_err(|error| hints::recipients(None, error))?;
     let quorum = quorum(config, &recipients).map_err(|error| CliError {
         exit: Exit::Refused,
         ..error
@@ -130,11 +129,15 @@ fn removed_text(removed: &Removed<'_>) -> String {
     let name = removed.custodian;
     let done = match removed.dry_run {
         true => format!("{name} would be taken out of the recipients file; nothing was changed."),
-        false => format!("{name} is out of the recipients file; the next snapshot is not sealed to them."),
+        false => format!(
+            "{name} is out of the recipients file; the next snapshot is not sealed to them."
+        ),
     };
     let left = match removed.may_be_lost {
-        0 => "NOBODY who is left can be spared: one lost identity closes what is sealed from now on."
-            .to_owned(),
+        0 => {
+            "NOBODY who is left can be spared: one lost identity closes what is sealed from now on."
+                .to_owned()
+        }
         spare => format!("{spare} of those who are left may be lost."),
     };
     if removed.exposure.is_empty() {
@@ -174,7 +177,8 @@ fn refused(error: EditError) -> CliError {
             ..CliError::failed(error)
         },
         EditError::Recipients(error) => hints::recipients(None, error),
-        other => CliError::new(Exit::Usage, other)
-            .hint("`databasus-escrow custody status` names them"),
+        other => {
+            CliError::new(Exit::Usage, other).hint("`databasus-escrow custody status` names them")
+        }
     }
 }

@@ -85,7 +85,10 @@ fn text(document: &Document<'_>) -> String {
         document.custodian, document.proven_at, document.escrow_id, document.signed_by
     );
     for (store, why) in document.lacking {
-        out.push_str(&format!("store {store} lacks the check-in: {}\n", printable(why)));
+        out.push_str(&format!(
+            "store {store} lacks the check-in: {}\n",
+            printable(why)
+        ));
     }
     out
 }

@@ -56,10 +56,7 @@ pub(in crate::cli) fn run(
 }
 
 /// By the configuration, else by the newest escrow.
-fn in_force(
-    reader: &Reader,
-    history: &History,
-) -> Result<(Recipients, Option<Quorum>), CliError> {
+fn in_force(reader: &Reader, history: &History) -> Result<(Recipients, Option<Quorum>), CliError> {
     if let Some(config) = &reader.config {
         let file = config.resolve(&config.recipients.file);
         if file.exists() {
@@ -80,7 +77,11 @@ fn in_force(
 }
 
 fn text(status: &Status, found: &[Finding], now: UtcTime) -> String {
-    let mut rows = vec![["CUSTODIAN", "TYPE", "LAST PROOF", "RECIPIENT"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["CUSTODIAN", "TYPE", "LAST PROOF", "RECIPIENT"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(status.custodians.iter().map(|one| {
         vec![
             one.name.to_string(),
