@@ -3,5 +3,7 @@
 mod bed;
 mod change;
 mod checkins;
+mod identities;
+mod key;
 mod opening;
 mod stock;

@@ -237,6 +237,25 @@ fn the_last_step_never_shows_the_identity_in_clear() {
 }
 
 #[test]
+fn a_store_that_lacks_what_custodians_need_is_told() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    host.run("verify").success();
+    std::fs::remove_file(object(&sandbox, "alice+bob.age")).unwrap();
+    host.run("verify")
+        .code(3)
+        .stdout(contains("custody-object-missing"));
+    let canary = object(&sandbox, "canary/alice.age");
+    std::fs::copy(object(&sandbox, "bob+carol.age"), canary).unwrap();
+    host.run("verify")
+        .code(13)
+        .stdout(contains("custody-object-damaged"));
+}
+
+#[test]
 fn quorums_that_cannot_be_are_refused_before_anything_is_sealed() {
     for (k, why) in [
         (1, "is no quorum"),
