@@ -18,6 +18,7 @@ mod pitr;
 mod point_in_time;
 mod recover;
 mod rehydrate;
+mod replicate;
 mod stopped;
 mod unfence;
 
@@ -31,6 +32,7 @@ pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
+pub use replicate::Replicate;
 pub use stopped::StoppedDirectory;
 pub use unfence::Unfence;
 
@@ -96,6 +98,8 @@ pub enum Command {
     Show(Show),
     /// Verify signatures, chain and every copy; with an identity, the content too
     Verify(Verify),
+    /// Copy sealed escrows to every store that lacks them
+    Replicate(Replicate),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Custodians: open together, prove who still can, join and leave

@@ -24,6 +24,7 @@ pub(super) fn open(from: &str, cancel: &Cancel) -> Result<Arc<dyn Store>, CliErr
             name: default_name,
             required: true,
             provider: None,
+            lock: None,
             place: Place::Dir {
                 path: PathBuf::from(from),
             },

@@ -60,6 +60,11 @@ impl Layout {
         format!("{}checkin/{custodian}/", self.root)
     }
 
+    /// Prefix of one escrow's objects.
+    pub fn escrow(&self, id: &EscrowId) -> String {
+        format!("{}escrow/{id}/", self.root)
+    }
+
     /// Prefix of all escrows' objects.
     pub fn escrows(&self) -> String {
         format!("{}escrow/", self.root)

@@ -9,6 +9,7 @@ pub mod document;
 pub mod finding;
 pub mod index;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
 pub mod mark;
 pub mod method;

@@ -15,7 +15,7 @@ use crate::sealing::unpack::{self, EntryVisitor, UnpackError};
 use crate::store::Store;
 
 use super::custody::unlock;
-use super::fetch::Fetcher;
+use super::fetch::{CopySource, Fetcher};
 
 /// Told the size of each part that arrived, in bytes.
 pub type OnBytes = Box<dyn Fn(u64) + Send + Sync>;
@@ -81,13 +81,17 @@ pub fn fetcher(
 ) -> Fetcher {
     let recorded = |store: &Arc<dyn Store>| {
         let mut records = manifest.stores.iter();
-        records.any(|record| record.name == *store.name() && record.state == StoreState::Stored)
+        records.find(|record| record.name == *store.name() && record.state == StoreState::Stored)
     };
     let mut ordered = stores.to_vec();
     // The sort is stable: within each group the configuration's order stands.
-    ordered.sort_by_key(|store| !recorded(store));
+    ordered.sort_by_key(|store| recorded(store).is_none());
+    let copies = ordered.into_iter().map(|store| CopySource {
+        version_id: recorded(&store).and_then(|record| record.version_id.clone()),
+        store,
+    });
     Fetcher::new(
-        ordered,
+        copies.collect(),
         Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id),
         manifest.payload.clone(),
         cancel.clone(),

@@ -3,6 +3,7 @@
 //!
 //! Every file is replaced atomically and durably: written beside, synced, renamed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +17,7 @@ use crate::base::file_error::{FileError, failed};
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
-use crate::store::UploadTicket;
+use crate::store::{Store, UploadTicket};
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -70,6 +71,16 @@ pub struct OpenUpload {
     pub store: StoreName,
     /// How to abort it.
     pub ticket: UploadTicket,
+}
+
+impl OpenUpload {
+    /// An upload in this store.
+    pub fn of(store: &dyn Store, ticket: UploadTicket) -> Self {
+        Self {
+            store: store.name().clone(),
+            ticket,
+        }
+    }
 }
 
 /// The state could not be read or kept.
@@ -172,6 +183,22 @@ impl State {
             return self.remove(&name);
         }
         self.write(&name, &open)
+    }
+
+    /// Stores that lack something which they are to hold, as of the last run that looked.
+    pub fn lacking(&self, slug: &Slug) -> Result<BTreeSet<StoreName>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.lacking.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces the list of stores that lack something.
+    pub fn set_lacking(&self, slug: &Slug, stores: &BTreeSet<StoreName>) -> Result<(), StateError> {
+        let name = format!("{slug}.lacking.json");
+        match stores.is_empty() {
+            true => self.remove(&name),
+            false => self.write(&name, stores),
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

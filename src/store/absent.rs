@@ -4,7 +4,9 @@ use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 
-use super::{Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket};
+use super::{
+    Object, ObjectMeta, Store, StoreError, StoreErrorKind, UnfinishedUpload, Upload, UploadTicket,
+};
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 
@@ -84,5 +86,13 @@ impl Store for AbsentStore {
 
     fn abort_upload(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
         Err(self.error("abort upload of", &ticket.key))
+    }
+
+    fn unfinished_uploads(
+        &self,
+        prefix: &str,
+        _: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Err(self.error(super::LIST_UPLOADS, prefix))
     }
 }

@@ -16,11 +16,14 @@
 //!   implementations have already retried it themselves before they say so.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::base::names::StoreName;
 use crate::base::text::printable;
+use crate::base::time::UtcTime;
+use crate::model::lock::Lock;
 
 pub mod absent;
 pub mod dir;
@@ -30,6 +33,12 @@ mod parts;
 pub mod probe;
 #[cfg(feature = "s3")]
 pub mod s3;
+pub mod versions;
+
+use versions::Versions;
+
+/// The action of [`Store::unfinished_uploads`] in errors.
+const LIST_UPLOADS: &str = "list uploads under";
 
 /// What went wrong with a store, by what the caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +61,8 @@ pub enum StoreErrorKind {
     ClockSkew,
     /// The store was not reachable, or answered with a passing failure, several times over.
     Transient,
+    /// The service does not know how: versions and locks, above all.
+    Unsupported,
     /// Anything else.
     Unexpected,
 }
@@ -107,6 +118,7 @@ impl StoreErrorKind {
             Self::OutOfSpace => "no space left",
             Self::ClockSkew => "this host's clock differs too much from the store's",
             Self::Transient => "not reachable, or failing for the moment",
+            Self::Unsupported => "not supported by this store",
             Self::Unexpected => "failed",
         }
     }
@@ -157,6 +169,16 @@ pub struct UploadTicket {
     pub upload_id: String,
 }
 
+/// An upload that was begun and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfinishedUpload {
+    /// How to abort it. Its key is empty where the store does not remember it.
+    pub ticket: UploadTicket,
+    /// When it was begun, or last written to, by the store's clock: no part of it is younger
+    /// than the later of the two.
+    pub since: UtcTime,
+}
+
 /// A place that holds escrows.
 pub trait Store: Send + Sync {
     /// The name in the configuration.
@@ -202,6 +224,30 @@ pub trait Store: Send + Sync {
 
     /// Removes what an earlier process left of an unfinished upload; success if nothing is left.
     fn abort_upload(&self, ticket: &UploadTicket) -> Result<(), StoreError>;
+
+    /// Visits uploads under `prefix` that were begun and have not ended, whoever began them,
+    /// until the visitor breaks. Those whose key the store does not remember are visited under
+    /// every prefix.
+    fn unfinished_uploads(
+        &self,
+        prefix: &str,
+        _: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let kind = StoreErrorKind::Unsupported;
+        Err(StoreError::new(self.name(), kind, LIST_UPLOADS, prefix))
+    }
+
+    /// The same store, which locks every version that it writes; none where there are no locks.
+    /// That a lock was taken proves nothing: read it back, and try it.
+    fn locking(&self, _: Lock) -> Option<Arc<dyn Store>> {
+        None
+    }
+
+    /// Single versions of objects; none where there are never any. A service may still answer
+    /// every call with [`StoreErrorKind::Unsupported`].
+    fn versions(&self) -> Option<&dyn Versions> {
+        None
+    }
 }
 
 /// An object being written in parts. Parts may be put from several threads in any order.

@@ -10,7 +10,7 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::error_chain::error_chain;
 use databasus_escrow::model::manifest::Payload;
-use databasus_escrow::ops::fetch::{Fetcher, Parts};
+use databasus_escrow::ops::fetch::{CopySource, Fetcher, Parts};
 use databasus_escrow::sealing::parts::VerifiedStream;
 use databasus_escrow::store::Store;
 use databasus_escrow::store::memory::MemoryStore;
@@ -73,7 +73,17 @@ fn fetcher_with(
     cancel: Cancel,
     on_bytes: Box<dyn Fn(u64) + Send + Sync>,
 ) -> Fetcher {
-    Fetcher::new(stores.to_vec(), KEY.to_owned(), payload(), cancel, on_bytes)
+    let copies = stores.iter().map(|store| CopySource {
+        store: store.clone(),
+        version_id: None,
+    });
+    Fetcher::new(
+        copies.collect(),
+        KEY.to_owned(),
+        payload(),
+        cancel,
+        on_bytes,
+    )
 }
 
 fn read(parts: Parts) -> io::Result<Vec<u8>> {

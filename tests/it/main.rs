@@ -31,6 +31,7 @@ mod proof;
 mod races;
 mod recover;
 mod rehydrate;
+mod replicate;
 mod restore_md;
 mod risks;
 mod runbooks;
@@ -39,5 +40,6 @@ mod store_contract;
 mod store_dir;
 #[cfg(feature = "s3")]
 mod store_s3;
+mod store_versions;
 mod support;
 mod unfence;

@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::time::{Clock as _, SystemClock};
 use databasus_escrow::store::dir::DirStore;
 use databasus_escrow::store::memory::MemoryStore;
 use databasus_escrow::store::probe::{self, Outcome, probe};
 use databasus_escrow::store::{
-    ObjectMeta, Part, Store, StoreError, StoreErrorKind as Kind, Upload, list_all,
+    ObjectMeta, Part, Store, StoreError, StoreErrorKind as Kind, UnfinishedUpload, Upload, list_all,
 };
 use md5::{Digest as _, Md5};
 use tempfile::TempDir;
@@ -92,6 +93,7 @@ contract! {
     aborted_upload_leaves_nothing,
     ticket_aborts_an_upload_more_than_once,
     aborted_upload_cannot_complete,
+    upload_is_told_as_unfinished_until_it_ends,
     deleted_object_is_gone_and_may_be_deleted_again,
     keys_that_leave_the_store_are_refused,
     probe_finds_the_store_usable_and_cleans_up,
@@ -409,6 +411,33 @@ fn aborted_upload_cannot_complete(store: &dyn Store) {
     store.abort_upload(&upload.ticket()).unwrap();
     assert_eq!(kind(upload.complete()), Kind::NotFound);
     assert_eq!(keys(store, "", None), Vec::<String>::new());
+}
+
+fn unfinished(store: &dyn Store, prefix: &str) -> Vec<UnfinishedUpload> {
+    let mut found = Vec::new();
+    let listed = store.unfinished_uploads(prefix, &mut |upload| {
+        found.push(upload);
+        ControlFlow::Continue(())
+    });
+    listed.unwrap();
+    found
+}
+
+fn upload_is_told_as_unfinished_until_it_ends(store: &dyn Store) {
+    let now = SystemClock.now();
+    let upload = started(store, "a/payload", &[part(1, 100)]);
+    let told = unfinished(store, "a/");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].ticket.upload_id, upload.ticket().upload_id);
+    assert!((told[0].since.unix() - now.unix()).abs() < 120);
+    let knows_the_key = !told[0].ticket.key.is_empty();
+    assert_eq!(unfinished(store, "b/").is_empty(), knows_the_key);
+    store.abort_upload(&told[0].ticket).unwrap();
+    assert_eq!(unfinished(store, ""), []);
+    started(store, "a/other", &[part(1, 100)])
+        .complete()
+        .unwrap();
+    assert_eq!(unfinished(store, ""), []);
 }
 
 fn deleted_object_is_gone_and_may_be_deleted_again(store: &dyn Store) {

@@ -12,6 +12,7 @@ pub(super) mod manual;
 pub(super) mod pitr;
 pub(super) mod recover;
 pub(super) mod rehydrate;
+pub(super) mod replicate;
 pub(super) mod show;
 pub(super) mod snapshot;
 pub(super) mod unfence;

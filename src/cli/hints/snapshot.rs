@@ -31,8 +31,14 @@ pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
     CliError::new(exit, error).maybe_hint(hint)
 }
 
+/// Stores were not brought up to what they should hold.
+pub(in crate::cli) fn replicate(error: CommitError) -> CliError {
+    let (exit, hint) = commit(&error);
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
 /// A manifest was not committed.
-pub(super) fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
+fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
     match error {
         CommitError::State(StateError::Busy(_)) => (
             Exit::Busy,

@@ -4,7 +4,9 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{Place, StoreFields, StoreProblem, StoreSpec, StoreSpecError, UnknownKey, fields};
+use super::{
+    Place, StoreFields, StoreProblem, StoreSpec, StoreSpecError, UnknownKey, fields, lock,
+};
 use crate::base::names::StoreName;
 use crate::base::text::printable;
 
@@ -51,7 +53,10 @@ impl StoreSpec {
             .iter()
             .filter(|(key, _)| !in_front.contains(&key.as_str()));
         for (index, (key, value)) in query.enumerate() {
-            let text = value.as_str().map_or_else(|| value.to_string(), escape);
+            let text = match (key.as_str(), &self.lock) {
+                ("lock", Some(policy)) => lock::to_query(policy),
+                _ => value.as_str().map_or_else(|| value.to_string(), escape),
+            };
             out.push_str(&format!(
                 "{}{key}={text}",
                 if index == 0 { '?' } else { '&' }
@@ -100,6 +105,7 @@ fn read_query(query: &str, table: &mut toml::Table) -> Result<(), StoreProblem> 
             ("required" | "path_style", "true") => true.into(),
             ("required" | "path_style", "false") => false.into(),
             ("required" | "path_style", _) => return Err(malformed(key, "true or false")),
+            ("lock", text) => lock::from_query(text)?,
             _ => text.into(),
         };
         insert(table, key, value)?;
@@ -149,6 +155,7 @@ mod tests {
 
     use super::super::{CredentialsSource, S3Place, SecretPlace};
     use super::*;
+    use crate::model::lock::{LockMode, LockPolicy};
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<StoreSpec, StoreSpecError> {
@@ -310,18 +317,51 @@ mod tests {
             })
     }
 
+    fn lock() -> impl Strategy<Value = LockPolicy> {
+        let modes = [LockMode::Compliance, LockMode::Governance];
+        (
+            prop::sample::select(modes.to_vec()),
+            1..=400_u32,
+            0..=36_100_u32,
+        )
+            .prop_map(|(mode, days, more)| LockPolicy {
+                mode,
+                days,
+                manifest_days: days + more,
+            })
+    }
+
+    #[test]
+    fn lock_is_mode_and_days() {
+        let spec = parse("lat=s3://b?endpoint=https://h&lock=compliance:30").unwrap();
+        let policy = LockPolicy {
+            mode: LockMode::Compliance,
+            days: 30,
+            manifest_days: 400,
+        };
+        assert_eq!(spec.lock, Some(policy));
+        assert!(spec.to_argument().ends_with("lock=compliance:30:400"));
+        let complaint = complaint("usb=dir:/mnt/usb?lock=compliance:30");
+        assert_eq!(
+            complaint,
+            "store usb: `lock` means nothing to a store of type dir; remove it"
+        );
+    }
+
     fn spec() -> impl Strategy<Value = StoreSpec> {
         let dir = "[^\\p{C}]{1,40}".prop_map(|path| Place::Dir { path: path.into() });
         (
             "[a-z0-9][a-z0-9_-]{0,9}",
             any::<bool>(),
             prop::option::of("[a-z0-9]{1,9}"),
+            prop::option::of(lock()),
             prop_oneof![dir, bucket()],
         )
-            .prop_map(|(name, required, provider, place)| StoreSpec {
+            .prop_map(|(name, required, provider, lock, place)| StoreSpec {
                 name: name.parse().unwrap(),
                 required,
                 provider,
+                lock: lock.filter(|_| matches!(place, Place::S3(_))),
                 place,
             })
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::lock::{self, LockFields};
 use super::{
     CredentialsSource, Place, S3Place, SecretPlace, StoreProblem, StoreSpec, StoreSpecError,
 };
@@ -20,6 +21,7 @@ pub(in crate::model) struct StoreFields {
     #[serde(default = "yes")]
     required: bool,
     provider: Option<String>,
+    lock: Option<LockFields>,
     path: Option<PathBuf>,
     bucket: Option<String>,
     prefix: Option<String>,
@@ -65,6 +67,7 @@ impl StoreFields {
             name: self.name.clone(),
             required: self.required,
             provider: self.provider.clone(),
+            lock: self.lock.as_ref().map(LockFields::check).transpose()?,
             place: match self.kind {
                 Kind::Dir => self.dir()?,
                 Kind::S3 => Place::S3(self.s3()?),
@@ -74,6 +77,7 @@ impl StoreFields {
 
     fn dir(self) -> Result<Place, StoreProblem> {
         let s3_keys = [
+            ("lock", self.lock.is_some()),
             ("bucket", self.bucket.is_some()),
             ("prefix", self.prefix.is_some()),
             ("endpoint", self.endpoint.is_some()),
@@ -211,6 +215,9 @@ impl StoreSpec {
         }) = self.place
         {
             table.insert("path_style".to_owned(), false.into());
+        }
+        if let Some(policy) = &self.lock {
+            table.insert("lock".to_owned(), lock::to_table(policy).into());
         }
         table
     }

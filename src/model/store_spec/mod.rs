@@ -4,9 +4,11 @@
 mod argument;
 mod credentials;
 mod fields;
+mod lock;
 
 use std::path::PathBuf;
 
+use super::lock::LockPolicy;
 use crate::base::names::StoreName;
 
 pub(super) use self::credentials::variable_prefix;
@@ -25,6 +27,8 @@ pub struct StoreSpec {
     pub required: bool,
     /// A label for the manifest: `r2`, `aws`, `latitude`.
     pub provider: Option<String>,
+    /// How what is written there is locked; none where it is not.
+    pub lock: Option<LockPolicy>,
     /// Where it is.
     pub place: Place,
 }

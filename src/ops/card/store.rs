@@ -94,6 +94,7 @@ pub(super) fn elsewhere(spec: &StoreSpec, config: &Config) -> StoreSpec {
         name: spec.name.clone(),
         required: true,
         provider: None,
+        lock: None,
         place,
     }
 }

@@ -13,6 +13,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::base::time::{Clock, UtcTime};
 use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError};
+use crate::model::amend::Amend;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, Place};
@@ -25,6 +26,7 @@ use crate::store::StoreError;
 
 use super::destination::{Destination, stores};
 use super::history::{self, History, HistoryError};
+use super::open_uploads::OpenUploads;
 use super::state::{Pending, State, StateError};
 
 use place::Placing;
@@ -75,6 +77,16 @@ pub trait Draft {
 
     /// The exact bytes that are signed and stored.
     fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError>;
+}
+
+impl Draft for Amend {
+    fn put_at(&mut self, place: Place) {
+        Self::put_at(self, place);
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
+        Self::to_bytes(self)
+    }
 }
 
 impl Draft for Manifest {
@@ -168,6 +180,24 @@ impl<'a> Committer<'a> {
             fingerprint: key.fingerprint(),
             at: now,
         })
+    }
+
+    /// Whose chain it is.
+    pub fn slug(&self) -> &'a Slug {
+        self.author.slug
+    }
+
+    /// What it stands on.
+    pub fn ports(&self) -> &Ports<'a> {
+        &self.ports
+    }
+
+    /// The record of this instance's uploads.
+    pub fn uploads(&self) -> OpenUploads<'a> {
+        OpenUploads {
+            state: self.ports.state,
+            slug: self.author.slug,
+        }
     }
 
     /// The layout of this instance's keys.

@@ -1,31 +1,23 @@
 //! What the stores claim to hold: listings of manifests and signatures, and their bytes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
-use crate::base::names::SignerName;
-use crate::base::text::printable;
+use crate::base::names::{SignerName, StoreName};
 use crate::model::finding::Finding;
 use crate::model::layout::{Layout, ManifestKey};
 use crate::model::manifest;
+use crate::ops::noncurrent;
 use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, StoreError};
 
-use super::{HistoryError, is_missing};
+use super::HistoryError;
+use super::listing::{Listing, ManifestClaim, SignatureClaim, Which};
 
 /// Requests that are under way at once.
 const CONCURRENCY: usize = 16;
-
-/// What one store claims to hold.
-pub(super) struct Listing {
-    pub(super) store: Arc<dyn Store>,
-    manifests: Vec<(String, ManifestKey)>,
-    signatures: HashMap<Digest, Vec<SignerName>>,
-    foreign: Vec<String>,
-}
 
 /// What all stores claim to hold.
 pub(super) struct Listings {
@@ -33,31 +25,54 @@ pub(super) struct Listings {
     failed: Vec<StoreError>,
 }
 
+/// A claim, and the index of its store in [`Listings::answered`].
+pub(super) type Placed<'a> = (usize, &'a ManifestClaim);
+
 /// A manifest object as one store served it, unverified.
 pub(super) struct Candidate {
     /// Index of the store in [`Listings::answered`].
     pub(super) store: usize,
     pub(super) key: String,
     pub(super) claim: ManifestKey,
+    pub(super) which: Which,
     pub(super) bytes: Result<Vec<u8>, StoreError>,
     /// The signature that most likely counts, where the store lists any.
     pub(super) likely: Option<Signature>,
 }
 
 /// A signature that a store claims to hold.
-pub(super) struct SignatureClaim<'a> {
+pub(super) struct StoredSignature<'a> {
     store: &'a Arc<dyn Store>,
-    pub(super) signer: &'a SignerName,
+    pub(super) claim: &'a SignatureClaim,
 }
 
-/// Who claims to have signed, and the armoured signature as a store served it.
-pub(super) type Signature = (SignerName, Result<Vec<u8>, StoreError>);
+/// A signature as a store served it.
+pub(super) struct Signature {
+    /// Who claims to have signed.
+    pub(super) signer: SignerName,
+    pub(super) store: StoreName,
+    pub(super) which: Which,
+    /// Armoured.
+    pub(super) bytes: Result<Vec<u8>, StoreError>,
+}
 
-impl SignatureClaim<'_> {
+/// A document that some store had under its digest.
+pub(super) struct ByDigest {
+    pub(super) bytes: Vec<u8>,
+    /// The store, where the document lay behind a delete or beneath an overwrite.
+    pub(super) beneath: Option<StoreName>,
+}
+
+impl StoredSignature<'_> {
     fn fetch(&self, layout: &Layout, digest: &Digest) -> Signature {
-        let key = layout.signature(digest, self.signer);
-        let bytes = self.store.get(&key, MAX_SIGNATURE_BYTES as u64);
-        (self.signer.clone(), bytes.map(|object| object.bytes))
+        let SignatureClaim { signer, which } = self.claim;
+        let key = layout.signature(digest, signer);
+        Signature {
+            signer: signer.clone(),
+            store: self.store.name().clone(),
+            which: which.clone(),
+            bytes: which.get(self.store.as_ref(), &key, MAX_SIGNATURE_BYTES as u64),
+        }
     }
 }
 
@@ -90,8 +105,8 @@ impl Listings {
             .failed
             .iter()
             .map(|error| Finding::warning("store-unreachable", error_chain(error)));
-        let foreign = self.answered.iter().filter_map(Listing::foreign_objects);
-        failed.chain(foreign).collect()
+        let told = self.answered.iter().flat_map(Listing::findings);
+        failed.chain(told).collect()
     }
 
     /// Whether every store answered.
@@ -112,17 +127,15 @@ impl Listings {
     }
 
     /// Sequence numbers that any store claims, newest first, in batches that are fetched at once.
-    pub(super) fn batches(&self) -> Vec<Vec<(usize, &str, ManifestKey)>> {
-        let mut all: Vec<_> = self
-            .answered
-            .iter()
-            .enumerate()
-            .flat_map(|(store, listing)| {
-                let keys = listing.manifests.iter();
-                keys.map(move |(key, claim)| (store, key.as_str(), *claim))
-            })
+    pub(super) fn batches(&self) -> Vec<Vec<Placed<'_>>> {
+        let stores = self.answered.iter().enumerate();
+        let mut all: Vec<Placed<'_>> = stores
+            .flat_map(|(store, listing)| listing.manifests.iter().map(move |one| (store, one)))
             .collect();
-        all.sort_by(|a, b| (b.2.seq, a.0, a.1).cmp(&(a.2.seq, b.0, b.1)));
+        // Stable: the versions of one key stay in their order, the current one first.
+        all.sort_by(|(a_store, a), (b_store, b)| {
+            (b.named.seq, a_store, &a.key).cmp(&(a.named.seq, b_store, &b.key))
+        });
         all.chunks(4 * CONCURRENCY).map(<[_]>::to_vec).collect()
     }
 
@@ -130,28 +143,24 @@ impl Listings {
     /// of `known` signers, else the first. A chain is read in two round trips per batch that way.
     pub(super) fn fetch(
         &self,
-        batch: &[(usize, &str, ManifestKey)],
+        batch: &[Placed<'_>],
         layout: &Layout,
         known: &BTreeSet<SignerName>,
     ) -> Vec<Candidate> {
-        concurrently(batch, |(store, key, claim)| {
+        concurrently(batch, |(store, claim)| {
             let listing = &self.answered[*store];
-            let object = listing.store.get(key, manifest::MAX_BYTES);
-            let bytes = object.map(|object| object.bytes);
+            let bytes = claim
+                .which
+                .get(listing.store.as_ref(), &claim.key, manifest::MAX_BYTES);
             let likely = bytes.as_ref().ok().and_then(|bytes| {
                 let digest = Digest::of(bytes);
-                let claims = listing.signatures.get(&digest)?;
-                let named = claims.iter().find(|signer| known.contains(signer));
-                let claim = SignatureClaim {
-                    store: &listing.store,
-                    signer: named.or(claims.first())?,
-                };
-                Some(claim.fetch(layout, &digest))
+                Some(likely(listing, &digest, known)?.fetch(layout, &digest))
             });
             Candidate {
                 store: *store,
-                key: (*key).to_owned(),
-                claim: *claim,
+                key: claim.key.clone(),
+                claim: claim.named,
+                which: claim.which.clone(),
                 bytes,
                 likely,
             }
@@ -160,12 +169,12 @@ impl Listings {
 
     /// Every signature of the document `digest` that any store claims to hold. The same
     /// signature in two stores comes twice: one of them may have been spoilt.
-    pub(super) fn signatures(&self, digest: &Digest) -> Vec<SignatureClaim<'_>> {
+    pub(super) fn signatures(&self, digest: &Digest) -> Vec<StoredSignature<'_>> {
         let mut claims = Vec::new();
         for listing in &self.answered {
             let store = &listing.store;
-            let signers = listing.signatures.get(digest).into_iter().flatten();
-            claims.extend(signers.map(|signer| SignatureClaim { store, signer }));
+            let listed = listing.signatures.get(digest).into_iter().flatten();
+            claims.extend(listed.map(|claim| StoredSignature { store, claim }));
         }
         claims
     }
@@ -174,7 +183,7 @@ impl Listings {
     /// anybody who can write to a store can make thousands of claims.
     pub(super) fn fetch_signatures<'s>(
         &'s self,
-        claims: &'s [SignatureClaim<'s>],
+        claims: &'s [StoredSignature<'s>],
         layout: &'s Layout,
         digest: &'s Digest,
     ) -> impl Iterator<Item = Signature> + 's {
@@ -184,79 +193,30 @@ impl Listings {
     }
 
     /// Reads a small content-addressed object from any store; none if no store has those bytes.
-    pub(super) fn by_digest(&self, key: &str, digest: &Digest, max_bytes: u64) -> Option<Vec<u8>> {
+    pub(super) fn by_digest(&self, key: &str, digest: &Digest, max_bytes: u64) -> Option<ByDigest> {
         self.answered.iter().find_map(|listing| {
-            let object = listing.store.get(key, max_bytes).ok()?;
-            (Digest::of(&object.bytes) == *digest).then_some(object.bytes)
+            let store = listing.store.as_ref();
+            let found = noncurrent::get_document(store, key, digest, max_bytes).ok()??;
+            Some(ByDigest {
+                bytes: found.bytes,
+                beneath: found.is_beneath.then(|| store.name().clone()),
+            })
         })
     }
 }
 
-impl Listing {
-    fn read(store: Arc<dyn Store>, layout: &Layout, first: u64) -> Result<Self, StoreError> {
-        let mut listing = Self {
-            store: store.clone(),
-            manifests: Vec::new(),
-            signatures: HashMap::new(),
-            foreign: Vec::new(),
-        };
-        let before = layout.before_manifest(first);
-        list(
-            &*store,
-            &layout.manifests(),
-            Some(&before),
-            &mut |key| match layout.parse_manifest(&key) {
-                Some(claim) => listing.manifests.push((key, claim)),
-                None => listing.foreign.push(key),
-            },
-        )?;
-        list(&*store, &layout.signatures(), None, &mut |key| {
-            if let Some((digest, signer)) = layout.parse_signature(&key) {
-                listing.signatures.entry(digest).or_default().push(signer);
-            }
-        })?;
-        Ok(listing)
-    }
-
-    /// Whether the store lists this signature.
-    pub(super) fn names_signature(&self, digest: &Digest, signer: &SignerName) -> bool {
-        let signers = self.signatures.get(digest);
-        signers.is_some_and(|signers| signers.contains(signer))
-    }
-
-    /// One finding for all names that do not belong: there may be thousands.
-    fn foreign_objects(&self) -> Option<Finding> {
-        let first = self.foreign.first()?;
-        let others = match self.foreign.len() {
-            1 => " is".to_owned(),
-            count => format!(" and {} more objects are", count - 1),
-        };
-        Some(Finding::note(
-            "foreign-object",
-            format!(
-                "store {}: {}{others} not ours",
-                self.store.name(),
-                printable(first)
-            ),
-        ))
-    }
-}
-
-/// Lists a prefix; a prefix under which there is nothing yet is empty, not an error.
-fn list(
-    store: &dyn Store,
-    prefix: &str,
-    after: Option<&str>,
-    visit: &mut dyn FnMut(String),
-) -> Result<(), StoreError> {
-    let listed = store.list(prefix, after, &mut |meta| {
-        visit(meta.key);
-        ControlFlow::Continue(())
-    });
-    match listed {
-        Err(error) if is_missing(&error) => Ok(()),
-        other => other,
-    }
+fn likely<'a>(
+    listing: &'a Listing,
+    digest: &Digest,
+    known: &BTreeSet<SignerName>,
+) -> Option<StoredSignature<'a>> {
+    let claims = listing.signatures.get(digest)?;
+    let mut current = claims.iter().filter(|claim| claim.which == Which::Current);
+    let named = current.clone().find(|claim| known.contains(&claim.signer));
+    Some(StoredSignature {
+        store: &listing.store,
+        claim: named.or(current.next())?,
+    })
 }
 
 /// Runs `act` on every item with bounded concurrency; results keep the items' order.

@@ -3,7 +3,9 @@
 //! Nothing is parsed before its signature was verified, and what cannot be verified is reported
 //! and otherwise ignored, so that planted objects neither stop nor mislead a reader.
 
+mod beneath;
 mod candidates;
+mod listing;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +27,11 @@ use crate::model::method::Method;
 use crate::model::policy::{self, Policy};
 use crate::model::proof::ProofRecord;
 use crate::model::trust::Trust;
+use crate::ops::noncurrent;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use candidates::{Listing, Listings};
+use candidates::Listings;
+use listing::Listing;
 use verify::Verifier;
 
 /// A verified manifest, reduced to what lists and decisions need. The whole of it is read again
@@ -231,13 +235,14 @@ impl History {
     /// that were verified.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
-        let document = Document::parse(&self.reread(entry)?)
+        let document = Document::parse(&self.bytes_of(entry)?)
             .map_err(|source| HistoryError::Unusable { seq, source })?;
         let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
         Ok(*manifest)
     }
 
-    fn reread(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
+    /// The exact bytes of a manifest, from any store that holds it.
+    pub fn bytes_of(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
         let link = &entry.link;
         // Where one store's slot was squatted, the same manifest has another name in the next.
         let keys = [
@@ -248,9 +253,10 @@ impl History {
         let mut last = None;
         while let Some(store) = stores.find(|store| entry.held_by.contains(store.name())) {
             for key in &keys {
-                match store.get(key, manifest::MAX_BYTES) {
-                    Ok(there) if Digest::of(&there.bytes) == link.digest => return Ok(there.bytes),
-                    Ok(_) => {}
+                let store = store.as_ref();
+                match noncurrent::get_document(store, key, &link.digest, manifest::MAX_BYTES) {
+                    Ok(Some(there)) => return Ok(there.bytes),
+                    Ok(None) => {}
                     Err(error) => last = Some(error),
                 }
             }
@@ -268,8 +274,11 @@ impl History {
         let key = self.layout.policy(&named);
         self.stores
             .iter()
-            .filter_map(|store| store.get(&key, policy::MAX_BYTES).ok())
-            .find_map(|object| Policy::parse(&object.bytes, &named).ok())
+            .filter_map(|store| {
+                let store = store.as_ref();
+                noncurrent::get_document(store, &key, &named, policy::MAX_BYTES).ok()?
+            })
+            .find_map(|document| Policy::parse(&document.bytes, &named).ok())
             .ok_or(HistoryError::NoPolicy(entry.link.seq))
     }
 

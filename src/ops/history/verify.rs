@@ -17,7 +17,9 @@ use crate::model::trust::{Authentic, Trust};
 use crate::sealing::sshsig::verify_sshsig;
 use crate::store::{StoreError, StoreErrorKind};
 
+use super::beneath::Beneath;
 use super::candidates::{Candidate, Listings, Signature};
+use super::listing::Which;
 use super::{Entry, EscrowSummary, is_passing};
 
 /// Verifies manifests newest first, learning signers from the policies of trusted ones, until
@@ -31,6 +33,8 @@ pub(super) struct Verifier<'a> {
     policies: HashMap<Digest, Option<String>>,
     verified: BTreeMap<Digest, Entry>,
     refused: Vec<Refused>,
+    /// What was found beneath deletes and overwrites.
+    beneath: Beneath,
     /// Signers whose signatures were good: theirs are tried first.
     known_signers: BTreeSet<SignerName>,
 }
@@ -84,6 +88,10 @@ impl Refusal {
         }
     }
 
+    fn is_unread(&self) -> bool {
+        matches!(self, Self::Unread(_))
+    }
+
     fn finding(&self, which: &str) -> Finding {
         match self {
             Self::Unread(why) => Finding::warning("manifest-unreadable", format!("{which}: {why}")),
@@ -110,6 +118,7 @@ impl<'a> Verifier<'a> {
             policies: HashMap::new(),
             verified: BTreeMap::new(),
             refused: Vec::new(),
+            beneath: Beneath::default(),
             known_signers: BTreeSet::new(),
         }
     }
@@ -119,6 +128,7 @@ impl<'a> Verifier<'a> {
         loop {
             let known = self.policies.len();
             self.refused.clear();
+            self.beneath.forget_manifests();
             for batch in listings.batches() {
                 for candidate in listings.fetch(&batch, self.layout, &self.known_signers) {
                     // What an interruption cut short must not look like a finding.
@@ -160,6 +170,7 @@ impl<'a> Verifier<'a> {
             .map(|why| Finding::warning("policy-missing", why))
             .collect();
         findings.extend(refusals(&self.refused));
+        findings.extend(self.beneath.findings());
         Verdict {
             verified: self.verified,
             trust: self.trust,
@@ -178,19 +189,28 @@ impl<'a> Verifier<'a> {
                 self.judge(listings, place, &bytes, candidate.likely)
             }
         };
+        let object = (store.clone(), candidate.key);
         match judged {
             Ok(digest) => {
+                self.beneath.accepted(object, seq, &candidate.which);
                 let entry = self.verified.get_mut(&digest);
                 let held_by = entry.map(|entry| &mut entry.held_by);
                 if let Some(held_by) = held_by.filter(|held_by| !held_by.contains(&store)) {
                     held_by.push(store);
                 }
             }
-            Err(refusal) => self.refused.push(Refused {
-                seq,
-                store,
-                refusal,
-            }),
+            // What was once written over, or deleted, may well have been a squatter's.
+            Err(refusal) if candidate.which != Which::Current && !refusal.is_unread() => {}
+            Err(refusal) => {
+                if !refusal.is_unread() {
+                    self.beneath.refused(object);
+                }
+                self.refused.push(Refused {
+                    seq,
+                    store,
+                    refusal,
+                });
+            }
         }
     }
 
@@ -207,7 +227,8 @@ impl<'a> Verifier<'a> {
         let fresh = match known.is_some_and(|entry| entry.link.seq == claim.seq) {
             true => None,
             false => {
-                let signed_by = self.authenticate(listings, &digest, bytes, likely)?;
+                let (signed_by, signature) = self.authenticate(listings, &digest, bytes, likely)?;
+                self.beneath.signed(claim.seq, signature);
                 Some(self.examine(listings, (key, claim.seq), digest, bytes, signed_by)?)
             }
         };
@@ -273,22 +294,22 @@ impl<'a> Verifier<'a> {
         digest: &Digest,
         bytes: &[u8],
         likely: Option<Signature>,
-    ) -> Result<Authentic, Refusal> {
-        if let Some((claimed, Ok(armored))) = &likely
-            && let Ok(authentic) = self.authenticate_one(claimed, armored, bytes)
+    ) -> Result<(Authentic, Signature), Refusal> {
+        if let Some(signature) = likely
+            && let Ok(authentic) = self.authenticate_one(&signature, bytes)
         {
-            return Ok(authentic);
+            return Ok((authentic, signature));
         }
         let mut claims = listings.signatures(digest);
-        claims.sort_by_key(|claim| !self.known_signers.contains(claim.signer));
+        claims.sort_by_key(|stored| {
+            let claim = stored.claim;
+            let is_known = self.known_signers.contains(&claim.signer);
+            (!is_known, claim.which != Which::Current)
+        });
         let mut refusal = Refusal::Unverified("no signature".to_owned());
-        for (claimed, signature) in listings.fetch_signatures(&claims, self.layout, digest) {
-            let verdict = match signature {
-                Ok(armored) => self.authenticate_one(&claimed, &armored, bytes),
-                Err(error) => Err(Refusal::of_signature(&error)),
-            };
-            match verdict {
-                Ok(authentic) => return Ok(authentic),
+        for signature in listings.fetch_signatures(&claims, self.layout, digest) {
+            match self.authenticate_one(&signature, bytes) {
+                Ok(authentic) => return Ok((authentic, signature)),
                 // What could not be read may have been the good one.
                 Err(_) if matches!(refusal, Refusal::Unread(_)) => {}
                 Err(reason) => refusal = reason,
@@ -297,16 +318,12 @@ impl<'a> Verifier<'a> {
         Err(refusal)
     }
 
-    fn authenticate_one(
-        &self,
-        claimed: &SignerName,
-        armored: &[u8],
-        bytes: &[u8],
-    ) -> Result<Authentic, Refusal> {
+    fn authenticate_one(&self, signature: &Signature, bytes: &[u8]) -> Result<Authentic, Refusal> {
+        let armored = signature.bytes.as_ref().map_err(Refusal::of_signature)?;
         let embedded = verify_sshsig(armored, Namespace::Manifest, bytes)
             .map_err(|error| Refusal::Unverified(error_chain(&error)))?;
         self.trust
-            .authenticate(&embedded.key, Namespace::Manifest, claimed)
+            .authenticate(&embedded.key, Namespace::Manifest, &signature.signer)
             .map_err(|error| Refusal::Unverified(error_chain(&error)))
     }
 
@@ -315,7 +332,7 @@ impl<'a> Verifier<'a> {
         if self.policies.contains_key(policy) {
             return;
         }
-        let problem = match self.read_policy(listings, policy) {
+        let problem = match self.read_policy(listings, policy, seq) {
             Ok(signers) => {
                 self.trust.learn(&signers, seq);
                 None
@@ -325,11 +342,17 @@ impl<'a> Verifier<'a> {
         self.policies.insert(*policy, problem);
     }
 
-    fn read_policy(&self, listings: &Listings, policy: &Digest) -> Result<AllowedSigners, String> {
-        let bytes = listings
+    fn read_policy(
+        &mut self,
+        listings: &Listings,
+        policy: &Digest,
+        seq: u64,
+    ) -> Result<AllowedSigners, String> {
+        let found = listings
             .by_digest(&self.layout.policy(policy), policy, policy::MAX_BYTES)
             .ok_or("no store has it whole")?;
-        let policy = Policy::parse(&bytes, policy).map_err(|error| error_chain(&error))?;
+        self.beneath.policy(seq, found.beneath);
+        let policy = Policy::parse(&found.bytes, policy).map_err(|error| error_chain(&error))?;
         AllowedSigners::parse(&policy.allowed_signers).map_err(|error| error_chain(&error))
     }
 }
@@ -340,7 +363,7 @@ impl Refused {
     }
 
     fn is_unread(&self) -> bool {
-        matches!(self.refusal, Refusal::Unread(_))
+        self.refusal.is_unread()
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 use crate::model::manifest::{Payload, StoreRecord, StoreState};
+use crate::ops::stored_copy;
 use crate::ops::upload::StoreOutcome;
-use crate::sealing::parts::VerifiedPart;
 use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
 use crate::ops::commit::CommitError;
@@ -80,7 +80,8 @@ impl Copy {
             self.upload = Ok(there);
         }
         if let Ok(meta) = &self.upload {
-            self.differs = compare(self.store().as_ref(), &meta.key, payload).err();
+            let compared = stored_copy::compare(self.store().as_ref(), &meta.key, payload);
+            self.differs = compared.err().map(|error| error.to_string());
         }
     }
 }
@@ -95,31 +96,6 @@ pub(super) fn verify(copies: &mut [Copy], payload: &Payload) {
     });
     // A copy that was complete but is not what was sealed is useless, and harmless without a
     // manifest that names it as stored.
-}
-
-fn compare(store: &dyn Store, key: &str, payload: &Payload) -> Result<(), String> {
-    let meta = store.head(key).map_err(|error| error_chain(&error))?;
-    if meta.size != payload.size {
-        return Err(format!(
-            "store {}: the copy has {} bytes instead of {}",
-            store.name(),
-            meta.size,
-            payload.size
-        ));
-    }
-    // The ETag of a multipart object is the MD5 of its parts' MD5s: the store's own word that
-    // all of them arrived. The last part is read all the same, as a proof that reading works.
-    let vouched = meta.etag.as_deref() == Some(payload.md5_etag.as_str());
-    let last = payload.parts.len() - 1;
-    let first = if vouched { last } else { 0 };
-    for index in first..=last {
-        let bytes = store
-            .get_range(key, payload.part_range(index))
-            .map_err(|error| error_chain(&error))?;
-        VerifiedPart::check(payload, index, bytes)
-            .map_err(|error| format!("store {}: {error}", store.name()))?;
-    }
-    Ok(())
 }
 
 /// The error for the case that no store has a usable copy.

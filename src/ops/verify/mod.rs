@@ -49,6 +49,9 @@ pub struct CopyReport {
     pub state: CopyState,
     /// What is wrong with it.
     pub why: Option<String>,
+    /// What was done to it, though it could be read beneath.
+    #[serde(skip)]
+    pub hidden: Vec<Finding>,
 }
 
 /// See [`CopyReport`].
@@ -161,19 +164,21 @@ fn verify_copy(
         .iter()
         .find(|record| record.name == *store.name())
         .map(|record| record.state);
+    let found = fetcher.findings();
+    let hidden: Vec<Finding> = found.iter().filter(|one| is_hidden(one)).cloned().collect();
     let (state, why) = match (read, recorded) {
+        // The version that was read has the signed length.
+        (Ok(()), _) if !hidden.is_empty() => (CopyState::Verified, None),
         // Stock tools would read what follows the last part.
         (Ok(()), _) => match Seen::of(manifest, store) {
             Seen::WrongSize(why) => (CopyState::Damaged, Some(why)),
             Seen::Nothing | Seen::Unclear => (CopyState::Verified, None),
         },
         (Err(error), recorded) => {
-            let found = fetcher.findings().pop();
-            let why = found.map_or_else(|| error_chain(&error), |finding| finding.message);
-            let damaged = fetcher
-                .findings()
-                .iter()
-                .any(|finding| finding.severity == Severity::Violation);
+            let mut told = found.iter().filter(|one| !is_hidden(one));
+            let damaged = told.clone().any(|one| one.severity == Severity::Violation);
+            let last = told.next_back().map(|finding| finding.message.clone());
+            let why = last.unwrap_or_else(|| error_chain(&error));
             match (Seen::of(manifest, store), recorded) {
                 _ if damaged => (CopyState::Damaged, Some(why)),
                 (Seen::WrongSize(why), _) => (CopyState::Damaged, Some(why)),
@@ -189,7 +194,13 @@ fn verify_copy(
         store: store.name().clone(),
         state,
         why,
+        hidden,
     }
+}
+
+/// Whether it tells that a copy lay behind a delete or beneath an overwrite.
+fn is_hidden(finding: &Finding) -> bool {
+    matches!(finding.id, "payload-hidden" | "payload-overwritten")
 }
 
 /// What a store says of a copy that could not be read.
@@ -272,7 +283,9 @@ impl EscrowReport {
             let message = format!("escrow {}: not one store has it", self.id);
             Finding::violation("escrow-lost", message)
         });
-        let copies = self.copies.iter().filter_map(finding).chain(lost);
+        let hidden = self.copies.iter().flat_map(|copy| copy.hidden.clone());
+        let copies = self.copies.iter().filter_map(finding);
+        let copies = copies.chain(hidden).chain(lost);
         let content = self.content.iter();
         let proof = content.flat_map(|content| content.proof_findings.iter().cloned());
         let custody = self.custody.iter().map(CustodyObject::finding);

@@ -15,9 +15,13 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::key::{Key, readable, writable};
-use super::{Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket};
+use super::{
+    LIST_UPLOADS, Object, ObjectMeta, Store, StoreError, StoreErrorKind, UnfinishedUpload, Upload,
+    UploadTicket,
+};
 use crate::base::digest::Digest;
 use crate::base::names::StoreName;
+use crate::base::time::UtcTime;
 
 mod list;
 mod tree;
@@ -209,6 +213,24 @@ impl Store for DirStore {
         const ACTION: &str = "abort upload of";
         let discarded = self.tree.discard(&ticket.upload_id);
         absent_is_fine(discarded.map_err(self.failed(ACTION, &ticket.key)))
+    }
+
+    fn unfinished_uploads(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let staged = self.tree.staged();
+        let staged = staged.map_err(self.failed(LIST_UPLOADS, prefix))?;
+        let mut uploads = staged.into_iter().map(|(name, written)| UnfinishedUpload {
+            ticket: UploadTicket {
+                key: String::new(), // a staged file has none
+                upload_id: name,
+            },
+            since: UtcTime::from_unix(written),
+        });
+        let _ = uploads.try_for_each(visit);
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::store::key::{Key, UPLOADS};
@@ -118,15 +118,39 @@ impl Tree {
 
     /// Removes a staged file that an earlier process left.
     pub(super) fn discard(&self, name: &str) -> io::Result<()> {
-        if name.len() != 32
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
+        if !is_staged(name) {
             return Err(io::Error::other("not an upload id of a directory store"));
         }
         let uploads = self.directory([UPLOADS].into_iter())?;
         Ok(fs::unlinkat(&uploads, name, AtFlags::empty())?)
+    }
+
+    /// The names of staged files, of this process and others, and when each was last written to
+    /// (seconds since 1970).
+    pub(super) fn staged(&self) -> io::Result<Vec<(String, i64)>> {
+        let uploads = match self.directory([UPLOADS].into_iter()) {
+            Ok(uploads) => uploads,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&uploads)? {
+            let entry = entry?;
+            let Some(name) = entry
+                .file_name()
+                .to_str()
+                .ok()
+                .filter(|name| is_staged(name))
+            else {
+                continue;
+            };
+            match fs::statat(&uploads, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => found.push((name.to_owned(), stat.st_mtime)),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
     }
 
     /// Removes an object durably.
@@ -158,6 +182,12 @@ impl Drop for Staged {
             let _ = fs::unlinkat(&self.uploads, self.name.as_str(), AtFlags::empty());
         }
     }
+}
+
+/// Whether a name in `.uploads` is one that [`Tree::stage`] gives.
+fn is_staged(name: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.len() == 32 && name.bytes().all(digit)
 }
 
 fn directory_flags() -> OFlags {

@@ -87,12 +87,12 @@ fn kind_of(code: Option<&str>, status: u16) -> StoreErrorKind {
         "RequestTimeTooSkewed" | "RequestInTheFuture" => Kind::ClockSkew,
         "InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull" => Kind::OutOfSpace,
         "OperationAborted" | "RequestTimeout" | "SlowDown" => Kind::Transient,
-        "NotImplemented" => Kind::Unexpected,
+        "NotImplemented" | "MethodNotAllowed" => Kind::Unsupported,
         _ => match status {
             401 | 403 => Kind::Denied,
             404 => Kind::NotFound,
             412 => Kind::AlreadyExists,
-            501 => Kind::Unexpected,
+            405 | 501 => Kind::Unsupported,
             507 => Kind::OutOfSpace,
             408 | 425 | 429 | 500..=599 => Kind::Transient,
             _ => Kind::Unexpected,
@@ -116,7 +116,8 @@ mod tests {
             ("RequestTimeTooSkewed", 403, Kind::ClockSkew),
             ("SignatureDoesNotMatch", 403, Kind::Denied),
             ("ExpiredToken", 400, Kind::Denied),
-            ("NotImplemented", 501, Kind::Unexpected),
+            ("NotImplemented", 501, Kind::Unsupported),
+            ("MethodNotAllowed", 405, Kind::Unsupported),
             ("PermanentRedirect", 301, Kind::Unexpected),
         ] {
             assert_eq!(kind_of(Some(code), status), kind, "{status} {code}");

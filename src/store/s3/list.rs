@@ -1,12 +1,13 @@
-//! Listing: pages of a thousand keys, in order.
+//! Listing: pages of a thousand keys, in order; and uploads that have not ended.
 
 use std::ops::ControlFlow;
 
-use aws_sdk_s3::types::Object as Listed;
+use aws_sdk_s3::types::{MultipartUpload, Object as Listed};
 
 use super::{Shared, unquoted};
+use crate::base::time::UtcTime;
 use crate::store::key::Key;
-use crate::store::{ObjectMeta, StoreError};
+use crate::store::{LIST_UPLOADS, ObjectMeta, StoreError, UnfinishedUpload, UploadTicket};
 
 impl Shared {
     pub(super) fn list(
@@ -37,6 +38,52 @@ impl Shared {
             }
         }
     }
+}
+
+impl Shared {
+    pub(super) fn list_uploads(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let base = self.full("");
+        let mut after: (Option<String>, Option<String>) = (None, None);
+        loop {
+            let request = self
+                .client()
+                .list_multipart_uploads()
+                .bucket(&self.settings.bucket)
+                .prefix(self.full(prefix))
+                .set_key_marker(after.0.take())
+                .set_upload_id_marker(after.1.take());
+            let page = self.call(LIST_UPLOADS, prefix, request.send())?;
+            for upload in page.uploads().iter().filter_map(|u| unfinished(u, &base)) {
+                if visit(upload).is_break() {
+                    return Ok(());
+                }
+            }
+            after = (
+                page.next_key_marker().map(str::to_owned),
+                page.next_upload_id_marker().map(str::to_owned),
+            );
+            if after.0.is_none() || page.is_truncated() != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// An upload without a date is left alone: it may be one that is under way.
+fn unfinished(listed: &MultipartUpload, base: &str) -> Option<UnfinishedUpload> {
+    let key = listed.key()?.strip_prefix(base)?;
+    Key::to_read(key).ok()?;
+    Some(UnfinishedUpload {
+        ticket: UploadTicket {
+            key: key.to_owned(),
+            upload_id: listed.upload_id()?.to_owned(),
+        },
+        since: UtcTime::from_unix(listed.initiated()?.secs()),
+    })
 }
 
 /// Sorted again, since SeaweedFS lists `a/b` before `a.c`.

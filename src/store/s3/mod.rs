@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -20,15 +21,21 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use super::key::{Key, readable, writable};
-use super::{Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket};
+use super::versions::Versions;
+use super::{
+    Object, ObjectMeta, Store, StoreError, StoreErrorKind, UnfinishedUpload, Upload, UploadTicket,
+};
 use crate::base::cancel::Cancel;
 use crate::base::names::StoreName;
+use crate::model::lock::Lock;
 
 mod failure;
 mod list;
+mod lock;
 mod read;
 mod settings;
 mod upload;
+mod versions;
 mod worker;
 
 pub use settings::{Patience, S3Settings};
@@ -38,7 +45,11 @@ use upload::S3Upload;
 use worker::Worker;
 
 /// A bucket, or a prefix in one, that holds escrows.
-pub struct S3Store(Arc<Shared>);
+pub struct S3Store {
+    shared: Arc<Shared>,
+    /// What it writes is locked so; none where it is not.
+    lock: Option<Lock>,
+}
 
 /// What a store and its uploads have in common.
 struct Shared {
@@ -76,15 +87,50 @@ impl S3Store {
             client.map_err(|why| fail(why.into()))
         };
         let (patient, brief) = (client(&patience)?, client(&Patience::brief())?);
-        Ok(Self(Arc::new(Shared {
-            name,
-            settings,
-            patience,
-            patient,
-            brief,
-            given_up: AtomicBool::new(false),
-            worker,
-        })))
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name,
+                settings,
+                patience,
+                patient,
+                brief,
+                given_up: AtomicBool::new(false),
+                worker,
+            }),
+            lock: None,
+        })
+    }
+}
+
+impl S3Store {
+    fn put(
+        &self,
+        action: &'static str,
+        key: &str,
+        bytes: &[u8],
+        condition: Condition<'_>,
+    ) -> Result<ObjectMeta, StoreError> {
+        writable(&self.shared.name, action, key)?;
+        let request = self.shared.client().put_object();
+        let request = request
+            .bucket(&self.shared.settings.bucket)
+            .key(self.shared.full(key))
+            // A bucket with locks refuses what comes without a digest.
+            .content_md5(content_md5(&Md5::digest(bytes).into()))
+            .set_object_lock_mode(self.lock.map(lock::mode_of))
+            .set_object_lock_retain_until_date(self.lock.map(lock::date_of))
+            .body(ByteStream::from(bytes.to_vec()));
+        let request = match condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Unchanged(etag) => request.if_match(format!("\"{etag}\"")),
+        };
+        let put = self.shared.call(action, key, request.send())?;
+        Ok(ObjectMeta {
+            key: key.to_owned(),
+            size: bytes.len() as u64,
+            etag: put.e_tag().map(unquoted),
+            version_id: put.version_id().map(str::to_owned),
+        })
     }
 }
 
@@ -155,44 +201,25 @@ impl Shared {
         let request = self.client().head_object();
         let request = request.bucket(&self.settings.bucket).key(self.full(key));
         let head = self.call("head", key, request.send())?;
-        let size = head
-            .content_length()
-            .and_then(|len| u64::try_from(len).ok());
+        self.meta("head", key, &head)
+    }
+
+    fn meta(
+        &self,
+        action: &'static str,
+        key: &str,
+        head: &HeadObjectOutput,
+    ) -> Result<ObjectMeta, StoreError> {
+        let size = head.content_length();
+        let size = size.and_then(|len| u64::try_from(len).ok());
         Ok(ObjectMeta {
             key: key.to_owned(),
             size: size.ok_or_else(|| {
-                self.error(StoreErrorKind::Unexpected, "head", key)
+                self.error(StoreErrorKind::Unexpected, action, key)
                     .caused_by("the store does not say how large the object is")
             })?,
             etag: head.e_tag().map(unquoted),
             version_id: head.version_id().map(str::to_owned),
-        })
-    }
-
-    fn put(
-        &self,
-        action: &'static str,
-        key: &str,
-        bytes: &[u8],
-        condition: Condition<'_>,
-    ) -> Result<ObjectMeta, StoreError> {
-        writable(&self.name, action, key)?;
-        let request = self.client().put_object();
-        let request = request
-            .bucket(&self.settings.bucket)
-            .key(self.full(key))
-            .content_md5(content_md5(&Md5::digest(bytes).into()))
-            .body(ByteStream::from(bytes.to_vec()));
-        let request = match condition {
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Unchanged(etag) => request.if_match(format!("\"{etag}\"")),
-        };
-        let put = self.call(action, key, request.send())?;
-        Ok(ObjectMeta {
-            key: key.to_owned(),
-            size: bytes.len() as u64,
-            etag: put.e_tag().map(unquoted),
-            version_id: put.version_id().map(str::to_owned),
         })
     }
 
@@ -232,33 +259,35 @@ fn content_md5(md5: &[u8; 16]) -> String {
 
 impl Store for S3Store {
     fn name(&self) -> &StoreName {
-        &self.0.name
+        &self.shared.name
     }
 
     fn location(&self) -> String {
-        self.0.settings.location()
+        self.shared.settings.location()
     }
 
     fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<ObjectMeta, StoreError> {
-        self.0.put("put", key, bytes, Condition::Absent)
+        self.put("put", key, bytes, Condition::Absent)
     }
 
     fn replace(&self, key: &str, bytes: &[u8], etag: &str) -> Result<ObjectMeta, StoreError> {
-        self.0
-            .put("replace", key, bytes, Condition::Unchanged(etag))
+        self.put("replace", key, bytes, Condition::Unchanged(etag))
     }
 
     fn get(&self, key: &str, max_bytes: u64) -> Result<Object, StoreError> {
-        self.0.get(readable(&self.0.name, "get", key)?, max_bytes)
+        let key = readable(&self.shared.name, "get", key)?;
+        self.shared.get("get", key.into(), max_bytes)
     }
 
     fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let key = readable(&self.0.name, read::GET_RANGE, key)?;
-        self.0.get_range(key, range)
+        let key = readable(&self.shared.name, read::GET_RANGE, key)?;
+        let size = || Ok(self.shared.head(key)?.size);
+        self.shared
+            .get_range(read::GET_RANGE, key.into(), range, size)
     }
 
     fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
-        self.0.head(readable(&self.0.name, "head", key)?)
+        self.shared.head(readable(&self.shared.name, "head", key)?)
     }
 
     fn list(
@@ -267,29 +296,47 @@ impl Store for S3Store {
         start_after: Option<&str>,
         visit: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.0.list(prefix, start_after, visit)
+        self.shared.list(prefix, start_after, visit)
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        writable(&self.0.name, "delete", key)?;
-        let request = self.0.client().delete_object();
+        writable(&self.shared.name, "delete", key)?;
+        let request = self.shared.client().delete_object();
         let request = request
-            .bucket(&self.0.settings.bucket)
-            .key(self.0.full(key));
-        match self.0.call("delete", key, request.send()) {
+            .bucket(&self.shared.settings.bucket)
+            .key(self.shared.full(key));
+        match self.shared.call("delete", key, request.send()) {
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
             other => other.map(|_| ()),
         }
     }
 
     fn start_upload(&self, key: &str, part_size: u64) -> Result<Box<dyn Upload>, StoreError> {
-        let key = writable(&self.0.name, "upload", key)?;
-        let upload = S3Upload::start(Arc::clone(&self.0), key, part_size)?;
+        let key = writable(&self.shared.name, "upload", key)?;
+        let upload = S3Upload::start(Arc::clone(&self.shared), key, part_size, self.lock)?;
         Ok(Box::new(upload))
     }
 
     fn abort_upload(&self, ticket: &UploadTicket) -> Result<(), StoreError> {
-        writable(&self.0.name, "abort upload of", &ticket.key)?;
-        self.0.abort(ticket)
+        writable(&self.shared.name, "abort upload of", &ticket.key)?;
+        self.shared.abort(ticket)
+    }
+    fn unfinished_uploads(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.shared.list_uploads(prefix, visit)
+    }
+
+    fn locking(&self, lock: Lock) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self {
+            shared: Arc::clone(&self.shared),
+            lock: Some(lock),
+        }))
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        Some(self)
     }
 }

@@ -29,6 +29,19 @@ enum Broken {
     Failed(Failure),
 }
 
+/// What is read: the current version of an object, or one of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Which<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) version: Option<&'a str>,
+}
+
+impl<'a> From<Key<'a>> for Which<'a> {
+    fn from(key: Key<'a>) -> Self {
+        Self { key, version: None }
+    }
+}
+
 /// How many bytes an answer may have.
 #[derive(Clone, Copy)]
 enum Expect {
@@ -37,8 +50,13 @@ enum Expect {
 }
 
 impl Shared {
-    pub(super) fn get(&self, key: Key<'_>, max_bytes: u64) -> Result<Object, StoreError> {
-        let (answer, bytes) = self.read("get", key, None, Expect::AtMost(max_bytes))?;
+    pub(super) fn get(
+        &self,
+        action: &'static str,
+        which: Which<'_>,
+        max_bytes: u64,
+    ) -> Result<Object, StoreError> {
+        let (answer, bytes) = self.read(action, which, None, Expect::AtMost(max_bytes))?;
         Ok(Object {
             bytes: bytes.into(),
             etag: answer.e_tag().map(unquoted).unwrap_or_default(),
@@ -46,33 +64,41 @@ impl Shared {
         })
     }
 
-    pub(super) fn get_range(&self, key: Key<'_>, range: Range<u64>) -> Result<Bytes, StoreError> {
+    /// `size` tells how large the object is, where nothing else can: HTTP cannot ask for no
+    /// bytes.
+    pub(super) fn get_range(
+        &self,
+        action: &'static str,
+        which: Which<'_>,
+        range: Range<u64>,
+        size: impl FnOnce() -> Result<u64, StoreError>,
+    ) -> Result<Bytes, StoreError> {
         if range.start >= range.end {
-            // HTTP cannot ask for no bytes.
-            let size = self.head(key)?.size;
-            return match range.start == range.end && range.end <= size {
+            return match range.start == range.end && range.end <= size()? {
                 true => Ok(Bytes::new()),
-                false => Err(self.broken(GET_RANGE, key, Broken::WrongLength)),
+                false => Err(self.broken(action, which.key, Broken::WrongLength)),
             };
         }
         let header = format!("bytes={}-{}", range.start, range.end - 1);
         let expect = Expect::Exactly(range.end - range.start);
-        let (_, bytes) = self.read(GET_RANGE, key, Some(header), expect)?;
+        let (_, bytes) = self.read(action, which, Some(header), expect)?;
         Ok(bytes)
     }
 
     fn read(
         &self,
         action: &'static str,
-        key: Key<'_>,
+        which: Which<'_>,
         range: Option<String>,
         expect: Expect,
     ) -> Result<(GetObjectOutput, Bytes), StoreError> {
+        let key = which.key;
         let request = self
             .client()
             .get_object()
             .bucket(&self.settings.bucket)
             .key(self.full(key.as_str()))
+            .set_version_id(which.version.map(str::to_owned))
             .set_range(range);
         let answer = self.run(action, key.as_str(), read_patiently(request, expect))?;
         self.note(match &answer {

@@ -12,6 +12,7 @@ use md5::{Digest as _, Md5};
 
 use super::failure::Failure;
 use super::{Shared, content_md5, unquoted};
+use crate::model::lock::Lock;
 use crate::store::key::{Key, writable};
 use crate::store::parts::{PartTable, PartsError};
 use crate::store::{ObjectMeta, Part, StoreError, StoreErrorKind, Upload, UploadTicket};
@@ -38,11 +39,15 @@ impl S3Upload {
         shared: Arc<Shared>,
         key: Key<'_>,
         part_size: u64,
+        lock: Option<Lock>,
     ) -> Result<Self, StoreError> {
         let request = shared.client().create_multipart_upload();
+        // The lock applies to the object that is joined in the end.
         let request = request
             .bucket(&shared.settings.bucket)
-            .key(shared.full(key.as_str()));
+            .key(shared.full(key.as_str()))
+            .set_object_lock_mode(lock.map(super::lock::mode_of))
+            .set_object_lock_retain_until_date(lock.map(super::lock::date_of));
         let created = shared.call("upload", key.as_str(), request.send())?;
         let Some(upload_id) = created.upload_id() else {
             let error = shared.error(StoreErrorKind::Unexpected, "upload", key.as_str());

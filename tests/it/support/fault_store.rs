@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use databasus_escrow::base::names::StoreName;
+use databasus_escrow::model::lock::Lock;
+use databasus_escrow::store::versions::{BucketRules, Bypass, Version, VersionHead, Versions};
 use databasus_escrow::store::{
-    Object, ObjectMeta, Part, Store, StoreError, StoreErrorKind, Upload, UploadTicket,
+    Object, ObjectMeta, Part, Store, StoreError, StoreErrorKind, UnfinishedUpload, Upload,
+    UploadTicket,
 };
 
 /// What happens at the chosen call.
@@ -320,6 +323,91 @@ impl Store for FaultStore {
             self.shared.uploads.remove(ticket);
             Ok(())
         })
+    }
+
+    fn unfinished_uploads(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(UnfinishedUpload) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.shared.call("list uploads", prefix, || {
+            self.inner.unfinished_uploads(prefix, visit)
+        })
+    }
+
+    fn locking(&self, lock: Lock) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self {
+            inner: self.inner.locking(lock)?,
+            shared: self.shared.clone(),
+        }))
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        self.inner.versions().map(|_| self as &dyn Versions)
+    }
+}
+
+impl FaultStore {
+    fn inner_versions(&self) -> Result<&dyn Versions, StoreError> {
+        let none = || StoreError::new(self.name(), StoreErrorKind::Unsupported, "find", "versions");
+        self.inner.versions().ok_or_else(none)
+    }
+}
+
+impl Versions for FaultStore {
+    fn list_versions(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        visit: &mut dyn FnMut(Version) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared.call("list versions", prefix, || {
+            inner.list_versions(prefix, start_after, visit)
+        })
+    }
+
+    fn get_version(&self, key: &str, id: &str, max_bytes: u64) -> Result<Object, StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared
+            .call("get version", key, || inner.get_version(key, id, max_bytes))
+    }
+
+    fn get_version_range(
+        &self,
+        key: &str,
+        id: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared.call("get version range", key, || {
+            inner.get_version_range(key, id, range)
+        })
+    }
+
+    fn head_version(&self, key: &str, id: &str) -> Result<VersionHead, StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared
+            .call("head version", key, || inner.head_version(key, id))
+    }
+
+    fn delete_version(&self, key: &str, id: &str, bypass: Bypass) -> Result<(), StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared.call("delete version", key, || {
+            inner.delete_version(key, id, bypass)
+        })
+    }
+
+    fn set_lock(&self, key: &str, id: &str, lock: Lock, bypass: Bypass) -> Result<(), StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared
+            .call("set lock", key, || inner.set_lock(key, id, lock, bypass))
+    }
+
+    fn bucket_rules(&self) -> Result<BucketRules, StoreError> {
+        let inner = self.inner_versions()?;
+        self.shared
+            .call("bucket rules", "", || inner.bucket_rules())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Reading a payload back: parts are fetched ahead and verified, from whichever store still has
 //! them whole.
 
+mod copy;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,9 +13,12 @@ use crate::base::cancel::Cancel;
 use crate::model::finding::Finding;
 use crate::model::manifest::Payload;
 use crate::sealing::parts::{PartError, VerifiedPart};
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 
 use crate::base::error_chain::error_chain;
+
+use copy::Copy;
+pub use copy::CopySource;
 
 /// Parts that are fetched at once; with the one being opened, four are in memory.
 const AHEAD: usize = 3;
@@ -35,13 +39,6 @@ struct Shared {
     on_bytes: Box<dyn Fn(u64) + Send + Sync>,
 }
 
-/// One store's copy of the payload.
-struct Copy {
-    store: Arc<dyn Store>,
-    /// It is asked last, for parts that no other store has whole.
-    has_failed: AtomicBool,
-}
-
 /// No store could give a part.
 #[derive(Debug, thiserror::Error)]
 #[error("no store has part {part} of {parts} whole; {last}")]
@@ -60,23 +57,19 @@ impl NoCopy {
 }
 
 impl Fetcher {
-    /// Reads the object `key` from `stores`, tried in order; one that has failed comes last from
+    /// Reads the object `key` from `copies`, tried in order; one that has failed comes last from
     /// then on, so that copies damaged in different places still make a whole one. `on_bytes`
     /// is told the size of every part that arrived.
     pub fn new(
-        stores: Vec<Arc<dyn Store>>,
+        copies: Vec<CopySource>,
         key: String,
         payload: Payload,
         cancel: Cancel,
         on_bytes: Box<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
-        let copies = stores.into_iter().map(|store| Copy {
-            store,
-            has_failed: AtomicBool::new(false),
-        });
         Self {
             shared: Arc::new(Shared {
-                copies: copies.collect(),
+                copies: copies.into_iter().map(Copy::new).collect(),
                 key,
                 payload,
                 cancel,
@@ -156,7 +149,7 @@ impl Shared {
         let mut is_damage = false;
         for copy in self.best_first() {
             self.cancel.check_io()?;
-            match self.fetch_from(self.copies[copy].store.as_ref(), index) {
+            match self.fetch_from(copy, index) {
                 Ok(part) => return Ok(part),
                 Err(FetchError::Store(error)) if error.kind == StoreErrorKind::Interrupted => {
                     return Err(io::Error::other(error));
@@ -179,49 +172,38 @@ impl Shared {
     /// Places in `copies`, those that have not failed first.
     fn best_first(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.copies.len()).collect();
-        order.sort_by_key(|copy| self.copies[*copy].has_failed.load(Ordering::SeqCst));
+        order.sort_by_key(|copy| self.copies[*copy].has_failed());
         order
     }
 
-    fn fetch_from(&self, store: &dyn Store, index: usize) -> Result<VerifiedPart, FetchError> {
-        let range = self.payload.part_range(index);
-        let bytes = store
-            .get_range(&self.key, range)
-            .map_err(|error| self.explain(store, error))?;
-        let size = bytes.len() as u64;
-        let part = VerifiedPart::check(&self.payload, index, bytes)?;
-        (self.on_bytes)(size);
+    fn fetch_from(&self, copy: usize, index: usize) -> Result<VerifiedPart, FetchError> {
+        let (key, payload) = (&self.key, &self.payload);
+        let report = |finding| self.report(copy, finding);
+        let part = self.copies[copy].fetch(key, payload, index, &report)?;
+        let range = payload.part_range(index);
+        (self.on_bytes)(range.end - range.start);
         Ok(part)
-    }
-
-    /// A range that cannot be read may lie beyond the end of a copy that was cut.
-    fn explain(&self, store: &dyn Store, error: StoreError) -> FetchError {
-        if error.kind != StoreErrorKind::Unexpected {
-            return FetchError::Store(error);
-        }
-        let signed = self.payload.size;
-        match store.head(&self.key) {
-            Ok(meta) if meta.size != signed => FetchError::Size {
-                actual: meta.size,
-                signed,
-            },
-            _ => FetchError::Store(error),
-        }
     }
 
     /// Remembers that a copy failed; each kind of failure is reported once.
     fn put_last(&self, copy: usize, error: &FetchError) {
         let failed = &self.copies[copy];
-        failed.has_failed.store(true, Ordering::SeqCst);
+        failed.fail();
         let message = match error {
             // It names its store itself.
             FetchError::Store(_) => error_chain(error),
-            _ => format!("store {}: {}", failed.store.name(), error_chain(error)),
+            _ => format!("store {}: {}", failed.store().name(), error_chain(error)),
         };
-        let finding = match error.is_damage() {
-            true => Finding::violation("copy-damaged", message),
-            false => Finding::warning("copy-unreadable", message),
-        };
+        self.report(
+            copy,
+            match error.is_damage() {
+                true => Finding::violation("copy-damaged", message),
+                false => Finding::warning("copy-unreadable", message),
+            },
+        );
+    }
+
+    fn report(&self, copy: usize, finding: Finding) {
         let findings = self.findings.lock();
         let mut findings = findings.unwrap_or_else(PoisonError::into_inner);
         if let Entry::Vacant(slot) = findings.entry((copy, finding.id)) {
@@ -244,5 +226,13 @@ enum FetchError {
 impl FetchError {
     fn is_damage(&self) -> bool {
         !matches!(self, Self::Store(_))
+    }
+
+    /// Whether what was meant may be there all the same, in another version.
+    fn may_lie_beneath(&self) -> bool {
+        match self {
+            Self::Store(error) => error.kind == StoreErrorKind::NotFound,
+            Self::Part(_) | Self::Size { .. } => true,
+        }
     }
 }

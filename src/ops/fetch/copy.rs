@@ -1,0 +1,216 @@
+//! One store's copy of a payload: the version that was recorded when it was signed, else the
+//! current one, else whatever version beneath proves to be it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::model::finding::Finding;
+use crate::model::manifest::Payload;
+use crate::ops::noncurrent::{self, Noncurrent};
+use crate::sealing::parts::VerifiedPart;
+use crate::store::versions::Versions;
+use crate::store::{Store, StoreError, StoreErrorKind};
+
+use super::FetchError;
+
+/// Where a copy may be.
+pub struct CopySource {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its version, where the manifest names one.
+    pub version_id: Option<String>,
+}
+
+/// One store's copy.
+pub(super) struct Copy {
+    source: CopySource,
+    /// What is read first, and what is wrong with it being there.
+    first: OnceLock<(Way, Option<Finding>)>,
+    /// What lies beneath; looked for once the first way has failed.
+    beneath: OnceLock<Vec<Way>>,
+    /// The way that led to the last good part: 0 is the first, others are those beneath.
+    best: AtomicUsize,
+    /// It is asked last, for parts that no other store has whole.
+    has_failed: AtomicBool,
+}
+
+/// Which version is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    Current,
+    Version(String),
+}
+
+impl Copy {
+    pub(super) fn new(source: CopySource) -> Self {
+        Self {
+            source,
+            first: OnceLock::new(),
+            beneath: OnceLock::new(),
+            best: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        self.source.store.as_ref()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Reads a part and verifies it. What is wrong beside the part goes to `report`.
+    pub(super) fn fetch(
+        &self,
+        key: &str,
+        payload: &Payload,
+        index: usize,
+        report: &dyn Fn(Finding),
+    ) -> Result<VerifiedPart, FetchError> {
+        let (first, finding) = self.first.get_or_init(|| self.look(key));
+        let best = self.best.load(Ordering::SeqCst);
+        if best > 0
+            && let Some(way) = self.beneath(key, payload).get(best - 1)
+            && let Ok(part) = self.read(way, key, payload, index)
+        {
+            return Ok(part);
+        }
+        let error = match self.read(first, key, payload, index) {
+            Ok(part) => {
+                finding.iter().for_each(|finding| report(finding.clone()));
+                return Ok(part);
+            }
+            Err(error) => error,
+        };
+        if !error.may_lie_beneath() {
+            return Err(error);
+        }
+        for (place, way) in self.beneath(key, payload).iter().enumerate() {
+            if let Ok(part) = self.read(way, key, payload, index) {
+                self.best.store(place + 1, Ordering::SeqCst);
+                report(self.found_beneath(key, &error));
+                return Ok(part);
+            }
+        }
+        Err(error)
+    }
+
+    /// The version that was recorded, where the store still has it.
+    fn look(&self, key: &str) -> (Way, Option<Finding>) {
+        let (Some(id), Some(versions)) = (&self.source.version_id, self.store().versions()) else {
+            return (Way::Current, None);
+        };
+        if versions.head_version(key, id).is_err() {
+            return (Way::Current, None);
+        }
+        let finding = match self.store().head(key) {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Some(self.hidden(key)),
+            Ok(meta) if meta.version_id.as_ref().is_some_and(|now| now != id) => {
+                Some(self.overwritten(key))
+            }
+            _ => None,
+        };
+        (Way::Version(id.clone()), finding)
+    }
+
+    /// Versions that are as long as the payload: others cannot be it.
+    fn beneath(&self, key: &str, payload: &Payload) -> &[Way] {
+        self.beneath.get_or_init(|| {
+            let sight = noncurrent::look(self.store(), key, None);
+            let mut keys = sight.map(|sight| sight.keys).unwrap_or_default();
+            let noncurrent = keys.remove(key).unwrap_or_default();
+            ways(&noncurrent, payload.size)
+        })
+    }
+
+    fn found_beneath(&self, key: &str, error: &FetchError) -> Finding {
+        match error {
+            FetchError::Store(_) => self.hidden(key),
+            _ => self.overwritten(key),
+        }
+    }
+
+    fn hidden(&self, key: &str) -> Finding {
+        let name = self.store().name();
+        let message = format!("store {name}: somebody has deleted {key}; it was read beneath");
+        Finding::violation("payload-hidden", message)
+    }
+
+    fn overwritten(&self, key: &str) -> Finding {
+        let name = self.store().name();
+        let message = format!("store {name}: somebody has written over {key}; it was read beneath");
+        Finding::violation("payload-overwritten", message)
+    }
+
+    fn read(
+        &self,
+        way: &Way,
+        key: &str,
+        payload: &Payload,
+        index: usize,
+    ) -> Result<VerifiedPart, FetchError> {
+        let bytes = self
+            .bytes(way, key, payload, index)
+            .map_err(|error| self.explain(way, key, payload.size, error))?;
+        Ok(VerifiedPart::check(payload, index, bytes)?)
+    }
+
+    fn bytes(
+        &self,
+        way: &Way,
+        key: &str,
+        payload: &Payload,
+        index: usize,
+    ) -> Result<Bytes, StoreError> {
+        let range = payload.part_range(index);
+        match way {
+            Way::Current => self.store().get_range(key, range),
+            Way::Version(id) => self.versions(key)?.get_version_range(key, id, range),
+        }
+    }
+
+    /// A range that cannot be read may lie beyond the end of a copy that was cut.
+    fn explain(&self, way: &Way, key: &str, signed: u64, error: StoreError) -> FetchError {
+        if error.kind != StoreErrorKind::Unexpected {
+            return FetchError::Store(error);
+        }
+        let head = match way {
+            Way::Current => self.store().head(key),
+            Way::Version(id) => self
+                .versions(key)
+                .and_then(|versions| versions.head_version(key, id))
+                .map(|head| head.meta),
+        };
+        match head {
+            Ok(meta) if meta.size != signed => FetchError::Size {
+                actual: meta.size,
+                signed,
+            },
+            _ => FetchError::Store(error),
+        }
+    }
+
+    fn versions(&self, key: &str) -> Result<&dyn Versions, StoreError> {
+        let store = self.store();
+        let unsupported = || {
+            let kind = StoreErrorKind::Unsupported;
+            StoreError::new(store.name(), kind, "get version of", key)
+        };
+        store.versions().ok_or_else(unsupported)
+    }
+}
+
+/// The current version is one of them: the recorded one may be gone.
+fn ways(noncurrent: &Noncurrent, size: u64) -> Vec<Way> {
+    let beneath = noncurrent.versions();
+    let fitting = beneath.filter(|version| version.size == size);
+    let versions = fitting.map(|version| Way::Version(version.id.clone()));
+    std::iter::once(Way::Current).chain(versions).collect()
+}

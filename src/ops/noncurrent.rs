@@ -1,0 +1,270 @@
+//! Noncurrent versions: what a store still has behind a delete marker, or beneath an overwrite.
+//!
+//! Whoever may write to a bucket can hide an object that a lock keeps, by deleting it or by
+//! writing over it. Readers look beneath. A flood of versions stays bounded: of one key the
+//! newest few and the oldest few are looked at, since the one that was written first is most
+//! likely the one that was meant.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+
+use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
+use crate::model::finding::Finding;
+use crate::store::versions::{Version, VersionContent, Versions};
+use crate::store::{Store, StoreError, StoreErrorKind};
+
+/// How many of the newest, and of the oldest, noncurrent versions of one key are looked at.
+const LOOKED_AT: usize = 8;
+
+/// The noncurrent versions of one key.
+#[derive(Clone, Debug, Default)]
+pub struct Noncurrent {
+    /// Whether a delete marker hides the object: then nothing is current.
+    pub is_hidden: bool,
+    newest: Vec<Beneath>,
+    oldest: VecDeque<Beneath>,
+    left_out: usize,
+}
+
+/// A version with content that is not the current one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beneath {
+    /// The store's id of it.
+    pub id: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Noncurrent {
+    fn add(&mut self, version: Version) {
+        self.is_hidden |= version.is_latest && version.is_delete_marker();
+        let VersionContent::Bytes { size, .. } = version.content else {
+            return;
+        };
+        if version.is_latest {
+            return;
+        }
+        let beneath = Beneath {
+            id: version.id,
+            size,
+        };
+        if self.newest.len() < LOOKED_AT {
+            return self.newest.push(beneath);
+        }
+        self.oldest.push_back(beneath);
+        if self.oldest.len() > LOOKED_AT {
+            self.oldest.pop_front();
+            self.left_out += 1;
+        }
+    }
+
+    /// Those that are looked at, from the newest to the oldest.
+    pub fn versions(&self) -> impl Iterator<Item = &Beneath> {
+        self.newest.iter().chain(&self.oldest)
+    }
+
+    /// How many there are between the newest and the oldest that nobody looks at.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    fn is_empty(&self) -> bool {
+        self.newest.is_empty()
+    }
+}
+
+/// What a store shows of its noncurrent versions.
+pub struct Sight {
+    /// Every key under the prefix that has any, in order.
+    pub keys: BTreeMap<String, Noncurrent>,
+    /// What kept them, or some of them, from being seen.
+    pub finding: Option<Finding>,
+}
+
+/// Looks for noncurrent versions under `prefix`, beginning after the key `start_after`. A store
+/// without versions has none; one that does not let them be listed is read without them.
+pub fn look(
+    store: &dyn Store,
+    prefix: &str,
+    start_after: Option<&str>,
+) -> Result<Sight, StoreError> {
+    let mut keys: BTreeMap<String, Noncurrent> = BTreeMap::new();
+    let listed = store.versions().map_or(Ok(()), |versions| {
+        collect(versions, prefix, start_after, &mut keys)
+    });
+    let unseen = match listed {
+        Ok(()) => None,
+        Err(error) if error.kind == StoreErrorKind::Interrupted => return Err(error),
+        Err(error) => unseen(&error),
+    };
+    let left_out: usize = keys.values().map(Noncurrent::left_out).sum();
+    let flooded = (left_out > 0).then(|| {
+        let name = store.name();
+        Finding::warning(
+            "versions-left-out",
+            format!("store {name}: {left_out} versions under {prefix} were not looked at"),
+        )
+    });
+    Ok(Sight {
+        keys,
+        finding: unseen.or(flooded),
+    })
+}
+
+/// Keeps the versions of the key at hand until the next key comes: most keys have none beneath.
+fn collect(
+    versions: &dyn Versions,
+    prefix: &str,
+    start_after: Option<&str>,
+    keys: &mut BTreeMap<String, Noncurrent>,
+) -> Result<(), StoreError> {
+    let mut at_hand: Option<(String, Noncurrent)> = None;
+    let mut keep = |done: Option<(String, Noncurrent)>| {
+        keys.extend(done.filter(|(_, noncurrent)| !noncurrent.is_empty()));
+    };
+    versions.list_versions(prefix, start_after, &mut |version| {
+        match &mut at_hand {
+            Some((key, noncurrent)) if *key == version.key => noncurrent.add(version),
+            _ => {
+                let mut noncurrent = Noncurrent::default();
+                let key = version.key.clone();
+                noncurrent.add(version);
+                keep(at_hand.replace((key, noncurrent)));
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    keep(at_hand);
+    Ok(())
+}
+
+fn unseen(error: &StoreError) -> Option<Finding> {
+    match error.kind {
+        StoreErrorKind::Unsupported | StoreErrorKind::NotFound => None,
+        _ => Some(Finding::note(
+            "versions-unseen",
+            format!(
+                "{}; what deletes and overwrites hide there cannot be seen",
+                error_chain(error)
+            ),
+        )),
+    }
+}
+
+/// A document that was found by its digest.
+pub struct Document {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Whether it lay behind a delete marker or beneath an overwrite.
+    pub is_beneath: bool,
+}
+
+/// Reads a small object that must have this digest: as it is, or else a version of it that has.
+/// None if the store has it in neither way.
+pub fn get_document(
+    store: &dyn Store,
+    key: &str,
+    digest: &Digest,
+    max_bytes: u64,
+) -> Result<Option<Document>, StoreError> {
+    let is_it = |bytes: &[u8]| Digest::of(bytes) == *digest;
+    match store.get(key, max_bytes) {
+        Ok(object) if is_it(&object.bytes) => {
+            return Ok(Some(Document {
+                bytes: object.bytes,
+                is_beneath: false,
+            }));
+        }
+        Err(error) if !is_spoilt(error.kind) => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    let Some(versions) = store.versions() else {
+        return Ok(None);
+    };
+    let sight = look(store, key, None)?;
+    let noncurrent = sight.keys.get(key);
+    let beneath = noncurrent.into_iter().flat_map(Noncurrent::versions);
+    let found = beneath
+        .filter(|version| version.size <= max_bytes)
+        .filter_map(|version| versions.get_version(key, &version.id, max_bytes).ok())
+        .find(|object| is_it(&object.bytes));
+    Ok(found.map(|object| Document {
+        bytes: object.bytes,
+        is_beneath: true,
+    }))
+}
+
+/// Whether what is current is gone, or cannot be what is looked for.
+fn is_spoilt(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::time::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    fn store() -> MemoryStore {
+        MemoryStore::versioned("memory".parse().unwrap(), Arc::new(SystemClock))
+    }
+
+    fn overwrite(store: &MemoryStore, key: &str, bytes: &[u8]) {
+        let etag = store.get(key, 1 << 20).unwrap().etag;
+        store.replace(key, bytes, &etag).unwrap();
+    }
+
+    fn document(store: &MemoryStore, bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
+        let digest = Digest::of(bytes);
+        let found = get_document(store, "a", &digest, 100).unwrap();
+        found.map(|document| (document.bytes, document.is_beneath))
+    }
+
+    #[test]
+    fn document_is_found_behind_a_delete_and_beneath_an_overwrite() {
+        let store = store();
+        store.put_if_absent("a", b"first").unwrap();
+        assert_eq!(document(&store, b"first"), Some((b"first".to_vec(), false)));
+        overwrite(&store, "a", b"spoilt");
+        assert_eq!(document(&store, b"first"), Some((b"first".to_vec(), true)));
+        store.delete("a").unwrap();
+        assert_eq!(document(&store, b"first"), Some((b"first".to_vec(), true)));
+        assert_eq!(document(&store, b"other"), None);
+    }
+
+    #[test]
+    fn keys_with_nothing_beneath_are_not_named() {
+        let store = store();
+        store.put_if_absent("a", b"1").unwrap();
+        store.put_if_absent("b", b"1").unwrap();
+        store.delete("b").unwrap();
+        store.put_if_absent("c", b"1").unwrap();
+        overwrite(&store, "c", b"2");
+        let sight = look(&store, "", None).unwrap();
+        let told: Vec<(&str, bool)> = sight
+            .keys
+            .iter()
+            .map(|(key, noncurrent)| (key.as_str(), noncurrent.is_hidden))
+            .collect();
+        assert_eq!(told, [("b", true), ("c", false)]);
+        assert_eq!(sight.finding, None);
+    }
+
+    #[test]
+    fn flood_is_looked_at_from_both_ends_and_told() {
+        let store = store();
+        store.put_if_absent("a", b"first").unwrap();
+        for number in 0..100_u32 {
+            overwrite(&store, "a", format!("flood {number}").as_bytes());
+        }
+        let sight = look(&store, "", None).unwrap();
+        assert_eq!(sight.keys["a"].versions().count(), 2 * LOOKED_AT);
+        assert_eq!(sight.keys["a"].left_out(), 100 - 2 * LOOKED_AT);
+        assert_eq!(sight.finding.unwrap().id, "versions-left-out");
+        assert_eq!(document(&store, b"first"), Some((b"first".to_vec(), true)));
+        assert_eq!(document(&store, b"flood 50"), None);
+    }
+}
