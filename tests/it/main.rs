@@ -16,6 +16,7 @@ mod backup_file;
 mod cli;
 mod cold_source;
 mod crash_sweep;
+mod custody;
 mod fence;
 mod fetching;
 mod floors;

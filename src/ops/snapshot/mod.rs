@@ -7,6 +7,7 @@
 //! they lack of earlier nights. A failure before the manifest leaves nothing that looks committed.
 
 mod copies;
+mod custody;
 mod risks;
 mod seal;
 
@@ -21,15 +22,14 @@ use crate::base::time::Clock;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::SecretKeyId;
 use crate::model::finding::{Finding, Severity};
-use crate::model::manifest::{
-    self, Custody, CustodyMode, Instance, Kind, Manifest, StoreRecord, Tool,
-};
+use crate::model::manifest::{self, Instance, Kind, Manifest, StoreRecord, Tool};
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
+use crate::model::quorum::Quorum;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::postgres::restore_tool::RestoreTool;
-use crate::sealing::identities::RecipientUseError;
+use crate::sealing::custody::CustodySealError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::SigningKey;
 use crate::source::{Source, SourceError};
@@ -56,6 +56,8 @@ pub struct Settings {
     pub signing_key: SigningKey,
     /// To whom it is sealed.
     pub recipients: Recipients,
+    /// How many of them it takes to open it; none if each of them can alone.
+    pub quorum: Option<Quorum>,
     /// The recipients file's text, for the policy object.
     pub recipients_text: String,
     /// The `allowed_signers` file's text, for the policy object.
@@ -212,7 +214,7 @@ pub enum SnapshotError {
     },
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
-    Recipient(#[from] RecipientUseError),
+    Recipient(#[from] CustodySealError),
     /// The payload could not be written.
     #[error("cannot seal the payload")]
     Seal(#[from] SealError),
@@ -360,6 +362,8 @@ impl<'a> Run<'a> {
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
+        let spare = custody::nobody_to_spare(self.settings.quorum.as_ref());
+        self.chain.findings.extend(spare);
         self.compare_key(history, draft.key_id());
         let uploads = self.chain.uploads();
         let mut begun = Vec::new();
@@ -424,7 +428,9 @@ impl<'a> Run<'a> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy))?;
         self.compare_policy(&history, manifest.policy_sha256);
-        let documents = self.documents(&policy);
+        let mut documents = self.documents(&policy);
+        let custodial = committable.sealed.custodial.objects.iter();
+        documents.extend(custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice())));
         let undocumented = self.chain.put_documents(&documents);
         let committed = self.chain.commit(&mut manifest, history)?;
         let lacks = |name| committed.lacking.get(name).or(undocumented.get(name));
@@ -444,10 +450,10 @@ impl<'a> Run<'a> {
     }
 
     /// Recipients, signers and instructions, which the manifest names by their digests.
-    fn documents<'d>(&self, policy: &'d [u8]) -> [(String, &'d [u8]); 2] {
+    fn documents<'d>(&self, policy: &'d [u8]) -> Vec<(String, &'d [u8])> {
         let layout = self.chain.layout();
         let restore = restore_md().as_bytes();
-        [
+        vec![
             (layout.policy(&Digest::of(policy)), policy),
             (layout.restore_md(&Digest::of(restore)), restore),
         ]
@@ -498,15 +504,12 @@ impl<'a> Run<'a> {
                 .iter()
                 .map(seal::recipient_record)
                 .collect(),
-            custody: Custody {
-                mode: CustodyMode::Any,
-                k: None,
-            },
-            unlock: Vec::new(),
+            custody: sealed.custodial.custody.clone(),
+            unlock: sealed.custodial.unlock.clone(),
             policy_sha256: policy,
             restore_md_sha256: Digest::of(restore_md().as_bytes()),
             stores: self.store_records(committable)?,
-            canaries: Vec::new(),
+            canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
         })
