@@ -207,7 +207,10 @@ mod tests {
           "later": true
         }"#;
         let checkin = Checkin::parse(text.as_bytes()).unwrap();
-        assert_eq!((checkin.custodian.as_str(), checkin.nonce), ("alice", NONCE));
+        assert_eq!(
+            (checkin.custodian.as_str(), checkin.nonce),
+            ("alice", NONCE)
+        );
         assert_eq!(
             NONCE.sha256().to_string(),
             "4bb06f8e4e3a7715d201d573d0aa423762e55dabd61a2c02278fa56cc6d294e0"

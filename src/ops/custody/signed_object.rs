@@ -20,7 +20,7 @@ pub enum SignedObjectError {
         key: String,
         /// What the last store said.
         #[source]
-        source: Option<StoreError>,
+        source: Option<Box<StoreError>>,
     },
 }
 
@@ -38,7 +38,7 @@ pub(super) fn read(
         match get_document(store.as_ref(), key, sha256, max_bytes) {
             Ok(Some(document)) => return Ok(document.bytes),
             Ok(None) => differs |= store.head(key).is_ok(),
-            Err(error) => last = Some(error),
+            Err(error) => last = Some(Box::new(error)),
         }
     }
     Err(match differs {

@@ -158,7 +158,9 @@ mod tests {
     #[test]
     fn an_unlock_file_of_stock_age_opens_as_it_always_did() {
         use base64::Engine as _;
-        let file = base64::engine::general_purpose::STANDARD.decode(UNLOCK).unwrap();
+        let file = base64::engine::general_purpose::STANDARD
+            .decode(UNLOCK)
+            .unwrap();
         let opened = |file: &[u8], identity: &str| {
             let identity = Identities::parse("known", identity.to_owned().into()).unwrap();
             open_layer(file, &identity).unwrap()
