@@ -12,10 +12,12 @@ use crate::ops::select::Selection;
 
 mod backups;
 mod custody;
+mod doctor;
 mod import;
 mod key;
 mod pitr;
 mod point_in_time;
+mod prune;
 mod recover;
 mod rehydrate;
 mod replicate;
@@ -27,9 +29,11 @@ pub use custody::{
     Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
     CustodyRemove, CustodyStatus,
 };
+pub use doctor::{Doctor, DoctorCommand, LockProbe};
 pub use import::{Decisions, Import, Importing};
 pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
+pub use prune::Prune;
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
 pub use replicate::Replicate;
@@ -90,6 +94,8 @@ pub enum Command {
     Init(Box<Init>),
     /// Print the trust card again
     Card(Card),
+    /// Find out what stores do in truth
+    Doctor(Doctor),
     /// Take a snapshot, seal it and commit it to every store
     Snapshot(Snapshot),
     /// List escrows, and what is wrong with the chain
@@ -100,6 +106,8 @@ pub enum Command {
     Verify(Verify),
     /// Copy sealed escrows to every store that lacks them
     Replicate(Replicate),
+    /// Let old escrows go: a plan, an announcement, deletion
+    Prune(Prune),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Custodians: open together, prove who still can, join and leave

@@ -90,10 +90,12 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
     match &args.command {
         Command::Init(init) => commands::init::run(init, global, output, cancel),
         Command::Card(card) => commands::card::run(card, global, output, cancel),
+        Command::Doctor(doctor) => commands::doctor::run(doctor, global, output, cancel),
         Command::Snapshot(snapshot) => commands::snapshot::run(snapshot, global, output, cancel),
         Command::List(list) => commands::list::run(list, global, output, cancel),
         Command::Show(show) => commands::show::run(show, global, output, cancel),
         Command::Verify(verify) => commands::verify::run(verify, global, output, cancel),
+        Command::Prune(prune) => commands::prune::run(prune, global, output, cancel),
         Command::Replicate(replicate) => {
             commands::replicate::run(replicate, global, output, cancel)
         }

@@ -158,6 +158,7 @@ pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Desti
                 bucket: bucket(spec),
                 access: access(spec, &base),
                 required: spec.required,
+                lock: spec.lock,
             })
         })
         .collect()

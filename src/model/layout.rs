@@ -70,6 +70,13 @@ impl Layout {
         format!("{}escrow/", self.root)
     }
 
+    /// Whose object a key below [`Layout::escrows`] is; none for a name this format does not know.
+    pub fn parse_escrow(&self, key: &str) -> Option<EscrowId> {
+        let rest = key.strip_prefix(self.root.as_str())?;
+        let (id, _) = rest.strip_prefix("escrow/")?.split_once('/')?;
+        id.parse().ok()
+    }
+
     /// The commit point of sequence number `seq`.
     pub fn manifest(&self, seq: u64) -> String {
         format!("{}manifest/{seq:010}.json", self.root)

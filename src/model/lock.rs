@@ -78,7 +78,7 @@ pub enum LockState {
 pub struct LockPolicy {
     /// How firmly.
     pub mode: LockMode,
-    /// Days that a payload, and what opens it, stays locked from the moment of its snapshot.
+    /// Days that a payload, and what opens it, stays locked from the beginning of its upload.
     pub days: u32,
     /// Days that everything else stays locked: manifests, signatures, policies, instructions.
     /// They are small, and the proof of what there was.

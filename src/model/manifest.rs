@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::LockRecord;
 use super::method::Method;
 use super::proof::ProofRecord;
 use super::strict_json::{self, StrictJsonError};
@@ -256,8 +257,8 @@ pub struct StoreRecord {
     pub etag: Option<String>,
     /// Whether the copy is there.
     pub state: StoreState,
-    /// Lock read back; null where none was asked for.
-    pub lock: Option<serde_json::Value>,
+    /// The lock as read back; null where none was asked for.
+    pub lock: Option<LockRecord>,
 }
 
 /// See [`StoreRecord`].

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::time::UtcTime;
+use crate::model::lock::{Lock, LockPolicy};
 use crate::store::Store;
 
 /// A store that escrows are written to.
@@ -17,6 +19,26 @@ pub struct Destination {
     pub access: Option<BucketAccess>,
     /// Whether a run is partial without it.
     pub required: bool,
+    /// How what is written there is locked; none where it is not.
+    pub lock: Option<LockPolicy>,
+}
+
+impl Destination {
+    /// The store, locking what it writes as a payload is locked that is written now.
+    pub fn for_payload(&self, now: UtcTime) -> Arc<dyn Store> {
+        self.locking(self.lock.map(|policy| policy.for_payload(now)))
+    }
+
+    /// The store, locking what it writes as documents are locked that are written now.
+    pub fn for_documents(&self, now: UtcTime) -> Arc<dyn Store> {
+        self.locking(self.lock.map(|policy| policy.for_documents(now)))
+    }
+
+    /// A store that knows no locks is written to all the same: what is read back tells.
+    fn locking(&self, lock: Option<Lock>) -> Arc<dyn Store> {
+        let locking = lock.and_then(|lock| self.store.locking(lock));
+        locking.unwrap_or_else(|| self.store.clone())
+    }
 }
 
 /// A bucket, and who asks for it.

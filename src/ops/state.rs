@@ -3,7 +3,7 @@
 //!
 //! Every file is replaced atomically and durably: written beside, synced, renamed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::base::digest::Digest;
 use crate::base::file_error::{FileError, failed};
 use crate::base::names::{SignerName, Slug, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::lock::ProbeRecord;
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
 use crate::store::{Store, UploadTicket};
@@ -73,6 +75,16 @@ pub struct OpenUpload {
     pub ticket: UploadTicket,
 }
 
+/// Manifests that carry this host's signature and were made by somebody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strangers {
+    /// All of them, in the order in which they were found.
+    pub manifests: Vec<Mark>,
+    /// Whether this host signs with another key since.
+    pub key_was_replaced: bool,
+}
+
 impl OpenUpload {
     /// An upload in this store.
     pub fn of(store: &dyn Store, ticket: UploadTicket) -> Self {
@@ -81,6 +93,28 @@ impl OpenUpload {
             ticket,
         }
     }
+}
+
+/// A try to break a lock, and what it left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockProbe {
+    /// What came of it, as manifests tell it.
+    pub record: ProbeRecord,
+    /// Versions that it wrote, for a later one to delete once their locks have ended.
+    pub left: Vec<ProbedVersion>,
+}
+
+/// A version that a probe wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbedVersion {
+    /// The object's key.
+    pub key: String,
+    /// The store's id of the version.
+    pub version_id: String,
+    /// When its lock ends.
+    pub until: UtcTime,
 }
 
 /// The state could not be read or kept.
@@ -185,6 +219,36 @@ impl State {
         self.write(&name, &open)
     }
 
+    /// Manifests by this host's key that this host did not make.
+    pub fn strangers(&self, slug: &Slug) -> Result<Strangers, StateError> {
+        Ok(self
+            .read(&format!("{slug}.strangers.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Remembers such manifests for good: an alarm that is raised once is overlooked.
+    pub fn add_strangers(&self, slug: &Slug, found: &[Mark]) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        let fresh = found.iter().filter(|mark| !known.manifests.contains(mark));
+        let fresh: Vec<Mark> = fresh.copied().collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        known.manifests.extend(fresh);
+        known.key_was_replaced = false;
+        self.write(&format!("{slug}.strangers.json"), &known)
+    }
+
+    /// Notes that whoever has the old key cannot sign any more.
+    pub fn key_was_replaced(&self, slug: &Slug) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        if known.manifests.is_empty() {
+            return Ok(());
+        }
+        known.key_was_replaced = true;
+        self.write(&format!("{slug}.strangers.json"), &known)
+    }
+
     /// Stores that lack something which they are to hold, as of the last run that looked.
     pub fn lacking(&self, slug: &Slug) -> Result<BTreeSet<StoreName>, StateError> {
         Ok(self
@@ -199,6 +263,22 @@ impl State {
             true => self.remove(&name),
             false => self.write(&name, stores),
         }
+    }
+
+    /// What came of the last try to break a lock in each store.
+    pub fn lock_probes(&self, slug: &Slug) -> Result<BTreeMap<StoreName, LockProbe>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.lock-probes.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces what is remembered of tries to break locks.
+    pub fn set_lock_probes(
+        &self,
+        slug: &Slug,
+        probes: &BTreeMap<StoreName, LockProbe>,
+    ) -> Result<(), StateError> {
+        self.write(&format!("{slug}.lock-probes.json"), probes)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

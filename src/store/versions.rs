@@ -11,6 +11,7 @@
 use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::{Object, ObjectMeta, StoreError};
 use crate::base::time::UtcTime;
@@ -74,7 +75,7 @@ pub enum Bypass {
 
 /// What the bucket itself says. Every part of it may be unknown: reading it takes permissions
 /// that neither writing nor reading needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BucketRules {
     /// Whether it keeps versions.
     pub versioning: Versioning,
@@ -83,7 +84,8 @@ pub struct BucketRules {
 }
 
 /// Whether a bucket keeps what is overwritten or deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Versioning {
     /// It does not say.
     Unknown,
@@ -96,7 +98,8 @@ pub enum Versioning {
 }
 
 /// Whether a bucket knows locks, and which one it puts on what is written without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ObjectLock {
     /// It does not say.
     Unknown,
@@ -110,7 +113,7 @@ pub enum ObjectLock {
 }
 
 /// The lock that a bucket puts on what is written without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DefaultLock {
     /// How firm it is.
     pub mode: LockMode,

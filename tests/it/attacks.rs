@@ -2,6 +2,7 @@
 //! and nothing else. Escrows that were not touched open as before.
 
 mod chain;
+mod hidden;
 mod payload;
 mod slots;
 
@@ -34,7 +35,10 @@ impl Scene {
     }
 
     fn in_stores(names: &[&str]) -> Self {
-        let mut bed = Bed::with_stores(names);
+        Self::of(Bed::with_stores(names))
+    }
+
+    fn of(mut bed: Bed) -> Self {
         let retired = Window::new(None, Some(UtcTime::from_unix(1_700_000_000))).unwrap();
         bed.admit("retired", SigningKey::generate().unwrap(), retired);
         let host = bed.host("host-1");

@@ -387,9 +387,13 @@ fn assert_alarm_and_then_peace(bed: &Bed, host: &Host, seq: u64) {
     assert_eq!(ids(&report.findings), ["unknown-manifest-of-ours"]);
     assert_eq!(report.completeness(), Completeness::Alarm);
     assert_eq!(report.manifest.seq, seq);
+    // It stays one until the key is replaced.
+    let report = night(bed, host, &bed.stores);
+    assert_eq!(report.completeness(), Completeness::Alarm);
+    host.state.key_was_replaced(&bed.slug).unwrap();
     let report = night(bed, host, &bed.stores);
     assert_eq!(report.completeness(), Completeness::Whole);
-    assert_dense(bed, seq + 1);
+    assert_dense(bed, seq + 2);
 }
 
 #[test]

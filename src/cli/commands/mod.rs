@@ -2,6 +2,7 @@
 
 pub(super) mod card;
 pub(super) mod custody;
+pub(super) mod doctor;
 mod fenced;
 mod findings;
 pub(super) mod import;
@@ -10,6 +11,7 @@ pub(super) mod key;
 pub(super) mod list;
 pub(super) mod manual;
 pub(super) mod pitr;
+pub(super) mod prune;
 pub(super) mod recover;
 pub(super) mod rehydrate;
 pub(super) mod replicate;

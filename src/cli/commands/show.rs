@@ -14,6 +14,7 @@ use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::wire::Reader;
 use crate::model::finding::Finding;
+use crate::model::lock::{LockRecord, LockState, ProbeRecord};
 use crate::model::manifest::{Manifest, StoreState};
 use crate::model::proof::{Outcome, ProofRecord};
 use crate::ops::history::Entry;
@@ -137,13 +138,27 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
             StoreState::Failed => "FAILED",
         };
         let place = printable(store.bucket.as_deref().unwrap_or("a directory")).into_owned();
-        rows.push(("store", format!("{} {state}, {place}", store.name)));
+        let lock = store.lock.as_ref().map(lock).unwrap_or_default();
+        rows.push(("store", format!("{} {state}, {place}{lock}", store.name)));
     }
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
     table(&rows)
+}
+
+/// `, locked compliance until …, probed 2026-06-12T02:00:00Z: enforced`.
+pub(super) fn lock(record: &LockRecord) -> String {
+    let lock = match record.state() {
+        LockState::Locked(lock) => format!(", locked {lock}"),
+        LockState::Unlocked => ", NOT LOCKED".to_owned(),
+        LockState::Unknown => ", lock UNKNOWN".to_owned(),
+    };
+    match record.probe {
+        None => lock + ", never probed",
+        Some(ProbeRecord { at, result }) => format!("{lock}, probed {at}: {result}"),
+    }
 }
 
 /// `level 2 of 2`, and which levels failed.

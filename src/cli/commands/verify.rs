@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::base::text::bytes;
+use crate::base::time::{Clock, SystemClock};
 use crate::cli::args::{Global, Verify};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
@@ -62,6 +63,7 @@ pub(in crate::cli) fn run(
                 storages: &storages,
                 restore_tool: restore_tool.as_ref(),
             },
+            now: SystemClock.now(),
             cancel,
         };
         let passes = ports.stores.len() as u64 + u64::from(identities.is_some());
@@ -152,10 +154,11 @@ fn text(history: &History, document: &Document<'_>) -> String {
                 CopyState::Unknown => "UNKNOWN, could not be read",
                 CopyState::Damaged => "DAMAGED",
             };
+            let lock = copy.lock.as_ref().map(super::show::lock);
             rows.push(vec![
                 report.id.to_string(),
                 copy.store.to_string(),
-                state.to_owned(),
+                format!("{state}{}", lock.unwrap_or_default()),
             ]);
         }
         if let Some(content) = &report.content {

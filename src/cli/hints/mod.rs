@@ -29,7 +29,7 @@ pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
-pub(super) use snapshot::{replicate, snapshot};
+pub(super) use snapshot::{prune, replicate, snapshot};
 pub(super) use unfence::unfence;
 
 /// A store could not be used.
@@ -135,6 +135,14 @@ pub(super) fn select(error: SelectError) -> CliError {
         ),
     };
     CliError::new(exit, error).hint(hint)
+}
+
+/// What this host remembers cannot be used.
+pub(super) fn state(error: StateError) -> CliError {
+    match error {
+        StateError::Busy(_) => CliError::new(Exit::Busy, error),
+        _ => CliError::failed(error),
+    }
 }
 
 /// Nothing was initialised.

@@ -1,6 +1,7 @@
 //! Committing a manifest of either kind: signature, then the manifest itself, store by store in the
 //! order of the configuration. The sequence slot is the lock between hosts.
 
+mod documents;
 mod pending;
 mod place;
 mod slot;
@@ -260,7 +261,8 @@ impl<'a> Committer<'a> {
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();
             for (key, bytes) in documents {
-                if let Err(error) = slot::put_exactly(store, key, bytes) {
+                let now = self.ports.clock.now();
+                if let Err(error) = documents::put_document(destination, key, bytes, now) {
                     let why = error_chain(&error);
                     self.tell(match destination.required {
                         true => Finding::warning("document-missing", &*why),
@@ -330,19 +332,26 @@ impl<'a> Committer<'a> {
 
     /// A manifest above this host's mark, signed with this host's key, was made by somebody else
     /// who has the key, or this host's state was set back.
-    fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
-        let own = self.ports.state.mark(self.author.slug)?;
+    pub fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
+        let (state, slug) = (self.ports.state, self.author.slug);
+        let own = state.mark(slug)?;
         let ours = self.author.signing_key.fingerprint();
         let above = |entry: &&history::Entry| {
             entry.fingerprint == ours && own.is_none_or(|mark| entry.link.seq > mark.seq)
         };
-        if let Some(entry) = history.entries.iter().find(above) {
-            let seq = entry.link.seq;
+        let above = history.entries.iter().filter(above);
+        let marks: Vec<Mark> = above.map(history::Entry::mark).collect();
+        state.add_strangers(slug, &marks)?;
+        let known = state.strangers(slug)?;
+        if let Some(first) = known.manifests.first()
+            && !known.key_was_replaced
+        {
             self.tell(Finding::violation(
                 "unknown-manifest-of-ours",
                 format!(
-                    "manifest {seq} is signed with this host's key, but this host does not know it: \
-                     the key was stolen, or the state directory was lost or set back"
+                    "manifest {} is signed with this host's key, but this host does not know it: \
+                     the key was stolen, or the state directory was lost or set back",
+                    first.seq
                 ),
             ));
         }

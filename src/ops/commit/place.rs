@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 use crate::model::finding::Finding;
+use crate::model::lock::Lock;
 use crate::model::manifest;
 use crate::model::mark::Mark;
+use crate::ops::destination::Destination;
+use crate::ops::locks;
 use crate::ops::state::Pending;
 use crate::store::Store;
 
 use super::slot::{Slot, put_exactly};
 use super::{CommitError, Committed, Committer};
+
+/// In seconds.
+const A_DAY: i64 = 86_400;
 
 /// What became of a manifest that was put into all stores.
 pub(super) enum Placing {
@@ -37,11 +43,11 @@ impl Committer<'_> {
         let mut taken = Vec::new();
         let mut missing = BTreeMap::new();
         for destination in self.ports.destinations {
-            let store = destination.store.as_ref();
+            let store = destination.for_documents(self.ports.clock.now());
             if !pending.stores.contains(store.name()) {
                 continue;
             }
-            match self.put_signed(store, &pending) {
+            match self.put_signed(store.as_ref(), &pending) {
                 Slot::Ours => holders += 1,
                 Slot::Failed(why) => drop(missing.insert(store.name().clone(), why)),
                 Slot::Taken if holders == 0 => return Placing::Lost,
@@ -94,10 +100,12 @@ impl Committer<'_> {
     pub(super) fn read_back(&mut self, mut placed: Placed) -> Result<Committed, CommitError> {
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();
-            if !placed.missing.contains_key(store.name())
-                && let Err(why) = self.compare_documents(store, &placed.pending)
-            {
-                placed.missing.insert(store.name().clone(), why);
+            if placed.missing.contains_key(store.name()) {
+                continue;
+            }
+            match self.compare_documents(store, &placed.pending) {
+                Ok(key) => self.look_at_lock(destination, &key, &placed.pending),
+                Err(why) => drop(placed.missing.insert(store.name().clone(), why)),
             }
         }
         if placed.holders == 0 {
@@ -114,14 +122,35 @@ impl Committer<'_> {
         })
     }
 
-    fn compare_documents(&self, store: &dyn Store, pending: &Pending) -> Result<(), String> {
+    /// The key that the manifest has there, if it and its signature read back unchanged.
+    fn compare_documents(&self, store: &dyn Store, pending: &Pending) -> Result<String, String> {
         let digest = pending.digest();
         let signature = self.layout.signature(&digest, &pending.signer);
         compare(store, &signature, pending.signature.as_bytes())?;
         let manifest = pending.manifest.as_bytes();
+        let key = self.layout.manifest(pending.seq);
+        let Err(why) = compare(store, &key, manifest) else {
+            return Ok(key);
+        };
         let beside = self.layout.manifest_beside(pending.seq, &digest);
-        compare(store, &self.layout.manifest(pending.seq), manifest)
-            .or_else(|why| compare(store, &beside, manifest).map_err(|_| why))
+        compare(store, &beside, manifest).map_or(Err(why), |()| Ok(beside))
+    }
+
+    /// A manifest of an earlier run may have been put some hours ago.
+    fn look_at_lock(&mut self, destination: &Destination, key: &str, pending: &Pending) {
+        let Some(policy) = destination.lock else {
+            return;
+        };
+        let store = destination.store.as_ref();
+        let Lock { mode, until } = policy.for_documents(self.ports.clock.now());
+        let asked = Lock {
+            mode,
+            until: until.plus(-A_DAY),
+        };
+        let found = locks::read_back(store, key, None);
+        let what = format!("manifest {}", pending.seq);
+        let told = locks::shortfall(store.name(), &what, asked, found);
+        told.into_iter().for_each(|finding| self.tell(finding));
     }
 
     /// Keeps what the next run must know: the mark, and the stores that lack the manifest.

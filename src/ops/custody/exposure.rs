@@ -64,13 +64,10 @@ fn others_needed(custody: &Custody) -> u32 {
 }
 
 fn copy(record: &StoreRecord) -> ExposedCopy {
-    let until = record.lock.as_ref().and_then(|lock| {
-        let until = lock.get("retain_until")?.as_str()?;
-        until.parse().ok()
-    });
+    let lock = record.lock.as_ref();
     ExposedCopy {
         store: record.name.clone(),
-        locked_until: until,
+        locked_until: lock.and_then(|lock| lock.retain_until),
     }
 }
 

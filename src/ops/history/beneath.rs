@@ -75,30 +75,39 @@ impl Beneath {
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let spoilt = self.spoilt();
-        let kinds = [
-            ("manifest-hidden", "somebody has deleted", &self.hidden),
-            ("manifest-overwritten", "somebody has written over", &spoilt),
-            (
-                "signature-hidden",
-                "somebody has deleted or written over the signature of",
-                &self.signatures,
-            ),
-            (
-                "policy-hidden",
-                "somebody has deleted or written over the policy of",
-                &self.policies,
-            ),
-        ];
-        let told = kinds.into_iter().flat_map(|(id, did, found)| {
-            found.iter().map(move |(store, seqs)| {
-                let which = super::manifests(seqs);
-                let message = format!("store {store}: {did} {which}; it was read beneath");
-                Finding::violation(id, message)
-            })
+        let hidden = told(&self.hidden, |store, which| {
+            let message =
+                format!("store {store}: somebody has deleted {which}; it was read beneath");
+            Finding::violation("manifest-hidden", message)
         });
-        told.collect()
+        let overwritten = told(&self.spoilt(), |store, which| {
+            let message =
+                format!("store {store}: somebody has written over {which}; it was read beneath");
+            Finding::violation("manifest-overwritten", message)
+        });
+        let signatures = told(&self.signatures, |store, which| {
+            let message = format!(
+                "store {store}: somebody has deleted or written over the signature of {which}; it \
+                 was read beneath"
+            );
+            Finding::violation("signature-hidden", message)
+        });
+        let policies = told(&self.policies, |store, which| {
+            let message = format!(
+                "store {store}: somebody has deleted or written over the policy of {which}; it was \
+                 read beneath"
+            );
+            Finding::violation("policy-hidden", message)
+        });
+        [hidden, overwritten, signatures, policies].concat()
     }
+}
+
+fn told(found: &ByStore, finding: impl Fn(&StoreName, &str) -> Finding) -> Vec<Finding> {
+    let stores = found.iter();
+    stores
+        .map(|(store, seqs)| finding(store, &super::manifests(seqs)))
+        .collect()
 }
 
 fn add(found: &mut ByStore, store: StoreName, seq: u64) {

@@ -56,6 +56,16 @@ pub struct Entry {
     pub changes: Vec<Change>,
 }
 
+impl Entry {
+    /// Its place and digest.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            seq: self.link.seq,
+            manifest_sha256: self.link.digest,
+        }
+    }
+}
+
 /// What a manifest says of its escrow, in short.
 #[derive(Clone, Debug)]
 pub struct EscrowSummary {
@@ -218,10 +228,7 @@ impl History {
 
     /// The mark that this reading leaves behind.
     pub fn mark(&self) -> Option<Mark> {
-        self.head().map(|head| Mark {
-            seq: head.link.seq,
-            manifest_sha256: head.link.digest,
-        })
+        self.head().map(Entry::mark)
     }
 
     /// Entries that commit an escrow, oldest first.

@@ -3,17 +3,17 @@
 
 use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
+use crate::base::time::UtcTime;
 use crate::model::layout::Layout;
 use crate::model::manifest::Manifest;
 use crate::model::namespace::Namespace;
 use crate::model::policy;
 use crate::ops::commit::{CommitError, Committer};
 use crate::ops::history::{Entry, History};
+use crate::ops::inventory::Holding;
 use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::StoreErrorKind;
-
-use super::inventory::Holding;
 
 /// An object whose bytes a signed manifest names.
 pub(super) struct Document {
@@ -56,7 +56,11 @@ impl Document {
 
 /// Puts a document into every store that lacks it; how many did, and what was said by those that
 /// did not take it.
-pub(super) fn spread(document: &Document, holdings: &[Holding<'_>]) -> (usize, Vec<String>) {
+pub(super) fn spread(
+    document: &Document,
+    holdings: &[Holding<'_>],
+    now: UtcTime,
+) -> (usize, Vec<String>) {
     let lacking: Vec<_> = holdings
         .iter()
         .filter(|one| !one.holds(&document.key))
@@ -70,7 +74,8 @@ pub(super) fn spread(document: &Document, holdings: &[Holding<'_>]) -> (usize, V
     let mut put = 0;
     let mut failed = Vec::new();
     for holding in lacking {
-        match holding.store().put_if_absent(&document.key, &bytes) {
+        let store = holding.destination.for_documents(now);
+        match store.put_if_absent(&document.key, &bytes) {
             Ok(_) => put += 1,
             // It came there meanwhile.
             Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
@@ -87,6 +92,7 @@ pub(super) fn spread_manifest(
     history: &History,
     entry: &Entry,
     holdings: &[Holding<'_>],
+    now: UtcTime,
 ) -> Result<(usize, Vec<String>), CommitError> {
     let lacking: Vec<_> = holdings
         .iter()
@@ -118,7 +124,8 @@ pub(super) fn spread_manifest(
     let mut put = 0;
     let mut failed = Vec::new();
     for holding in lacking {
-        match chain.fill_slot(holding.store().as_ref(), &signed) {
+        let store = holding.destination.for_documents(now);
+        match chain.fill_slot(store.as_ref(), &signed) {
             Ok(()) => put += 1,
             Err(why) => failed.push(why),
         }

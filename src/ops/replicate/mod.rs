@@ -7,7 +7,6 @@
 //! and reported by the next run; nothing is ever overwritten.
 
 mod documents;
-mod inventory;
 mod payloads;
 
 use std::collections::BTreeSet;
@@ -17,6 +16,7 @@ use serde::Serialize;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::{EscrowId, StoreName};
+use crate::base::time::UtcTime;
 use crate::model::amend::{Amend, Change};
 use crate::model::finding::{Finding, Severity, worst};
 use crate::model::manifest::{Instance, Manifest, StoreRecord};
@@ -26,10 +26,10 @@ use crate::store::Store;
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::destination::Destination;
 use super::history::{Entry, EscrowSummary, History};
+use super::inventory::{self, Holding, Unlisted};
 use super::open_uploads::OpenUploads;
 
 use documents::Document;
-use inventory::Holding;
 use payloads::Copy;
 
 /// How closely copies that are there are looked at.
@@ -140,6 +140,7 @@ pub fn catch_up(
         cancel: ports.cancel,
         on_bytes,
         looking,
+        now: ports.clock.now(),
     };
     let mut run = Run {
         job,
@@ -173,7 +174,7 @@ pub fn catch_up(
     Ok(report)
 }
 
-fn unlisted((destination, why): &(&Destination, String)) -> Missing {
+fn unlisted((destination, why): &Unlisted<'_>) -> Missing {
     Missing {
         store: destination.store.name().clone(),
         required: destination.required,
@@ -206,6 +207,8 @@ struct Job<'a> {
     cancel: &'a Cancel,
     on_bytes: Told,
     looking: Looking,
+    /// From when on what is written counts as locked.
+    now: UtcTime,
 }
 
 struct Run<'a> {
@@ -229,7 +232,8 @@ impl Run<'_> {
             }
         }
         // Last, as always: it commits what it names.
-        let (put, failed) = documents::spread_manifest(chain, self.history, entry, &self.holdings)?;
+        let (put, failed) =
+            documents::spread_manifest(chain, self.history, entry, &self.holdings, self.job.now)?;
         self.report.documents += put;
         tell_missing(chain, failed);
         Ok(())
@@ -237,7 +241,7 @@ impl Run<'_> {
 
     fn spread_documents(&mut self, chain: &mut Committer<'_>, manifest: &Manifest) {
         for document in Document::all_of(manifest, self.history.layout()) {
-            let (put, failed) = documents::spread(&document, &self.holdings);
+            let (put, failed) = documents::spread(&document, &self.holdings, self.job.now);
             self.report.documents += put;
             tell_missing(chain, failed);
         }
@@ -260,7 +264,7 @@ impl Run<'_> {
             let outcome = match copy {
                 Copy::Whole if escrow.stored_in.contains(name) => continue,
                 // A run that died before it could say so has copied it.
-                Copy::Whole => payloads::record(manifest, &key, destination),
+                Copy::Whole => payloads::record(&self.job, manifest, &key, destination),
                 Copy::Absent if from.is_empty() => Err("no store has it whole".to_owned()),
                 Copy::Absent => self.copy(chain, manifest, &from, destination),
                 Copy::Differs(why) => {

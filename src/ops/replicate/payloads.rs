@@ -6,9 +6,12 @@ use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
+use crate::model::lock::LockRecord;
 use crate::model::manifest::{Manifest, StoreRecord, StoreState};
 use crate::ops::destination::Destination;
 use crate::ops::fetch::Fetcher;
+use crate::ops::inventory::{Holding, Listed};
+use crate::ops::locks;
 use crate::ops::open::{self, OnBytes};
 use crate::ops::state::OpenUpload;
 use crate::ops::stored_copy::{self, CopyError};
@@ -16,7 +19,6 @@ use crate::ops::upload::FanOut;
 use crate::sealing::parts::PartSink;
 use crate::store::Store;
 
-use super::inventory::{Holding, Listed};
 use super::{Job, Looking};
 
 /// What a store has of a payload.
@@ -90,17 +92,19 @@ pub(super) fn copy(
         // The next run looks at it again.
         tracing::warn!(error = %error_chain(&error), "an upload stays on record");
     }
-    record(manifest, key, to)
+    record(job, manifest, key, to)
 }
 
 /// Reads a copy back; what a manifest is to say of it.
 pub(super) fn record(
+    job: &Job<'_>,
     manifest: &Manifest,
     key: &str,
     to: &Destination,
 ) -> Result<StoreRecord, String> {
     let meta = stored_copy::compare(to.store.as_ref(), key, &manifest.payload)
         .map_err(|error| error.to_string())?;
+    let lock = locks::read_back(to.store.as_ref(), key, meta.version_id.as_deref());
     Ok(StoreRecord {
         name: to.store.name().clone(),
         provider: to.provider.clone(),
@@ -109,7 +113,7 @@ pub(super) fn record(
         version_id: meta.version_id,
         etag: meta.etag,
         state: StoreState::Stored,
-        lock: None,
+        lock: to.lock.map(|_| LockRecord::read_back(lock, job.now)),
     })
 }
 
@@ -126,10 +130,10 @@ fn upload(
         begun.push(upload.clone());
         job.uploads.record(upload).map_err(std::io::Error::other)
     };
-    let to = std::slice::from_ref(&to.store);
+    let to = [to.for_payload(job.now)];
     let part_size = manifest.payload.part_size;
     let told = |error: std::io::Error| error_chain(&error);
-    let mut fan_out = FanOut::start(to, key, part_size, &mut record).map_err(told)?;
+    let mut fan_out = FanOut::start(&to, key, part_size, &mut record).map_err(told)?;
     for (part, number) in fetcher.parts().map_err(told)?.zip(1..) {
         job.cancel.check_io().map_err(told)?;
         let part = part.map_err(told)?;

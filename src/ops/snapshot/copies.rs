@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
+use crate::base::time::UtcTime;
+use crate::model::finding::Finding;
+use crate::model::lock::{Lock, LockRecord, LockState, ProbeRecord};
 use crate::model::manifest::{Payload, StoreRecord, StoreState};
 use crate::ops::stored_copy;
 use crate::ops::upload::StoreOutcome;
@@ -11,22 +14,34 @@ use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
 use crate::ops::commit::CommitError;
 use crate::ops::destination::Destination;
+use crate::ops::locks;
 
 /// One store's copy of the payload, or the lack of one.
 pub(super) struct Copy {
     pub(super) destination: Destination,
     upload: Result<ObjectMeta, StoreError>,
     differs: Option<String>,
+    /// When its upload was begun.
+    begun: UtcTime,
+    /// The lock that was asked for, and what was read back.
+    lock: Option<(Lock, LockState)>,
 }
 
 impl Copy {
-    pub(super) fn collect(destinations: &[Destination], outcomes: Vec<StoreOutcome>) -> Vec<Self> {
+    /// What became of uploads that were begun at this moment.
+    pub(super) fn collect(
+        destinations: &[Destination],
+        outcomes: Vec<StoreOutcome>,
+        begun: UtcTime,
+    ) -> Vec<Self> {
         let pairs = destinations.iter().zip(outcomes);
         pairs
             .map(|(destination, outcome)| Self {
                 destination: destination.clone(),
                 upload: outcome.result,
                 differs: None,
+                begun,
+                lock: None,
             })
             .collect()
     }
@@ -39,9 +54,14 @@ impl Copy {
         }
     }
 
-    /// What the manifest says of it.
-    pub(super) fn record(&self, key: &str) -> StoreRecord {
-        let stored = self.upload.as_ref().ok().filter(|_| self.differs.is_none());
+    /// What the manifest says of it; `probe` is what came of the last try to break a lock.
+    pub(super) fn record(
+        &self,
+        key: &str,
+        now: UtcTime,
+        probe: Option<ProbeRecord>,
+    ) -> StoreRecord {
+        let stored = self.stored();
         StoreRecord {
             name: self.destination.store.name().clone(),
             provider: self.destination.provider.clone(),
@@ -53,8 +73,21 @@ impl Copy {
                 Some(_) => StoreState::Stored,
                 None => StoreState::Failed,
             },
-            lock: None,
+            lock: self.lock.map(|(_, found)| LockRecord {
+                probe,
+                ..LockRecord::read_back(found, now)
+            }),
         }
+    }
+
+    fn stored(&self) -> Option<&ObjectMeta> {
+        self.upload.as_ref().ok().filter(|_| self.differs.is_none())
+    }
+
+    /// What is to be told of its lock.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let (asked, found) = self.lock?;
+        locks::shortfall(self.name(), "the payload", asked, found)
     }
 
     pub(super) fn name(&self) -> &StoreName {
@@ -79,15 +112,29 @@ impl Copy {
         {
             self.upload = Ok(there);
         }
-        if let Ok(meta) = &self.upload {
-            let compared = stored_copy::compare(self.store().as_ref(), &meta.key, payload);
-            self.differs = compared.err().map(|error| error.to_string());
+        if let Ok(uploaded) = &mut self.upload {
+            let store = self.destination.store.as_ref();
+            match stored_copy::compare(store, &uploaded.key, payload) {
+                // Not every store names the version that it has just joined.
+                Ok(there) => uploaded.version_id = uploaded.version_id.take().or(there.version_id),
+                Err(error) => self.differs = Some(error.to_string()),
+            }
         }
+        self.read_lock();
+    }
+
+    fn read_lock(&mut self) {
+        let (Some(policy), Some(meta)) = (self.destination.lock, self.stored()) else {
+            return;
+        };
+        let store = self.store().as_ref();
+        let found = locks::read_back(store, &meta.key, meta.version_id.as_deref());
+        self.lock = Some((policy.for_payload(self.begun), found));
     }
 }
 
 /// Reads every copy back: size and entity tag, and the bytes wherever the tag cannot vouch for
-/// all of them.
+/// all of them; and the lock, where one was asked for.
 pub(super) fn verify(copies: &mut [Copy], payload: &Payload) {
     std::thread::scope(|scope| {
         for copy in copies {

@@ -22,7 +22,7 @@ use crate::base::time::Clock;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::SecretKeyId;
 use crate::model::finding::{Finding, Severity};
-use crate::model::manifest::{self, Instance, Kind, Manifest, Tool};
+use crate::model::manifest::{self, Instance, Kind, Manifest, StoreRecord, Tool};
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
 use crate::model::quorum::Quorum;
@@ -36,7 +36,7 @@ use crate::source::{Source, SourceError};
 use crate::store::Store;
 
 use super::commit::{self, Author, CommitError, Committer, Reach};
-use super::destination::{Destination, stores};
+use super::destination::Destination;
 use super::history::History;
 use super::replicate::{self, Looking};
 use super::state::{OpenUpload, State, StateError};
@@ -372,11 +372,12 @@ impl<'a> Run<'a> {
             begun.push(upload.clone());
             uploads.record(upload).map_err(std::io::Error::other)
         };
-        let stores = stores(self.ports.destinations);
+        let destinations = self.ports.destinations.iter();
+        let stores: Vec<_> = destinations.map(|to| to.for_payload(snapshot_at)).collect();
         let fan_out =
             FanOut::start(&stores, &key, draft.part_size(), &mut record).map_err(SealError::Io)?;
         let (fan_out, sealed) = draft.write(self, fan_out)?;
-        let copies = Copy::collect(self.ports.destinations, fan_out.finish());
+        let copies = Copy::collect(self.ports.destinations, fan_out.finish(), snapshot_at);
         Ok((sealed, copies, begun))
     }
 
@@ -413,6 +414,9 @@ impl<'a> Run<'a> {
             self.ports.cancel.check()?;
             return Err(copies::none_left(copies).into());
         }
+        for finding in copies.iter().filter_map(Copy::finding) {
+            self.chain.tell(finding);
+        }
         Ok(Committable { sealed, copies })
     }
 
@@ -422,7 +426,7 @@ impl<'a> Run<'a> {
         committable: Committable,
     ) -> Result<Report, SnapshotError> {
         let policy = self.policy().to_bytes()?;
-        let mut manifest = self.manifest(&committable, Digest::of(&policy));
+        let mut manifest = self.manifest(&committable, Digest::of(&policy))?;
         self.compare_policy(&history, manifest.policy_sha256);
         let mut documents = self.documents(&policy);
         let custodial = committable.sealed.custodial.objects.iter();
@@ -471,10 +475,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn manifest(&self, committable: &Committable, policy: Digest) -> Manifest {
+    fn manifest(
+        &self,
+        committable: &Committable,
+        policy: Digest,
+    ) -> Result<Manifest, SnapshotError> {
         let sealed = &committable.sealed;
-        let stores = committable.copies.iter();
-        Manifest {
+        Ok(Manifest {
             format: manifest::FORMAT.to_owned(),
             kind: Kind::Snapshot,
             tool: Tool::this(),
@@ -501,11 +508,21 @@ impl<'a> Run<'a> {
             unlock: sealed.custodial.unlock.clone(),
             policy_sha256: policy,
             restore_md_sha256: Digest::of(restore_md().as_bytes()),
-            stores: stores.map(|copy| copy.record(&sealed.key)).collect(),
+            stores: self.store_records(committable)?,
             canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
-        }
+        })
+    }
+
+    fn store_records(&self, committable: &Committable) -> Result<Vec<StoreRecord>, SnapshotError> {
+        let probes = self.ports.state.lock_probes(&self.settings.slug)?;
+        let now = self.ports.clock.now();
+        let record = |copy: &Copy| {
+            let probe = probes.get(copy.name()).map(|probe| probe.record);
+            copy.record(&committable.sealed.key, now, probe)
+        };
+        Ok(committable.copies.iter().map(record).collect())
     }
 
     fn policy(&self) -> Policy {

@@ -7,15 +7,18 @@ use serde::Serialize;
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, StoreName};
+use crate::base::time::UtcTime;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
-use crate::model::manifest::{Manifest, StoreState};
+use crate::model::lock::LockRecord;
+use crate::model::manifest::{Manifest, StoreRecord, StoreState};
 use crate::model::proof::{Level, ProofRecord};
 use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::identities::Identities;
 use crate::sealing::unpack::UnpackError;
 use crate::store::{Store, StoreErrorKind};
 
+use super::locks;
 use super::open::{self, OnBytes};
 use super::storages::OpenStorage;
 
@@ -49,7 +52,9 @@ pub struct CopyReport {
     pub state: CopyState,
     /// What is wrong with it.
     pub why: Option<String>,
-    /// What was done to it, though it could be read beneath.
+    /// Its lock as the store tells it now; none where the manifest records none.
+    pub lock: Option<LockRecord>,
+    /// What was done to it, or to its lock, though it could be read.
     #[serde(skip)]
     pub hidden: Vec<Finding>,
 }
@@ -92,6 +97,8 @@ pub struct Ports<'a> {
     pub identities: Option<&'a Identities>,
     /// What is to be proven of the content.
     pub proof: ProofPorts<'a>,
+    /// The present.
+    pub now: UtcTime,
     /// Whether to stop.
     pub cancel: &'a Cancel,
 }
@@ -133,7 +140,7 @@ pub fn verify(
     let copies = ports
         .stores
         .iter()
-        .map(|store| verify_copy(manifest, store, ports.cancel, on_bytes()))
+        .map(|store| verify_copy(manifest, store, ports, on_bytes()))
         .collect();
     ports.cancel.check()?;
     let content = match ports.identities {
@@ -152,18 +159,24 @@ pub fn verify(
 fn verify_copy(
     manifest: &Manifest,
     store: &Arc<dyn Store>,
-    cancel: &Cancel,
+    ports: &Ports<'_>,
     on_bytes: OnBytes,
 ) -> CopyReport {
-    let fetcher = open::fetcher(manifest, std::slice::from_ref(store), cancel, on_bytes);
+    let fetcher = open::fetcher(
+        manifest,
+        std::slice::from_ref(store),
+        ports.cancel,
+        on_bytes,
+    );
     let read = fetcher
         .parts()
         .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
-    let recorded = manifest
-        .stores
-        .iter()
-        .find(|record| record.name == *store.name())
-        .map(|record| record.state);
+    let mut records = manifest.stores.iter();
+    let record = records.find(|record| record.name == *store.name());
+    let recorded = record.map(|record| record.state);
+    let (lock, told) = record
+        .and_then(|record| lock_of(record, store.as_ref(), ports.now))
+        .unzip();
     let found = fetcher.findings();
     let hidden: Vec<Finding> = found.iter().filter(|one| is_hidden(one)).cloned().collect();
     let (state, why) = match (read, recorded) {
@@ -194,8 +207,25 @@ fn verify_copy(
         store: store.name().clone(),
         state,
         why,
-        hidden,
+        lock,
+        hidden: hidden.into_iter().chain(told.flatten()).collect(),
     }
+}
+
+/// A copy's lock as its store tells it now, where its manifest records one.
+fn lock_of(
+    record: &StoreRecord,
+    store: &dyn Store,
+    now: UtcTime,
+) -> Option<(LockRecord, Option<Finding>)> {
+    let recorded = record.lock.as_ref()?;
+    let found = locks::read_back(store, &record.key, record.version_id.as_deref());
+    let told = locks::weakened(store.name(), recorded, found, now);
+    let lock = LockRecord {
+        probe: recorded.probe,
+        ..LockRecord::read_back(found, now)
+    };
+    Some((lock, told))
 }
 
 /// Whether it tells that a copy lay behind a delete or beneath an overwrite.

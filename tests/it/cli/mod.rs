@@ -4,6 +4,8 @@ mod canary;
 mod damage;
 mod init;
 mod join;
+#[cfg(feature = "s3")]
+mod locks;
 mod methods;
 mod reading;
 mod refused_input;

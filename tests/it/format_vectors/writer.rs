@@ -85,6 +85,7 @@ fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) 
         bucket: None,
         access: None,
         required: true,
+        lock: None,
     }];
     let ports = Ports {
         source: &mut source,

@@ -167,6 +167,7 @@ impl Bench {
             bucket: None,
             access: None,
             required: true,
+            lock: None,
         }];
         let mut source = Double(self.path("data"));
         let ports = Ports {

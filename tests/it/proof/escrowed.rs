@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::time::UtcTime;
 use databasus_escrow::databasus::logical_copy::LogicalCopy;
 use databasus_escrow::databasus::schema::Schema;
 use databasus_escrow::databasus::{newest_backups, sealed_fields, storages};
@@ -89,6 +90,7 @@ fn verified(
             storages,
             restore_tool,
         },
+        now: UtcTime::from_unix(1_780_000_000),
         cancel: &Cancel::new(),
     };
     let report = verify(manifest, &ports, &|| Box::new(|_| {})).unwrap();

@@ -59,6 +59,7 @@ impl Escrowing {
                 bucket: None,
                 access: None,
                 required: true,
+                lock: None,
             }
         };
         let identity = age::x25519::Identity::generate();

@@ -14,6 +14,7 @@ use databasus_escrow::base::names::{SignerName, Slug};
 use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::allowed_signers::{AllowedSigners, Window};
 use databasus_escrow::model::finding::{Finding, Severity};
+use databasus_escrow::model::lock::LockPolicy;
 use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
@@ -45,6 +46,13 @@ const SECRET_KEY: &str = "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69
 /// A clock that is a second later whenever somebody looks at it.
 pub struct TickingClock(AtomicI64);
 
+impl TickingClock {
+    /// Lets time pass.
+    pub fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
 impl Clock for TickingClock {
     fn now(&self) -> UtcTime {
         UtcTime::from_unix(self.0.fetch_add(1, Ordering::SeqCst))
@@ -57,6 +65,8 @@ pub struct Bed {
     pub clock: TickingClock,
     /// `a`, `b`, … all of them required.
     pub stores: Vec<Arc<dyn Store>>,
+    /// How snapshots lock what they write.
+    pub lock: Option<LockPolicy>,
     pub folder: TempDir,
     files: BTreeMap<String, Bytes>,
     identity: age::x25519::Identity,
@@ -87,6 +97,7 @@ impl Bed {
             slug: "demo".parse().unwrap(),
             clock: TickingClock(AtomicI64::new(1_780_000_000)),
             stores: names.iter().map(memory).collect(),
+            lock: None,
             folder,
             files: small_cluster(),
             identity: age::x25519::Identity::generate(),
@@ -154,6 +165,7 @@ impl Bed {
             bucket: None,
             access: None,
             required: true,
+            lock: None,
         };
         stores.iter().map(destination).collect()
     }
@@ -175,9 +187,13 @@ impl Bed {
             files: &self.files,
             now: self.clock.now(),
         };
+        let mut destinations = Self::destinations(stores);
+        for destination in &mut destinations {
+            destination.lock = self.lock;
+        }
         let ports = Ports {
             source: &mut source,
-            destinations: &Self::destinations(stores),
+            destinations: &destinations,
             storages: &NoStorages,
             state: &host.state,
             clock: &self.clock,

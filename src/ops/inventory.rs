@@ -1,6 +1,6 @@
 //! What each store holds of an instance, by listing it once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,40 +11,57 @@ use crate::ops::destination::Destination;
 use crate::store::{Store, StoreErrorKind};
 
 /// What a listing says of an object.
-pub(super) struct Listed {
-    pub(super) size: u64,
-    pub(super) etag: Option<String>,
+pub struct Listed {
+    /// In bytes.
+    pub size: u64,
+    /// The store's entity tag, where it keeps one.
+    pub etag: Option<String>,
 }
 
 /// One store, and the objects that it holds.
-pub(super) struct Holding<'a> {
-    pub(super) destination: &'a Destination,
-    objects: HashMap<String, Listed>,
+pub struct Holding<'a> {
+    /// The store, and what is demanded of it.
+    pub destination: &'a Destination,
+    objects: BTreeMap<String, Listed>,
 }
 
 impl Holding<'_> {
-    pub(super) fn store(&self) -> &Arc<dyn Store> {
+    /// The store itself.
+    pub fn store(&self) -> &Arc<dyn Store> {
         &self.destination.store
     }
 
-    pub(super) fn name(&self) -> &StoreName {
+    /// Its name.
+    pub fn name(&self) -> &StoreName {
         self.store().name()
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Listed> {
+    /// What its listing says of an object.
+    pub fn get(&self, key: &str) -> Option<&Listed> {
         self.objects.get(key)
     }
 
-    pub(super) fn holds(&self, key: &str) -> bool {
+    /// Whether its listing names an object.
+    pub fn holds(&self, key: &str) -> bool {
         self.objects.contains_key(key)
+    }
+
+    /// All keys below a prefix.
+    pub fn keys_under<'s>(&'s self, prefix: &'s str) -> impl Iterator<Item = &'s str> {
+        let from = self.objects.range(prefix.to_owned()..);
+        let keys = from.map(|(key, _)| key.as_str());
+        keys.take_while(move |key| key.starts_with(prefix))
     }
 }
 
+/// A store that did not answer, and what it said.
+pub type Unlisted<'a> = (&'a Destination, String);
+
 /// Lists every store at once. A store that does not answer is told, and left out.
-pub(super) fn read<'a>(
+pub fn read<'a>(
     destinations: &'a [Destination],
     layout: &Layout,
-) -> (Vec<Holding<'a>>, Vec<(&'a Destination, String)>) {
+) -> (Vec<Holding<'a>>, Vec<Unlisted<'a>>) {
     let listed: Vec<_> = std::thread::scope(|scope| {
         let list = |to: &'a Destination| scope.spawn(move || list(to.store.as_ref(), layout));
         let running: Vec<_> = destinations.iter().map(list).collect();
@@ -65,8 +82,8 @@ pub(super) fn read<'a>(
     (holdings, failed)
 }
 
-fn list(store: &dyn Store, layout: &Layout) -> Result<HashMap<String, Listed>, String> {
-    let mut objects = HashMap::new();
+fn list(store: &dyn Store, layout: &Layout) -> Result<BTreeMap<String, Listed>, String> {
+    let mut objects = BTreeMap::new();
     let listed = store.list(layout.root(), None, &mut |meta| {
         let (size, etag) = (meta.size, meta.etag);
         objects.insert(meta.key, Listed { size, etag });

@@ -1,0 +1,260 @@
+//! Attacks on a store with locks: what cannot be deleted can still be hidden.
+
+use std::sync::Arc;
+
+use databasus_escrow::base::time::SystemClock;
+use databasus_escrow::model::lock::{Lock, LockMode, LockPolicy, LockState};
+use databasus_escrow::ops::snapshot::Completeness;
+use databasus_escrow::store::Store;
+use databasus_escrow::store::memory::MemoryStore;
+
+use super::Scene;
+use crate::support::instance::{Bed, ids};
+
+/// The instance's clock stands years before the stores': its locks must end after both.
+const LOCK: LockPolicy = LockPolicy {
+    mode: LockMode::Compliance,
+    days: 3_650,
+    manifest_days: 4_000,
+};
+
+fn memory() -> Option<Arc<dyn Store>> {
+    let clock = Arc::new(SystemClock);
+    Some(Arc::new(MemoryStore::versioned(
+        "a".parse().unwrap(),
+        clock,
+    )))
+}
+
+#[cfg(feature = "s3")]
+fn seaweed() -> Option<Arc<dyn Store>> {
+    let server = crate::support::seaweed::Seaweed::start()?;
+    server.create_bucket("attacked", true);
+    let prefix = hex::encode(rand::random::<[u8; 8]>());
+    Some(Arc::new(server.store("attacked", &prefix)))
+}
+
+/// Three nights in a store that keeps versions, locked.
+fn locked(store: Arc<dyn Store>) -> Scene {
+    let mut bed = Bed::with_stores(&[]);
+    bed.stores = vec![store];
+    bed.lock = Some(LOCK);
+    Scene::of(bed)
+}
+
+fn overwrite(scene: &Scene, key: &str, bytes: &[u8]) {
+    let etag = scene.store().get(key, 64 << 20).unwrap().etag;
+    scene.store().replace(key, bytes, &etag).unwrap();
+}
+
+/// What was done, what a reader finds, and what whoever opens the second night finds.
+struct Attack {
+    name: &'static str,
+    act: fn(&Scene),
+    chain: &'static [&'static str],
+    payload: &'static [&'static str],
+}
+
+const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "nothing at all",
+        act: |_| {},
+        chain: &[],
+        payload: &[],
+    },
+    Attack {
+        name: "the newest manifest deleted",
+        act: |scene| scene.delete(&scene.manifest_key(3)),
+        chain: &["manifest-hidden"],
+        payload: &[],
+    },
+    Attack {
+        name: "every manifest deleted",
+        act: |scene| (1..=3).for_each(|seq| scene.delete(&scene.manifest_key(seq))),
+        chain: &["manifest-hidden"],
+        payload: &[],
+    },
+    Attack {
+        name: "the newest manifest written over",
+        act: |scene| overwrite(scene, &scene.manifest_key(3), b"mine"),
+        chain: &["manifest-overwritten", "unverified-manifest"],
+        payload: &[],
+    },
+    Attack {
+        name: "a manifest deleted and put anew",
+        act: |scene| scene.put(&scene.manifest_key(2), b"mine"),
+        chain: &["manifest-overwritten", "unverified-manifest"],
+        payload: &[],
+    },
+    Attack {
+        name: "a manifest under a flood",
+        act: |scene| {
+            for number in 0..40_u32 {
+                let flood = number.to_string();
+                overwrite(scene, &scene.manifest_key(2), flood.as_bytes());
+            }
+        },
+        chain: &[
+            "manifest-overwritten",
+            "unverified-manifest",
+            "versions-left-out (warning)",
+        ],
+        payload: &[],
+    },
+    Attack {
+        name: "a signature deleted",
+        act: |scene| scene.delete(&scene.signature_key(3, "host-1")),
+        chain: &["signature-hidden", "signature-missing (warning)"],
+        payload: &[],
+    },
+    Attack {
+        name: "a signature written over",
+        act: |scene| overwrite(scene, &scene.signature_key(2, "host-1"), b"mine"),
+        chain: &["signature-hidden"],
+        payload: &[],
+    },
+    Attack {
+        name: "the policy deleted",
+        act: |scene| {
+            let policy = scene.manifests[0].policy_sha256;
+            scene.delete(&scene.layout.policy(&policy));
+        },
+        chain: &["policy-hidden"],
+        payload: &[],
+    },
+    Attack {
+        name: "the payload deleted",
+        act: |scene| scene.delete(&scene.payload_key(2)),
+        chain: &[],
+        payload: &["payload-hidden"],
+    },
+    Attack {
+        name: "the payload written over",
+        act: |scene| overwrite(scene, &scene.payload_key(2), b"mine"),
+        chain: &[],
+        payload: &["payload-overwritten"],
+    },
+    Attack {
+        name: "the payload deleted and put anew at its length",
+        act: |scene| {
+            let mut bytes = scene.get(&scene.payload_key(2));
+            bytes[500] ^= 1;
+            scene.put(&scene.payload_key(2), &bytes);
+        },
+        chain: &[],
+        payload: &["payload-overwritten"],
+    },
+];
+
+fn assert_that_nothing_is_lost(store: fn() -> Option<Arc<dyn Store>>) {
+    for attack in ATTACKS {
+        let Some(store) = store() else { return };
+        let scene = locked(store);
+        (attack.act)(&scene);
+        let history = scene.read();
+        assert_eq!(ids(&history.findings), attack.chain, "{}", attack.name);
+        assert_eq!(scene.newest(&history), Ok(3), "{}", attack.name);
+        assert_eq!(scene.opening(), [1, 2, 3], "{}", attack.name);
+        let second = scene.bed.open(&scene.manifests[1], &scene.bed.stores);
+        assert_eq!(ids(&second.unwrap()), attack.payload, "{}", attack.name);
+        let entry = history.head().unwrap();
+        assert!(history.load(entry).is_ok(), "{}", attack.name);
+    }
+}
+
+#[test]
+fn nothing_that_is_locked_is_lost_in_memory() {
+    assert_that_nothing_is_lost(memory);
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn nothing_that_is_locked_is_lost_in_a_bucket() {
+    assert_that_nothing_is_lost(seaweed);
+}
+
+#[test]
+fn payload_is_found_beneath_even_where_its_version_is_not_on_record() {
+    let scene = locked(memory().unwrap());
+    let mut manifest = scene.manifests[1].clone();
+    manifest.stores[0].version_id = None;
+    overwrite(&scene, &scene.payload_key(2), b"mine");
+    let found = scene.bed.open(&manifest, &scene.bed.stores).unwrap();
+    assert_eq!(ids(&found), ["payload-overwritten"]);
+    scene.delete(&scene.payload_key(2));
+    let found = scene.bed.open(&manifest, &scene.bed.stores).unwrap();
+    assert_eq!(ids(&found), ["payload-hidden"]);
+}
+
+#[test]
+fn the_chain_goes_on_where_manifests_were_hidden() {
+    let scene = locked(memory().unwrap());
+    scene.delete(&scene.manifest_key(3));
+    let report = scene.bed.snapshot(&scene.host).unwrap();
+    assert_eq!(report.manifest.seq, 4);
+    assert_eq!(ids(&report.findings), ["manifest-hidden"]);
+    assert_eq!(report.completeness(), Completeness::Alarm);
+    let other = scene.bed.snapshot(&scene.bed.host("host-2")).unwrap();
+    assert_eq!(other.manifest.seq, 5);
+}
+
+fn assert_locked_as_asked(store: Arc<dyn Store>) {
+    let scene = locked(store);
+    let report = scene.bed.snapshot(&scene.host).unwrap();
+    assert_eq!(ids(&report.findings), [""; 0]);
+    let record = &report.manifest.stores[0];
+    let lock = record.lock.as_ref().unwrap();
+    assert_lasts_until(lock.state(), LOCK.for_payload(report.manifest.snapshot_at));
+    assert_eq!(lock.probe, None);
+    let versions = scene.store().versions().unwrap();
+    let id = record.version_id.as_ref().unwrap();
+    let head = versions.head_version(&record.key, id).unwrap();
+    assert_eq!(head.lock, lock.state());
+    let documents = [
+        scene.manifest_key(4),
+        scene.signature_key(4, "host-1"),
+        scene.layout.policy(&report.manifest.policy_sha256),
+        scene.layout.restore_md(&report.manifest.restore_md_sha256),
+    ];
+    for key in documents {
+        let id = scene.store().head(&key).unwrap().version_id.unwrap();
+        let lock = versions.head_version(&key, &id).unwrap().lock;
+        assert_lasts_until(lock, LOCK.for_documents(report.manifest.snapshot_at));
+    }
+}
+
+/// An hour more or less: a run takes its time.
+fn assert_lasts_until(found: LockState, asked: Lock) {
+    let LockState::Locked(lock) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(lock.mode, asked.mode);
+    let earlier = asked.until.unix() - lock.until.unix();
+    assert!(earlier.abs() < 3_600, "{lock} instead of {asked}");
+}
+
+#[test]
+fn everything_is_locked_as_asked_in_memory() {
+    assert_locked_as_asked(memory().unwrap());
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn everything_is_locked_as_asked_in_a_bucket() {
+    let Some(store) = seaweed() else { return };
+    assert_locked_as_asked(store);
+}
+
+#[test]
+fn store_that_knows_no_locks_is_told() {
+    let mut bed = Bed::with_stores(&["a"]);
+    bed.lock = Some(LOCK);
+    let report = bed.snapshot(&bed.host("host-1")).unwrap();
+    assert_eq!(
+        ids(&report.findings),
+        ["lock-unknown (warning)", "lock-unknown (warning)"]
+    );
+    assert_eq!(report.completeness(), Completeness::Partial);
+    let lock = report.manifest.stores[0].lock.as_ref().unwrap();
+    assert_eq!(lock.state(), LockState::Unknown);
+}
