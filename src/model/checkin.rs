@@ -194,6 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_this_format_reads_as_it_always_did() {
+        let text = r#"{
+          "format": "databasus-escrow-checkin/1",
+          "instance": "heatwave-prod",
+          "custodian": "alice",
+          "escrow_id": "20260612T020000Z-0123456789abcdef",
+          "manifest_sha256": "7dccdd35a5ead1f8ecb4f9e4e1c1d8d1a3c1f3ac3fe4f3ed6bd0b1c3d4b0d6f1",
+          "nonce": "0707070707070707070707070707070707070707070707070707070707070707",
+          "created_at": "2026-06-12T03:00:09Z",
+          "statement": "I did.",
+          "later": true
+        }"#;
+        let checkin = Checkin::parse(text.as_bytes()).unwrap();
+        assert_eq!(
+            (checkin.custodian.as_str(), checkin.nonce),
+            ("alice", NONCE)
+        );
+        assert_eq!(
+            NONCE.sha256().to_string(),
+            "4bb06f8e4e3a7715d201d573d0aa423762e55dabd61a2c02278fa56cc6d294e0"
+        );
+    }
+
+    #[test]
     fn who_names_what_was_in_the_canary_has_opened_it() {
         assert_eq!(judged(|_| {}), Ok(()));
     }

@@ -76,6 +76,9 @@ fn names(block: &str, custodian: &CustodianName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const PUBLIC: &str = "age126jujvhamp2k74tzrltz6trepdyl72han22zd0g0ugd38ylzgswqgxlvyd";
 
     fn x25519() -> String {
         age::x25519::Identity::generate().to_public().to_string()
@@ -106,6 +109,15 @@ mod tests {
             without(&edited, &carol.custodian).unwrap().trim_end(),
             text.trim_end()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn text_that_is_no_file_never_panics(text in "(\\[\\[recipient\\]\\]|[a-z=\" \n#\\[\\]])*") {
+            let carol = RecipientSpec::parse("carol", PUBLIC).unwrap();
+            prop_assert!(with(&text, &carol).is_err() || Recipients::parse(&text).is_ok());
+            prop_assert!(without(&text, &carol.custodian).is_err());
+        }
     }
 
     #[test]

@@ -137,6 +137,40 @@ mod tests {
     use age::secrecy::ExposeSecret;
     use proptest::prelude::*;
 
+    /// Made with stock age 1.1.1: an identity for bob, and that for alice.
+    const UNLOCK: &str = "\
+        YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSBKUEplT0dwVlluNktHNVBVaUorK3JWdC9y\
+        eFZjV1dSSjUvY1NWekRkc1ZZCmNFNU9CanpEQklQODZxNXVCRWJUTGhRY05ZWU1KdHNNdldxeHJq\
+        c1daclEKLS0tIFJkaldqeGxiVk42V3VjdEdReEFNbCtFdXNUOURhWHhPdHRBUk5Qa3NJOEUKC6Gh\
+        VW1YM/nu6mgU5o3jwqCj33M65Zyhm1DlKFJ6gTQPfa2eyhQwxLqlfP2OLM9h3HhUTQdpqDV7lq4r\
+        A8D8VN7s4S2A7FLAYcBpL1sJ/CExUNXoU+N+oROmyagvJH6zicgEzIuaAEzz5mkRbcND3hctK5su\
+        Db2QDP1I2oSmQF4A42RjN4ERelOoTfdEzX1d0MvP926UA6kB5eRBJdUvwNsNil+gwK9XGDoyD+PT\
+        lTIwQqQTS8zL1BoeCjXiPbdKPSuk5OH1OOfQj4wyB7WubmQnJFctk/ZxzR71Q4wVHLcXRhHynSyT\
+        Y21Io5vmcsZjERdPuZeK+gn+SN9lDJ9ZFOfhP6c0SyW2LFfh4Jz65kZeD1baIv/L+gHy8IMCzohH\
+        bS4AlN2198ffPodTj5+mMHwltA==";
+    const INNER: &str = "b3834d5a77dfc14d0922a448eeb4a695675401d621d035b9fc6a61f109ae4bf9";
+    const ALICE: &str =
+        "AGE-SECRET-KEY-1Q7T80Q77UF0S584UGLEKD3UF67RWCLTAYFFZPLAXSFW4M2W83J8S3D09UJ";
+    const BOB: &str = "AGE-SECRET-KEY-1K4VUM2763EMGV2CY696GN7E8R3QNQ34NPVUPTLKME63YKAS86PJSKA5AGC";
+    const INSIDE: &str =
+        "AGE-SECRET-KEY-1WEQAJ5JRT7G2L2JJ8AHTKZKLXHKNGA9ZL5ZKGVSEFC95DYRZ0Y5QD3V0ZN";
+
+    #[test]
+    fn an_unlock_file_of_stock_age_opens_as_it_always_did() {
+        use base64::Engine as _;
+        let file = base64::engine::general_purpose::STANDARD
+            .decode(UNLOCK)
+            .unwrap();
+        let opened = |file: &[u8], identity: &str| {
+            let identity = Identities::parse("known", identity.to_owned().into()).unwrap();
+            open_layer(file, &identity).unwrap()
+        };
+        let inner = opened(&file, ALICE);
+        assert_eq!(Digest::of(&inner).to_string(), INNER);
+        let identity = EscrowIdentity::parse(&opened(&inner, BOB)).unwrap();
+        assert_eq!(identity.text().trim_end(), INSIDE);
+    }
+
     struct Custodian(RecipientSpec, Identities);
 
     fn custodian(name: &str) -> Custodian {

@@ -72,6 +72,9 @@ fn the_manifest_names_every_pair_and_stock_age_opens_with_each() {
         return;
     };
     host.snapshot();
+    host.run("show")
+        .success()
+        .stdout(contains("any 2 of these together"));
     let manifest = newest_manifest(&sandbox);
     assert_eq!(manifest["custody"]["mode"], "k-of-n");
     assert_eq!(manifest["unlock"].as_array().unwrap().len(), 3);
