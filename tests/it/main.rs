@@ -28,6 +28,7 @@ mod online;
 mod pitr;
 mod private_server;
 mod proof;
+mod prune;
 mod races;
 mod recover;
 mod rehydrate;

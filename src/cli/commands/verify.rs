@@ -92,7 +92,11 @@ fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
 }
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
-    let mut escrows = history.escrows().map(|(entry, _)| entry);
+    // The payload of what retention let go may be gone, and nobody misses it.
+    let kept = history
+        .escrows()
+        .filter(|(_, escrow)| escrow.let_go_by.is_none());
+    let mut escrows = kept.map(|(entry, _)| entry);
     match args.escrow.selection() {
         Selection::Newest if args.all => {
             let all: Vec<&Entry> = escrows.collect();

@@ -35,8 +35,8 @@ use crate::sealing::sshsig::SigningKey;
 use crate::source::{Source, SourceError};
 use crate::store::Store;
 
-use super::commit::{self, Author, CommitError, Committer, Reach};
-use super::destination::Destination;
+use super::commit::{self, Author, CommitError, Committer, Document, Reach};
+use super::destination::{Destination, Lasting};
 use super::history::History;
 use super::replicate::{self, Looking};
 use super::state::{OpenUpload, State, StateError};
@@ -44,6 +44,7 @@ use super::storages::OpenStorage;
 use super::upload::FanOut;
 
 use copies::Copy;
+use custody::Custodial;
 use seal::Sealed;
 
 /// What a snapshot of this instance is made with.
@@ -428,9 +429,7 @@ impl<'a> Run<'a> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy))?;
         self.compare_policy(&history, manifest.policy_sha256);
-        let mut documents = self.documents(&policy);
-        let custodial = committable.sealed.custodial.objects.iter();
-        documents.extend(custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice())));
+        let documents = self.documents(&policy, &committable.sealed.custodial);
         let undocumented = self.chain.put_documents(&documents);
         let committed = self.chain.commit(&mut manifest, history)?;
         let lacks = |name| committed.lacking.get(name).or(undocumented.get(name));
@@ -449,14 +448,27 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Recipients, signers and instructions, which the manifest names by their digests.
-    fn documents<'d>(&self, policy: &'d [u8]) -> Vec<(String, &'d [u8])> {
+    /// Recipients, signers and instructions, and what opens this escrow.
+    fn documents<'d>(&self, policy: &'d [u8], custodial: &'d Custodial) -> Vec<Document<'d>> {
         let layout = self.chain.layout();
         let restore = restore_md().as_bytes();
-        vec![
+        let lasting = [
             (layout.policy(&Digest::of(policy)), policy),
             (layout.restore_md(&Digest::of(restore)), restore),
-        ]
+        ];
+        let document = |lasting| {
+            move |(key, bytes)| Document {
+                key,
+                bytes,
+                lasting,
+            }
+        };
+        let custodial = custodial.objects.iter();
+        let custodial = custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice()));
+        let lasting = lasting.into_iter().map(document(Lasting::Manifest));
+        lasting
+            .chain(custodial.map(document(Lasting::Payload)))
+            .collect()
     }
 
     /// Recipients or signers that changed make the printed trust card an old one.
