@@ -14,6 +14,7 @@ mod output;
 mod programs;
 mod progress;
 mod signals;
+mod small_files;
 mod source;
 mod stopped;
 mod storages;

@@ -1,9 +1,12 @@
 //! Who holds what, who has shown it, and how many may be lost before nobody opens anything.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::checkin::{self, Verified};
 use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
 use crate::base::names::{CustodianName, SignerName};
 use crate::base::time::UtcTime;
 use crate::model::checkin::MAX_BYTES;
@@ -13,7 +16,6 @@ use crate::model::recipients::{RecipientSpec, Recipients};
 use crate::ops::history::History;
 use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, list_all};
-use std::sync::Arc;
 
 /// A proof older than this is remarked on, in seconds: ninety days.
 const OLD: i64 = 90 * 86_400;
@@ -150,7 +152,7 @@ fn newest_in(
     let listed = match list_all(store.as_ref(), &prefix, None) {
         Ok(listed) => listed,
         Err(error) => {
-            let why = crate::base::error_chain::error_chain(&error);
+            let why = error_chain(&error);
             findings.push(Finding::warning("checkin-unreadable", why));
             return None;
         }

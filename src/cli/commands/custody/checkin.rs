@@ -1,7 +1,6 @@
 //! `custody checkin`: a custodian's answer, verified and kept.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,10 +13,13 @@ use crate::cli::args::{CustodyCheckin, Global, Reading};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
+use crate::cli::small_files;
 use crate::cli::wire::{self, Reader};
-use crate::model::checkin::MAX_BYTES;
+use crate::model::checkin;
 use crate::ops::custody::checkin::{Verified, keep, verify_submitted};
 use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
+
+const MAX_TEXT: usize = checkin::MAX_BYTES as usize;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -39,8 +41,12 @@ pub(in crate::cli) fn run(
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
     let config = wire::need_config(global)?;
-    let document = read(&args.file, MAX_BYTES)?;
-    let signature = read(&beside(&args.file), MAX_SIGNATURE_BYTES as u64)?;
+    let submitted = |path: &Path, most| {
+        let hint = "both files that the custodian sent are needed: FILE and FILE.sig";
+        small_files::read(path, most).map_err(|error| error.hint(hint))
+    };
+    let document = submitted(&args.file, MAX_TEXT)?;
+    let signature = submitted(&beside(&args.file), MAX_SIGNATURE_BYTES)?;
     let reader = Reader::open(&Reading::default(), global, cancel)?;
     let history = reader.history(output, cancel)?;
     let verified = verify_submitted(&document, &signature, &history, SystemClock.now())
@@ -98,18 +104,4 @@ fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".sig");
     PathBuf::from(name)
-}
-
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            CliError::usage(format!("cannot read {}: {error}", path.display()))
-                .hint("both files that the custodian sent are needed: FILE and FILE.sig")
-        })?;
-    match bytes.len() as u64 > most {
-        true => Err(CliError::usage(format!("{} is too large", path.display()))),
-        false => Ok(bytes),
-    }
 }

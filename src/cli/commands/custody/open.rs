@@ -1,9 +1,5 @@
 //! `custody open`: one custodian's step.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::base::cancel::Cancel;
@@ -12,6 +8,7 @@ use crate::cli::args::{CustodyOpen, Global};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::Output;
+use crate::cli::small_files;
 use crate::cli::wire::{self, Reader};
 use crate::model::manifest::Manifest;
 use crate::model::recipients::RecipientSpec;
@@ -19,6 +16,9 @@ use crate::ops::custody::step::{self, Opened, Signed};
 use crate::ops::select::select;
 use crate::sealing::custody::{EscrowIdentity, MAX_LAYER_BYTES, armored, dearmored, seal_armored};
 use crate::sealing::identities::{Identities, age_recipient};
+
+/// Base64 is a third larger than what it holds.
+const MAX_TEXT: usize = 2 * MAX_LAYER_BYTES;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -71,7 +71,8 @@ fn take_step<'m>(
         return step::first(manifest, &reader.stores, &args.others, identities)
             .map_err(hints::step);
     };
-    let file = dearmored(&read(path)?).map_err(|error| CliError::in_file(path, error))?;
+    let file = dearmored(&small_files::read(path, MAX_TEXT)?)
+        .map_err(|error| CliError::in_file(path, error))?;
     let signed = Signed::find(manifest, file).map_err(hints::step)?;
     check_number(args, &signed)?;
     let opened = signed.open(identities).map_err(hints::step)?;
@@ -105,18 +106,6 @@ fn one_time(text: &str) -> Result<RecipientSpec, CliError> {
     RecipientSpec::parse("one-time", text).map_err(|error| hints::recipients(None, error))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    // Base64 is a third larger than what it holds.
-    let most = 2 * MAX_LAYER_BYTES as u64;
-    let read = match path.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(most).read_to_end(&mut bytes),
-        false => std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
-    };
-    read.map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))?;
-    Ok(bytes)
-}
-
 fn tell(
     args: &CustodyOpen,
     output: &Output,
@@ -131,7 +120,7 @@ fn tell(
         None => format!("step {step} of {of} is done; give the file to who rehydrates"),
     });
     if let Some(path) = &args.output {
-        return write(path, file);
+        return small_files::create(path, file.as_bytes());
     }
     let document = Document {
         escrow_id,
@@ -141,17 +130,4 @@ fn tell(
         file,
     };
     output.product(&document, file)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let written = created.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| CliError::usage(format!("cannot write {}: {error}", path.display())))
 }

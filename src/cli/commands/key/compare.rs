@@ -1,12 +1,11 @@
 //! `key compare`: whether all copies of the key are the same.
 
-use std::io::Read;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
@@ -14,6 +13,7 @@ use crate::cli::args::{Global, KeyCompare};
 use crate::cli::commands::findings;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Output, table};
+use crate::cli::small_files;
 use crate::cli::wire::Reader;
 use crate::databasus::secret_key::SecretKey;
 use crate::model::finding::Finding;
@@ -70,17 +70,10 @@ pub(super) fn run(
 
 /// Nothing of a copy is ever part of a message.
 fn outside(path: &Path) -> Result<SecretKey, CliError> {
-    // With room for all of it: a buffer that grows leaves unwiped copies behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    let most = MAX_BYTES as u64 + 1;
-    let read = match path.as_os_str() == "-" {
-        true => std::io::stdin().lock().take(most).read_to_end(&mut text),
-        false => std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)),
-    };
-    read.map_err(|error| CliError::usage(format!("cannot read {}: {error}", path.display())))?;
+    let mut text = small_files::read(path, MAX_BYTES)?;
     text.retain(|byte| !byte.is_ascii_whitespace());
     let mut bytes = Vec::with_capacity(text.len());
-    if text.len() > MAX_BYTES || STANDARD.decode_vec(&*text, &mut bytes).is_err() {
+    if STANDARD.decode_vec(&*text, &mut bytes).is_err() {
         bytes.zeroize();
         return Err(CliError::usage(format!("{} is not Base64", path.display()))
             .hint("`base64 -w 0 secret.key` makes it; pipe it in as it is"));

@@ -1,7 +1,5 @@
 //! `key export`: the key for the safe.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,6 +10,7 @@ use crate::cli::args::{Global, KeyExport};
 use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
+use crate::cli::small_files;
 use crate::cli::wire;
 use crate::databasus::secret_key::SecretKey;
 use crate::ops::key::export::{Export, seal};
@@ -95,29 +94,16 @@ fn write(
     std::fs::create_dir_all(folder)?;
     let named = |ending: &str| folder.join(format!("{}.{ending}", export.name(instance)));
     let mut written = vec![named("txt")];
-    create(
+    small_files::create(
         &written[0],
         export.page(instance, key, SystemClock.now()).as_bytes(),
     )?;
     match Qr::of(&export.text) {
         Ok(qr) => {
             written.push(named("png"));
-            create(&named("png"), &qr.png().map_err(CliError::failed)?)?;
+            small_files::create(&named("png"), &qr.png().map_err(CliError::failed)?)?;
         }
         Err(why) => tracing::warn!("no picture for {}: {why}", written[0].display()),
     }
     Ok(written)
-}
-
-fn create(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let written = created.and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|error| CliError::usage(format!("cannot write {}: {error}", path.display())))
 }
