@@ -326,7 +326,11 @@ impl<'a> Probe<'a> {
 
     /// Removes what is not locked; what stays is told.
     fn clean_up(&self) -> Vec<ProbedVersion> {
-        let sight = all_versions(self.versions, &self.folder);
+        let mut sight = all_versions(self.versions, &self.folder);
+        let own = (self.key.clone(), self.id.clone());
+        if !sight.contains(&own) {
+            sight.push(own);
+        }
         let stays = sight.into_iter().filter(|(key, id)| {
             let deleted =
                 *id != self.id && self.versions.delete_version(key, id, Bypass::No).is_ok();
