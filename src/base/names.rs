@@ -138,6 +138,12 @@ impl EscrowId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When its snapshot began, as the id itself says.
+    pub fn at(&self) -> UtcTime {
+        let stamp = self.0.split_once('-').map_or("", |(stamp, _)| stamp);
+        UtcTime::from_compact(stamp).unwrap_or(UtcTime::from_unix(0))
+    }
 }
 
 impl FromStr for EscrowId {

@@ -15,8 +15,10 @@ mod doctor;
 mod import;
 mod pitr;
 mod point_in_time;
+mod prune;
 mod recover;
 mod rehydrate;
+mod replicate;
 mod stopped;
 mod unfence;
 
@@ -24,8 +26,10 @@ pub use backups::Backups;
 pub use doctor::{Doctor, DoctorCommand, LockProbe};
 pub use import::{Decisions, Import, Importing};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
+pub use prune::Prune;
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
+pub use replicate::Replicate;
 pub use stopped::StoppedDirectory;
 pub use unfence::Unfence;
 
@@ -93,6 +97,10 @@ pub enum Command {
     Show(Show),
     /// Verify signatures, chain and every copy; with an identity, the content too
     Verify(Verify),
+    /// Copy sealed escrows to every store that lacks them
+    Replicate(Replicate),
+    /// Let old escrows go: a plan, an announcement, deletion
+    Prune(Prune),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Recover a backup of Databasus straight from its bucket or directory

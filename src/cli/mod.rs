@@ -1,6 +1,7 @@
 //! Floor 5: arguments in, ports wired, one job run, its result told; nothing is decided here.
 
 pub mod args;
+mod author;
 mod commands;
 mod confirm;
 mod exit;
@@ -91,6 +92,10 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::List(list) => commands::list::run(list, global, output, cancel),
         Command::Show(show) => commands::show::run(show, global, output, cancel),
         Command::Verify(verify) => commands::verify::run(verify, global, output, cancel),
+        Command::Prune(prune) => commands::prune::run(prune, global, output, cancel),
+        Command::Replicate(replicate) => {
+            commands::replicate::run(replicate, global, output, cancel)
+        }
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }

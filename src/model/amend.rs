@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{FORMAT, Instance, Kind, Place, StoreRecord, Tool};
 use super::strict_json::{self, StrictJsonError};
 use crate::base::digest::Digest;
-use crate::base::names::{EscrowId, StoreName};
+use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
 
 /// A manifest of kind [`Kind::Amend`].
@@ -88,15 +88,5 @@ impl Amend {
     /// The exact bytes that are signed and stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
         strict_json::to_vec(self)
-    }
-}
-
-impl Change {
-    /// The store that got a copy of an escrow.
-    pub fn copy_of(&self) -> Option<(&EscrowId, &StoreName)> {
-        match self {
-            Self::Copied { escrow_id, store } => Some((escrow_id, &store.name)),
-            _ => None,
-        }
     }
 }

@@ -38,9 +38,21 @@ impl Layout {
         format!("{}escrow/{id}/payload.tar.zst.age", self.root)
     }
 
+    /// Prefix of one escrow's objects.
+    pub fn escrow(&self, id: &EscrowId) -> String {
+        format!("{}escrow/{id}/", self.root)
+    }
+
     /// Prefix of all escrows' objects.
     pub fn escrows(&self) -> String {
         format!("{}escrow/", self.root)
+    }
+
+    /// Whose object a key below [`Layout::escrows`] is; none for a name this format does not know.
+    pub fn parse_escrow(&self, key: &str) -> Option<EscrowId> {
+        let rest = key.strip_prefix(self.root.as_str())?;
+        let (id, _) = rest.strip_prefix("escrow/")?.split_once('/')?;
+        id.parse().ok()
     }
 
     /// The commit point of sequence number `seq`.

@@ -77,6 +77,8 @@ pub enum Reason {
     Unreplicated,
     /// Too few would be left.
     Floor,
+    /// Somebody else made it with the host's key: it fills no slot, and nobody deletes it.
+    Disowned,
 }
 
 impl fmt::Display for Slot {
@@ -99,6 +101,7 @@ impl fmt::Display for Reason {
             Self::LastHolderOfKey => f.write_str("no newer one holds its secret.key"),
             Self::Unreplicated => f.write_str("a required store lacks it"),
             Self::Floor => f.write_str("too few would be left"),
+            Self::Disowned => f.write_str("made by somebody else with this host's key"),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Uploads on record: begun by this host, and not known to have ended.
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::{Slug, StoreName};
-use crate::store::{Store, UploadTicket};
+use crate::base::names::Slug;
 
 use super::destination::Destination;
 use super::state::{OpenUpload, State, StateError};
@@ -27,21 +26,17 @@ impl OpenUploads<'_> {
     }
 
     /// Puts an upload on record, before its first part is put.
-    pub fn record(&self, store: &dyn Store, ticket: UploadTicket) -> Result<(), StateError> {
+    pub fn record(&self, upload: OpenUpload) -> Result<(), StateError> {
         // What an earlier run left and could not be reached stays on record.
         let mut open = self.state.open_uploads(self.slug)?;
-        open.push(OpenUpload {
-            store: store.name().clone(),
-            ticket,
-        });
+        open.push(upload);
         self.state.set_open_uploads(self.slug, &open)
     }
 
-    /// Takes uploads of an object off the record, save those in stores that failed: something may
-    /// be left of them, for the next run to remove.
-    pub fn forget(&self, key: &str, failed: &[&StoreName]) -> Result<(), StateError> {
+    /// Takes uploads that are known to have ended off the record.
+    pub fn forget(&self, ended: &[OpenUpload]) -> Result<(), StateError> {
         let mut open = self.state.open_uploads(self.slug)?;
-        open.retain(|left| left.ticket.key != key || failed.contains(&&left.store));
+        open.retain(|left| !ended.contains(left));
         self.state.set_open_uploads(self.slug, &open)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Every file is replaced atomically and durably: written beside, synced, renamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,7 +19,7 @@ use crate::base::time::UtcTime;
 use crate::model::lock::ProbeRecord;
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
-use crate::store::UploadTicket;
+use crate::store::{Store, UploadTicket};
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -73,6 +73,26 @@ pub struct OpenUpload {
     pub store: StoreName,
     /// How to abort it.
     pub ticket: UploadTicket,
+}
+
+/// Manifests that carry this host's signature and were made by somebody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strangers {
+    /// All of them, in the order in which they were found.
+    pub manifests: Vec<Mark>,
+    /// Whether this host signs with another key since.
+    pub key_was_replaced: bool,
+}
+
+impl OpenUpload {
+    /// An upload in this store.
+    pub fn of(store: &dyn Store, ticket: UploadTicket) -> Self {
+        Self {
+            store: store.name().clone(),
+            ticket,
+        }
+    }
 }
 
 /// A try to break a lock, and what it left behind.
@@ -197,6 +217,52 @@ impl State {
             return self.remove(&name);
         }
         self.write(&name, &open)
+    }
+
+    /// Manifests by this host's key that this host did not make.
+    pub fn strangers(&self, slug: &Slug) -> Result<Strangers, StateError> {
+        Ok(self
+            .read(&format!("{slug}.strangers.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Remembers such manifests for good: an alarm that is raised once is overlooked.
+    pub fn add_strangers(&self, slug: &Slug, found: &[Mark]) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        let fresh = found.iter().filter(|mark| !known.manifests.contains(mark));
+        let fresh: Vec<Mark> = fresh.copied().collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        known.manifests.extend(fresh);
+        known.key_was_replaced = false;
+        self.write(&format!("{slug}.strangers.json"), &known)
+    }
+
+    /// Notes that whoever has the old key cannot sign any more.
+    pub fn key_was_replaced(&self, slug: &Slug) -> Result<(), StateError> {
+        let mut known = self.strangers(slug)?;
+        if known.manifests.is_empty() {
+            return Ok(());
+        }
+        known.key_was_replaced = true;
+        self.write(&format!("{slug}.strangers.json"), &known)
+    }
+
+    /// Stores that lack something which they are to hold, as of the last run that looked.
+    pub fn lacking(&self, slug: &Slug) -> Result<BTreeSet<StoreName>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.lacking.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces the list of stores that lack something.
+    pub fn set_lacking(&self, slug: &Slug, stores: &BTreeSet<StoreName>) -> Result<(), StateError> {
+        let name = format!("{slug}.lacking.json");
+        match stores.is_empty() {
+            true => self.remove(&name),
+            false => self.write(&name, stores),
+        }
     }
 
     /// What came of the last try to break a lock in each store.

@@ -185,6 +185,15 @@ impl VerifiedPart {
         }
         Ok(Self(bytes))
     }
+
+    /// The same part on its way to another store.
+    pub fn forward(self, number: u32) -> SealedPart {
+        SealedPart {
+            number,
+            md5: Md5::digest(&self.0).into(),
+            bytes: self.0,
+        }
+    }
 }
 
 /// Verified parts as one stream. It ends only after the last part: a missing one is an error

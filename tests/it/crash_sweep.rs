@@ -99,9 +99,10 @@ impl Scene {
             }
             let alone = [store.clone()];
             let history = self.bed.read_from(&alone, None);
-            let head = history.head().expect("the store holds no manifest");
-            assert_eq!(head.link.digest, report.digest, "another head");
-            let findings = self.bed.open(&history.load(head).unwrap(), &alone);
+            let mut entries = history.entries.iter();
+            let entry = entries.find(|entry| entry.link.digest == report.digest);
+            let entry = entry.expect("the store does not hold the manifest");
+            let findings = self.bed.open(&history.load(entry).unwrap(), &alone);
             assert_eq!(ids(&findings.unwrap()), [""; 0]);
         }
     }
@@ -112,7 +113,10 @@ impl Scene {
         assert_eq!(report.completeness(), Completeness::Whole);
         let state = &self.host.state;
         let mark = state.mark(&self.bed.slug).unwrap();
-        assert_eq!(mark.map(|mark| mark.manifest_sha256), Some(report.digest));
+        let amend = report.replicated.as_ref().and_then(|report| report.amend);
+        let newest = amend.map_or(report.digest, |amend| amend.manifest_sha256);
+        assert_eq!(mark.map(|mark| mark.manifest_sha256), Some(newest));
+        assert!(state.lacking(&self.bed.slug).unwrap().is_empty());
         assert_eq!(state.pending(&self.bed.slug).unwrap(), None);
         assert_eq!(state.open_uploads(&self.bed.slug).unwrap(), []);
         for (store, uploads) in self.bed.stores.iter().zip(&self.uploads) {

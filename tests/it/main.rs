@@ -30,6 +30,7 @@ mod proof;
 mod races;
 mod recover;
 mod rehydrate;
+mod replicate;
 mod restore_md;
 mod risks;
 mod runbooks;

@@ -10,6 +10,7 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Snapshot};
+use crate::cli::author::Signing;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -20,10 +21,10 @@ use crate::model::config::Config;
 use crate::model::finding::Finding;
 use crate::model::proof::{Level, ProofRecord};
 use crate::model::recipients::Recipients;
+use crate::ops::replicate;
 use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
 use crate::postgres::restore_tool::RestoreTool;
-use crate::sealing::sshsig::SigningKey;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -36,6 +37,7 @@ struct Document<'a> {
     seconds: u64,
     stores: Vec<StoreRow<'a>>,
     proof: Option<&'a ProofRecord>,
+    replicated: Option<&'a replicate::Report>,
     findings: &'a [Finding],
     exit: u8,
 }
@@ -87,6 +89,7 @@ pub(in crate::cli) fn run(
         seconds: seconds.unsigned_abs(),
         stores: report.stores.iter().map(StoreRow::of).collect(),
         proof: report.manifest.proof.as_ref(),
+        replicated: report.replicated.as_ref(),
         findings: &report.findings,
         exit: exit.code(),
     };
@@ -95,6 +98,9 @@ pub(in crate::cli) fn run(
         if let Some(why) = &store.failure {
             output.complain(&format!("store {} is incomplete: {why}", store.name));
         }
+    }
+    if let Some(replicated) = &report.replicated {
+        super::replicate::complain(replicated, output);
     }
     super::findings::complain(&report.findings, output);
     Ok(exit)
@@ -133,28 +139,20 @@ fn proof(config: &Config, args: &Snapshot) -> ProofSettings {
 }
 
 fn settings(config: &Config, args: &Snapshot) -> Result<Settings, CliError> {
-    let signing = config.signing.as_ref().ok_or_else(|| {
-        CliError::usage("the configuration has no [signing]")
-            .hint("snapshots are taken on the source's host; this box only reads")
-    })?;
+    let signing = Signing::read(config, "snapshots are taken on the source's host")?;
     let recipients_file = config.resolve(&config.recipients.file);
     let recipients_text = wire::read_text(&recipients_file)?;
     let recipients = Recipients::parse(&recipients_text)
         .map_err(|error| hints::recipients(Some(&recipients_file), error))?;
-    let key_file = config.resolve(&signing.key_file);
-    wire::warn_if_shared(&key_file);
-    let pem = zeroize::Zeroizing::new(wire::read_text(&key_file)?);
-    let signing_key =
-        SigningKey::from_openssh_pem(&pem).map_err(|error| hints::signing_key(&key_file, error))?;
     let hours = i64::from(config.schedule.every_hours) + i64::from(config.schedule.grace_hours);
     let source = config.source.as_ref();
     Ok(Settings {
         slug: config.instance.clone(),
-        signer: signing.signer.clone(),
-        signing_key,
+        signer: signing.signer,
+        signing_key: signing.key,
         recipients,
         recipients_text,
-        allowed_signers_text: wire::read_text(&config.resolve(&config.trust.allowed_signers))?,
+        allowed_signers_text: signing.allowed_signers,
         due_after: hours * 3600,
         level: config.compression.level,
         workers: workers(),
@@ -202,6 +200,10 @@ fn text(document: &Document<'_>) -> String {
         .collect();
     out.push_str(&table(&rows));
     out.push_str(&document.proof.map(proof_line).unwrap_or_default());
+    if let Some(replicated) = document.replicated {
+        out.push_str("Of earlier nights: ");
+        out.push_str(&super::replicate::text(replicated));
+    }
     out.push_str(&super::findings::text(document.findings));
     out
 }

@@ -26,7 +26,7 @@ pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
-pub(super) use snapshot::snapshot;
+pub(super) use snapshot::{prune, replicate, snapshot};
 pub(super) use unfence::unfence;
 
 /// A store could not be used.

@@ -3,6 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::ops::commit::CommitError;
 use crate::ops::history::HistoryError;
+use crate::ops::prune::PruneError;
 use crate::ops::snapshot::{SecretKeyProblem, SnapshotError};
 use crate::ops::state::StateError;
 use crate::postgres::wire::PgError;
@@ -31,8 +32,41 @@ pub(in crate::cli) fn snapshot(error: SnapshotError) -> CliError {
     CliError::new(exit, error).maybe_hint(hint)
 }
 
+/// Stores were not brought up to what they should hold.
+pub(in crate::cli) fn replicate(error: CommitError) -> CliError {
+    let (exit, hint) = commit(&error);
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// Nothing was pruned.
+pub(in crate::cli) fn prune(error: PruneError) -> CliError {
+    let (exit, hint) = match &error {
+        PruneError::Commit(error) => commit(error),
+        PruneError::NotAllStores(_) => (
+            Exit::Failed,
+            Some("what a silent store holds is not known; run it again when all answer"),
+        ),
+        PruneError::Doubtful(_) => (
+            Exit::Integrity,
+            Some(
+                "`databasus-escrow list` shows what is wrong; runbooks/findings.md says what to do",
+            ),
+        ),
+        PruneError::NotProven(_) => (
+            Exit::Refused,
+            Some("find out why first: an escrow whose key opens nothing must not push others out"),
+        ),
+        PruneError::KeyChanged(_) => (
+            Exit::Refused,
+            Some("find out who changed it; the next snapshot under the same key lifts this"),
+        ),
+        PruneError::Nothing => (Exit::NotFound, None),
+    };
+    CliError::new(exit, error).maybe_hint(hint)
+}
+
 /// A manifest was not committed.
-pub(super) fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
+fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
     match error {
         CommitError::State(StateError::Busy(_)) => (
             Exit::Busy,

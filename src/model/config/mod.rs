@@ -13,7 +13,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::error::{ConfigError, ConfigProblem};
-pub use self::sections::{Compression, Open, Proof, Recipients, Schedule, Signing, State, Trust};
+pub use self::sections::{
+    Compression, Open, Proof, Recipients, Retention, Schedule, Signing, State, Trust,
+};
 pub use self::source::{Frozen, Reach, Source, SourceMethod};
 pub use self::template::Answers;
 use super::store_spec::{StoreFields, StoreSpec, variable_prefix};
@@ -40,6 +42,8 @@ pub struct Config {
     pub compression: Compression,
     /// How far key and backups are proven to belong together.
     pub proof: Proof,
+    /// Which escrows `prune` keeps.
+    pub retention: Retention,
     /// How escrows are opened; never beside a source.
     pub open: Option<Open>,
     /// Where escrows are kept, at least one, in the order they are written.
@@ -65,6 +69,8 @@ struct Document {
     compression: Compression,
     #[serde(default)]
     proof: Proof,
+    #[serde(default)]
+    retention: Retention,
     open: Option<Spanned<Open>>,
     #[serde(default)]
     store: Vec<Spanned<StoreFields>>,
@@ -87,6 +93,7 @@ impl Config {
             schedule: document.schedule,
             compression: document.compression,
             proof: document.proof,
+            retention: document.retention,
             open: document.open.map(Spanned::into_inner),
             base: base.to_owned(),
         })

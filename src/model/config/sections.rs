@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::names::SignerName;
 use crate::model::proof::Level;
+use crate::model::retention::Rules;
 
 /// What this box signs with.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -145,6 +146,62 @@ impl Default for Proof {
 fn proof_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
     let number = i64::deserialize(deserializer)?;
     Level::try_from(number).map_err(serde::de::Error::custom)
+}
+
+/// Which escrows `prune` keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// One for each of so many days.
+    #[serde(deserialize_with = "slots")]
+    pub daily: u32,
+    /// One for each of so many weeks.
+    #[serde(deserialize_with = "slots")]
+    pub weekly: u32,
+    /// One for each of so many months.
+    #[serde(deserialize_with = "slots")]
+    pub monthly: u32,
+    /// So many at least.
+    #[serde(deserialize_with = "floor")]
+    pub floor: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let rules = Rules::default();
+        Self {
+            daily: rules.daily,
+            weekly: rules.weekly,
+            monthly: rules.monthly,
+            floor: rules.floor,
+        }
+    }
+}
+
+impl Retention {
+    /// As they are planned with.
+    pub fn rules(&self) -> Rules {
+        let Self {
+            daily,
+            weekly,
+            monthly,
+            floor,
+        } = *self;
+        Rules {
+            daily,
+            weekly,
+            monthly,
+            floor,
+        }
+    }
+}
+
+fn slots<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    in_range(deserializer, 0, 9_999, "must be 0 to 9999")
+}
+
+fn floor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    in_range(deserializer, 1, 9_999, "floor must be 1 to 9999")
 }
 
 /// How escrows are opened on this box.

@@ -14,6 +14,7 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::base::time::{Clock, UtcTime};
 use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError};
+use crate::model::amend::Amend;
 use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, Place};
@@ -26,6 +27,7 @@ use crate::store::StoreError;
 
 use super::destination::{Destination, stores};
 use super::history::{self, History, HistoryError};
+use super::open_uploads::OpenUploads;
 use super::state::{Pending, State, StateError};
 
 use place::Placing;
@@ -76,6 +78,16 @@ pub trait Draft {
 
     /// The exact bytes that are signed and stored.
     fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError>;
+}
+
+impl Draft for Amend {
+    fn put_at(&mut self, place: Place) {
+        Self::put_at(self, place);
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
+        Self::to_bytes(self)
+    }
 }
 
 impl Draft for Manifest {
@@ -169,6 +181,24 @@ impl<'a> Committer<'a> {
             fingerprint: key.fingerprint(),
             at: now,
         })
+    }
+
+    /// Whose chain it is.
+    pub fn slug(&self) -> &'a Slug {
+        self.author.slug
+    }
+
+    /// What it stands on.
+    pub fn ports(&self) -> &Ports<'a> {
+        &self.ports
+    }
+
+    /// The record of this instance's uploads.
+    pub fn uploads(&self) -> OpenUploads<'a> {
+        OpenUploads {
+            state: self.ports.state,
+            slug: self.author.slug,
+        }
     }
 
     /// The layout of this instance's keys.
@@ -302,19 +332,26 @@ impl<'a> Committer<'a> {
 
     /// A manifest above this host's mark, signed with this host's key, was made by somebody else
     /// who has the key, or this host's state was set back.
-    fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
-        let own = self.ports.state.mark(self.author.slug)?;
+    pub fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
+        let (state, slug) = (self.ports.state, self.author.slug);
+        let own = state.mark(slug)?;
         let ours = self.author.signing_key.fingerprint();
         let above = |entry: &&history::Entry| {
             entry.fingerprint == ours && own.is_none_or(|mark| entry.link.seq > mark.seq)
         };
-        if let Some(entry) = history.entries.iter().find(above) {
-            let seq = entry.link.seq;
+        let above = history.entries.iter().filter(above);
+        let marks: Vec<Mark> = above.map(history::Entry::mark).collect();
+        state.add_strangers(slug, &marks)?;
+        let known = state.strangers(slug)?;
+        if let Some(first) = known.manifests.first()
+            && !known.key_was_replaced
+        {
             self.tell(Finding::violation(
                 "unknown-manifest-of-ours",
                 format!(
-                    "manifest {seq} is signed with this host's key, but this host does not know it: \
-                     the key was stolen, or the state directory was lost or set back"
+                    "manifest {} is signed with this host's key, but this host does not know it: \
+                     the key was stolen, or the state directory was lost or set back",
+                    first.seq
                 ),
             ));
         }

@@ -69,6 +69,20 @@ impl Committer<'_> {
         })
     }
 
+    /// Puts a verified manifest of an earlier night, with its signature, into a store that lacks
+    /// it.
+    pub fn fill_slot(&mut self, store: &dyn Store, signed: &Pending) -> Result<(), String> {
+        match self.put_signed(store, signed) {
+            Slot::Ours => Ok(()),
+            Slot::Failed(why) => Err(why),
+            Slot::Taken => Err(format!(
+                "store {}: another valid manifest has place {}",
+                store.name(),
+                signed.seq
+            )),
+        }
+    }
+
     fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
         let digest = pending.digest();
         let signature = self.layout.signature(&digest, &pending.signer);

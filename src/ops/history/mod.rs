@@ -56,6 +56,16 @@ pub struct Entry {
     pub changes: Vec<Change>,
 }
 
+impl Entry {
+    /// Its place and digest.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            seq: self.link.seq,
+            manifest_sha256: self.link.digest,
+        }
+    }
+}
+
 /// What a manifest says of its escrow, in short.
 #[derive(Clone, Debug)]
 pub struct EscrowSummary {
@@ -218,10 +228,7 @@ impl History {
 
     /// The mark that this reading leaves behind.
     pub fn mark(&self) -> Option<Mark> {
-        self.head().map(|head| Mark {
-            seq: head.link.seq,
-            manifest_sha256: head.link.digest,
-        })
+        self.head().map(Entry::mark)
     }
 
     /// Entries that commit an escrow, oldest first.
@@ -235,13 +242,14 @@ impl History {
     /// that were verified.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
-        let document = Document::parse(&self.reread(entry)?)
+        let document = Document::parse(&self.bytes_of(entry)?)
             .map_err(|source| HistoryError::Unusable { seq, source })?;
         let manifest = document.escrow.ok_or(HistoryError::NoEscrow(seq))?;
         Ok(*manifest)
     }
 
-    fn reread(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
+    /// The exact bytes of a manifest, from any store that holds it.
+    pub fn bytes_of(&self, entry: &Entry) -> Result<Vec<u8>, HistoryError> {
         let link = &entry.link;
         // Where one store's slot was squatted, the same manifest has another name in the next.
         let keys = [

@@ -145,7 +145,7 @@ pub fn plan(request: JoinRequest<'_>) -> Result<JoinPlan, JoinError> {
     Ok(JoinPlan {
         slug,
         files,
-        head: mark_of(head),
+        head: head.mark(),
         retired,
         findings: history.findings.into_iter().chain(changed).collect(),
     })
@@ -157,6 +157,7 @@ pub fn apply(plan: &JoinPlan, state: &State) -> Result<Written, JoinError> {
     let _lock = state.lock(&plan.slug)?;
     let written = plan.files.write()?;
     state.clear_pending(&plan.slug)?;
+    state.key_was_replaced(&plan.slug)?;
     // Last: as long as the old key may still be in use here, a mark would silence the alarm that
     // manifests made with it elsewhere raise.
     state.raise_mark(&plan.slug, plan.head)?;
@@ -311,11 +312,4 @@ fn changed_policy(history: &History, mark: &Mark, in_force: &Policy) -> Option<F
             ),
         )
     })
-}
-
-fn mark_of(entry: &Entry) -> Mark {
-    Mark {
-        seq: entry.link.seq,
-        manifest_sha256: entry.link.digest,
-    }
 }

@@ -8,8 +8,8 @@ use crate::base::time::UtcTime;
 use crate::model::finding::Finding;
 use crate::model::lock::{Lock, LockRecord, LockState, ProbeRecord};
 use crate::model::manifest::{Payload, StoreRecord, StoreState};
+use crate::ops::stored_copy;
 use crate::ops::upload::StoreOutcome;
-use crate::sealing::parts::VerifiedPart;
 use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
 use crate::ops::commit::CommitError;
@@ -112,9 +112,13 @@ impl Copy {
         {
             self.upload = Ok(there);
         }
-        if let Ok(meta) = &mut self.upload {
+        if let Ok(uploaded) = &mut self.upload {
             let store = self.destination.store.as_ref();
-            self.differs = compare(store, meta, payload).err();
+            match stored_copy::compare(store, &uploaded.key, payload) {
+                // Not every store names the version that it has just joined.
+                Ok(there) => uploaded.version_id = uploaded.version_id.take().or(there.version_id),
+                Err(error) => self.differs = Some(error.to_string()),
+            }
         }
         self.read_lock();
     }
@@ -139,36 +143,6 @@ pub(super) fn verify(copies: &mut [Copy], payload: &Payload) {
     });
     // A copy that was complete but is not what was sealed is useless, and harmless without a
     // manifest that names it as stored.
-}
-
-/// Not every store names the version that it has just joined.
-fn compare(store: &dyn Store, uploaded: &mut ObjectMeta, payload: &Payload) -> Result<(), String> {
-    let key = &uploaded.key;
-    let meta = store.head(key).map_err(|error| error_chain(&error))?;
-    if uploaded.version_id.is_none() {
-        uploaded.version_id = meta.version_id;
-    }
-    if meta.size != payload.size {
-        return Err(format!(
-            "store {}: the copy has {} bytes instead of {}",
-            store.name(),
-            meta.size,
-            payload.size
-        ));
-    }
-    // The ETag of a multipart object is the MD5 of its parts' MD5s: the store's own word that
-    // all of them arrived. The last part is read all the same, as a proof that reading works.
-    let vouched = meta.etag.as_deref() == Some(payload.md5_etag.as_str());
-    let last = payload.parts.len() - 1;
-    let first = if vouched { last } else { 0 };
-    for index in first..=last {
-        let bytes = store
-            .get_range(key, payload.part_range(index))
-            .map_err(|error| error_chain(&error))?;
-        VerifiedPart::check(payload, index, bytes)
-            .map_err(|error| format!("store {}: {error}", store.name()))?;
-    }
-    Ok(())
 }
 
 /// The error for the case that no store has a usable copy.

@@ -3,14 +3,15 @@
 //! # Order
 //! Lock → remove what crashed runs left → finish a pending manifest → read the chain's head →
 //! look at the source → seal into all stores at once → read copies back → policy, instructions
-//! and signature → manifest (the commit point) → read back → remember the mark. A failure
-//! before the manifest leaves nothing that looks committed.
+//! and signature → manifest (the commit point) → read back → remember the mark → give stores what
+//! they lack of earlier nights. A failure before the manifest leaves nothing that looks committed.
 
 mod copies;
 mod risks;
 mod seal;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::digest::Digest;
@@ -37,8 +38,8 @@ use crate::store::Store;
 use super::commit::{self, Author, CommitError, Committer, Reach};
 use super::destination::Destination;
 use super::history::History;
-use super::open_uploads::OpenUploads;
-use super::state::{State, StateError};
+use super::replicate::{self, Looking};
+use super::state::{OpenUpload, State, StateError};
 use super::storages::OpenStorage;
 use super::upload::FanOut;
 
@@ -131,6 +132,8 @@ pub struct Report {
     pub digest: Digest,
     /// What each store has.
     pub stores: Vec<StoreReport>,
+    /// What stores that had lacked something were given after the commit; none where none had.
+    pub replicated: Option<replicate::Report>,
     /// What was found on the way.
     pub findings: Vec<Finding>,
 }
@@ -153,10 +156,12 @@ impl Report {
         let lacks = |store: &StoreReport| store.failure.is_some();
         let missing = self.stores.iter().any(|one| one.required && lacks(one))
             || self.stores.iter().all(lacks);
+        let replicated = self.replicated.as_ref();
+        let older = replicated.is_some_and(replicate::Report::lacks_something_required);
         match worst {
             Some(Severity::Violation) => Completeness::Alarm,
             Some(Severity::Warning) => Completeness::Partial,
-            _ if missing => Completeness::Partial,
+            _ if missing || older => Completeness::Partial,
             _ => Completeness::Whole,
         }
     }
@@ -289,33 +294,79 @@ impl<'a> Run<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Report, SnapshotError> {
-        self.uploads().remove_leftovers(self.ports.destinations)?;
+        self.chain
+            .uploads()
+            .remove_leftovers(self.ports.destinations)?;
         self.chain.finish_pending()?;
         let history = self.chain.read_history(Reach::SinceMark)?;
+        self.remember_lacking(&history)?;
         let sealed = self.seal(&history)?;
         let copies = self.read_back(sealed)?;
         self.ports.cancel.check()?;
-        self.commit(history, copies)
+        let mut report = self.commit(history, copies)?;
+        report.replicated = self.catch_up(&report.stores);
+        report.findings = std::mem::take(&mut self.chain.findings);
+        Ok(report)
     }
 
-    fn uploads(&self) -> OpenUploads<'a> {
-        OpenUploads {
-            state: self.ports.state,
-            slug: &self.settings.slug,
+    /// What a run could not remember because it died, the newest manifest tells: stores that did
+    /// not get its payload, or are new.
+    fn remember_lacking(&self, history: &History) -> Result<(), StateError> {
+        let Some((_, newest)) = history.escrows().next_back() else {
+            return Ok(());
+        };
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut lacking = state.lacking(slug)?;
+        let names = self.ports.destinations.iter().map(|to| to.store.name());
+        let without = names.filter(|name| !newest.stored_in.contains(name));
+        lacking.extend(without.cloned());
+        state.set_lacking(slug, &lacking)
+    }
+
+    /// Gives stores that lacked something of earlier nights, and answer tonight, what they lack.
+    /// The escrow of tonight is committed: whatever fails here is told, and tried again.
+    fn catch_up(&mut self, stores: &[StoreReport]) -> Option<replicate::Report> {
+        let caught_up = self.try_to_catch_up(stores);
+        caught_up.unwrap_or_else(|error| {
+            let why = format!("older escrows were not replicated: {}", error_chain(&error));
+            self.chain.tell(Finding::warning("not-replicated", why));
+            None
+        })
+    }
+
+    fn try_to_catch_up(
+        &mut self,
+        stores: &[StoreReport],
+    ) -> Result<Option<replicate::Report>, CommitError> {
+        let (state, slug) = (self.ports.state, &self.settings.slug);
+        let mut lacking = state.lacking(slug)?;
+        let failed = |name: &StoreName| {
+            let mut failed = stores.iter().filter(|one| one.failure.is_some());
+            failed.any(|one| one.name == *name)
+        };
+        if lacking.iter().any(|name| !failed(name)) {
+            let report = replicate::catch_up(&mut self.chain, Looking::Listed, Arc::new(|_| {}));
+            return report.map(Some);
         }
+        let names = stores.iter().map(|one| one.name.clone());
+        lacking.extend(names.filter(failed));
+        state.set_lacking(slug, &lacking)?;
+        Ok(None)
     }
 
     /// Seals the source into every store and completes the uploads.
-    fn seal(&mut self, history: &History) -> Result<(Sealed, Vec<Copy>), SnapshotError> {
+    fn seal(&mut self, history: &History) -> Result<Uploaded, SnapshotError> {
         let snapshot_at = self.ports.clock.now();
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
         self.compare_key(history, draft.key_id());
-        let uploads = self.uploads();
+        let uploads = self.chain.uploads();
+        let mut begun = Vec::new();
         let mut record = |store: &dyn Store, ticket| {
-            let recorded = uploads.record(store, ticket);
-            recorded.map_err(std::io::Error::other)
+            let upload = OpenUpload::of(store, ticket);
+            begun.push(upload.clone());
+            uploads.record(upload).map_err(std::io::Error::other)
         };
         let destinations = self.ports.destinations.iter();
         let stores: Vec<_> = destinations.map(|to| to.for_payload(snapshot_at)).collect();
@@ -323,7 +374,7 @@ impl<'a> Run<'a> {
             FanOut::start(&stores, &key, draft.part_size(), &mut record).map_err(SealError::Io)?;
         let (fan_out, sealed) = draft.write(self, fan_out)?;
         let copies = Copy::collect(self.ports.destinations, fan_out.finish(), snapshot_at);
-        Ok((sealed, copies))
+        Ok((sealed, copies, begun))
     }
 
     /// A key that is another one than last night makes older backups unreadable.
@@ -346,12 +397,15 @@ impl<'a> Run<'a> {
     /// Compares every copy with what was sealed; a store whose copy differs has failed.
     fn read_back(
         &mut self,
-        (sealed, mut copies): (Sealed, Vec<Copy>),
+        (sealed, mut copies, mut begun): Uploaded,
     ) -> Result<Committable, SnapshotError> {
         copies::verify(&mut copies, &sealed.payload);
-        let failed = copies.iter().filter(|copy| !copy.is_uploaded());
-        let failed: Vec<_> = failed.map(Copy::name).collect();
-        self.uploads().forget(&sealed.key, &failed)?;
+        // Of one that failed something may be left, for the next run to remove.
+        begun.retain(|upload| {
+            let mut ended = copies.iter().filter(|copy| copy.is_uploaded());
+            ended.any(|copy| *copy.name() == upload.store)
+        });
+        self.chain.uploads().forget(&begun)?;
         if copies.iter().all(|copy| copy.failure().is_some()) {
             self.ports.cancel.check()?;
             return Err(copies::none_left(copies).into());
@@ -384,7 +438,8 @@ impl<'a> Run<'a> {
             stores: stores.collect(),
             manifest,
             digest: committed.mark.manifest_sha256,
-            findings: std::mem::take(&mut self.chain.findings),
+            replicated: None,
+            findings: Vec::new(),
         })
     }
 
@@ -474,6 +529,9 @@ impl<'a> Run<'a> {
         )
     }
 }
+
+/// A sealed payload, its copies, and the uploads that made them.
+type Uploaded = (Sealed, Vec<Copy>, Vec<OpenUpload>);
 
 /// A sealed payload and its copies: everything but the manifest.
 struct Committable {

@@ -46,6 +46,13 @@ const SECRET_KEY: &str = "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69
 /// A clock that is a second later whenever somebody looks at it.
 pub struct TickingClock(AtomicI64);
 
+impl TickingClock {
+    /// Lets time pass.
+    pub fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
 impl Clock for TickingClock {
     fn now(&self) -> UtcTime {
         UtcTime::from_unix(self.0.fetch_add(1, Ordering::SeqCst))

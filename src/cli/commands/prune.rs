@@ -1,0 +1,149 @@
+//! `prune`: old escrows go.
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::Slug;
+use crate::base::text::{bytes, printable};
+use crate::base::time::{SystemClock, UtcTime};
+use crate::cli::args::{Global, Prune};
+use crate::cli::author::Signing;
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::{Output, table};
+use crate::cli::{hints, wire};
+use crate::model::finding::{Severity, worst};
+use crate::ops::commit::Ports;
+use crate::ops::prune::{self, Deleted, Left, Report, Row, Settings, State as Fate, Swept};
+use crate::ops::state::State;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    instance: &'a Slug,
+    dry_run: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+    exit: u8,
+}
+
+pub(in crate::cli) fn run(
+    args: &Prune,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let config = wire::need_config(global)?;
+    let signing = Signing::read(&config, "what goes is announced in a signed manifest")?;
+    let destinations = wire::destinations(&config, cancel)?;
+    let ports = Ports {
+        destinations: &destinations,
+        state: &State::new(config.resolve(&config.state.dir)),
+        clock: &SystemClock,
+        cancel,
+    };
+    let settings = Settings {
+        rules: config.retention.rules(),
+        dry_run: args.dry_run,
+    };
+    let report = prune::run(signing.author(&config), ports, &settings).map_err(hints::prune)?;
+    let exit = exit(&report);
+    let document = Document {
+        instance: &config.instance,
+        dry_run: args.dry_run,
+        report: &report,
+        exit: exit.code(),
+    };
+    output.result(&document, || text(&report, args.dry_run))?;
+    for deleted in &report.deleted {
+        if let Fate::Failed { why } = &deleted.state {
+            output.complain(&format!("not deleted: {}", printable(why)));
+        }
+    }
+    super::findings::complain(&report.findings, output);
+    Ok(exit)
+}
+
+fn exit(report: &Report) -> Exit {
+    let fates = report.deleted.iter().map(|one| &one.state);
+    let swept = report.swept.iter().filter_map(|one| one.outcome.as_ref());
+    let has_failed = |fate: &Fate| matches!(fate, Fate::Failed { .. });
+    match worst(&report.findings) {
+        Some(Severity::Violation) => Exit::Integrity,
+        Some(Severity::Warning) => Exit::Partial,
+        _ if fates.chain(swept).any(has_failed) => Exit::Partial,
+        _ => Exit::Done,
+    }
+}
+
+fn text(report: &Report, dry_run: bool) -> String {
+    let heading = ["SEQ", "ESCROW", "TAKEN", "SIZE", "", "WHY"];
+    let mut lines = vec![heading.map(str::to_owned).to_vec()];
+    lines.extend(report.escrows.iter().map(|row| line(row, dry_run)));
+    let mut out = table(&lines);
+    out.push_str(&table(
+        &report.deleted.iter().map(deleted).collect::<Vec<_>>(),
+    ));
+    out.push_str(&table(&report.swept.iter().map(swept).collect::<Vec<_>>()));
+    if let Some(mark) = &report.announced_by {
+        out.push_str(&format!("Manifest {} announces what goes.\n", mark.seq));
+    }
+    if dry_run {
+        out.push_str("Nothing was written or deleted.\n");
+    }
+    out.push_str(&super::findings::text(&report.findings));
+    out
+}
+
+fn line(row: &Row, dry_run: bool) -> Vec<String> {
+    let decision = match (row.goes(), dry_run) {
+        (false, _) => "kept",
+        (true, true) => "would go",
+        (true, false) => "goes",
+    };
+    let reasons: Vec<String> = row.kept_for.iter().map(ToString::to_string).collect();
+    let why = match (reasons.as_slice(), row.let_go_by) {
+        ([], Some(seq)) => format!("announced by manifest {seq}"),
+        ([], None) => "its day, week and month are others' or too long ago".to_owned(),
+        (reasons, _) => reasons.join(", "),
+    };
+    vec![
+        row.seq.to_string(),
+        row.id.to_string(),
+        row.snapshot_at.to_string(),
+        bytes(row.size),
+        decision.to_owned(),
+        why,
+    ]
+}
+
+fn deleted(deleted: &Deleted) -> Vec<String> {
+    let escrow = deleted.escrow.as_ref().map(ToString::to_string);
+    vec![
+        format!("  {}", deleted.store),
+        escrow.unwrap_or_default(),
+        fate(&deleted.state),
+    ]
+}
+
+fn swept(swept: &Swept) -> Vec<String> {
+    let what = match &swept.what {
+        Left::Orphan { escrow } => format!("objects of {escrow}, which was never committed"),
+        Left::Upload { key, since, .. } => {
+            format!("an upload of {} from {since}", printable(key))
+        }
+    };
+    let outcome = swept
+        .outcome
+        .as_ref()
+        .map_or("to be swept".to_owned(), fate);
+    vec![format!("  {}", swept.store), what, outcome]
+}
+
+fn fate(state: &Fate) -> String {
+    let until =
+        |time: &Option<UtcTime>| time.map_or("a date unknown".to_owned(), |at| at.to_string());
+    match state {
+        Fate::Gone => "deleted".to_owned(),
+        Fate::Locked { until: time } => format!("kept: locked until {}", until(time)),
+        Fate::Failed { why } => format!("NOT DELETED: {}", printable(why)),
+    }
+}

@@ -1,0 +1,170 @@
+//! What crashed runs left behind: payloads that no manifest names, and uploads that never ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::base::error_chain::error_chain;
+use crate::base::names::{EscrowId, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::finding::Finding;
+use crate::model::layout::Layout;
+use crate::ops::commit::{Committer, Ports};
+use crate::ops::destination::Destination;
+use crate::ops::history::History;
+use crate::ops::inventory::Holding;
+use crate::store::UploadTicket;
+
+use super::delete::{self, State};
+
+/// How old something must be, in seconds, before nobody can be at work on it any more: 48 hours.
+const AGE: i64 = 48 * 3600;
+
+/// Something that a crashed run left.
+#[derive(Debug, Serialize)]
+pub struct Swept {
+    /// Where.
+    pub store: StoreName,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: Left,
+    /// What became of it; null in a dry run.
+    pub outcome: Option<State>,
+}
+
+/// See [`Swept`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "left", rename_all = "kebab-case")]
+pub enum Left {
+    /// Objects of an escrow that was never committed.
+    Orphan {
+        /// Which.
+        escrow: EscrowId,
+    },
+    /// An upload that never ended.
+    Upload {
+        /// Of which object.
+        key: String,
+        /// How to abort it.
+        #[serde(skip)]
+        ticket: UploadTicket,
+        /// Since when it has lain there.
+        since: UtcTime,
+    },
+}
+
+/// Findings after which an object may be named by a manifest that does not count here: one of a
+/// host that joined, by a key that is not known yet.
+const UNCLEAR: [&str; 4] = [
+    "unverified-manifest",
+    "manifest-unreadable",
+    "signer-window",
+    "policy-missing",
+];
+
+/// Looks for what nobody is at work on any more.
+pub(super) fn find(
+    chain: &Committer<'_>,
+    history: &History,
+    holdings: &[Holding<'_>],
+    now: UtcTime,
+) -> Vec<Swept> {
+    let mut found: Vec<Swept> = holdings
+        .iter()
+        .flat_map(|holding| uploads(holding, history.layout(), now))
+        .collect();
+    let is_unclear = |finding: &Finding| UNCLEAR.contains(&finding.id);
+    if !chain.findings.iter().any(is_unclear) {
+        let named: BTreeSet<&EscrowId> = history.escrows().map(|(_, one)| &one.id).collect();
+        let orphans = holdings.iter();
+        found.extend(orphans.flat_map(|one| orphans_in(one, &named, history.layout(), now)));
+    }
+    found
+}
+
+fn orphans_in(
+    holding: &Holding<'_>,
+    named: &BTreeSet<&EscrowId>,
+    layout: &Layout,
+    now: UtcTime,
+) -> Vec<Swept> {
+    let prefix = layout.escrows();
+    let ids = holding.keys_under(&prefix);
+    let ids: BTreeSet<EscrowId> = ids.filter_map(|key| layout.parse_escrow(key)).collect();
+    let orphans = ids.into_iter();
+    let orphans = orphans.filter(|id| !named.contains(id) && id.at().plus(AGE) < now);
+    orphans
+        .map(|escrow| Swept {
+            store: holding.name().clone(),
+            what: Left::Orphan { escrow },
+            outcome: None,
+        })
+        .collect()
+}
+
+/// Uploads below this instance's own prefix. A store that cannot list them has none that could be
+/// told.
+fn uploads(holding: &Holding<'_>, layout: &Layout, now: UtcTime) -> Vec<Swept> {
+    let mut found = Vec::new();
+    let listed = holding
+        .store()
+        .unfinished_uploads(layout.root(), &mut |upload| {
+            if upload.since.plus(AGE) < now && upload.ticket.key.starts_with(layout.root()) {
+                found.push(Swept {
+                    store: holding.name().clone(),
+                    what: Left::Upload {
+                        key: upload.ticket.key.clone(),
+                        since: upload.since,
+                        ticket: upload.ticket,
+                    },
+                    outcome: None,
+                });
+            }
+            ControlFlow::Continue(())
+        });
+    if let Err(error) = listed {
+        let store = holding.name();
+        tracing::info!(%store, error = %error_chain(&error), "unfinished uploads cannot be listed");
+    }
+    found
+}
+
+/// Removes what was found.
+pub(super) fn sweep(found: &mut [Swept], ports: Ports<'_>, layout: &Layout) {
+    let mut orphans: BTreeMap<StoreName, BTreeSet<EscrowId>> = BTreeMap::new();
+    for swept in found.iter_mut() {
+        match &swept.what {
+            Left::Orphan { escrow } => {
+                let in_store = orphans.entry(swept.store.clone()).or_default();
+                in_store.insert(escrow.clone());
+            }
+            Left::Upload { ticket, .. } => {
+                let mut stores = ports.destinations.iter().map(|to| &to.store);
+                let store = stores.find(|store| *store.name() == swept.store);
+                let aborted = store.map(|store| store.abort_upload(ticket));
+                swept.outcome = Some(match aborted {
+                    Some(Err(error)) => State::Failed {
+                        why: error_chain(&error),
+                    },
+                    _ => State::Gone,
+                });
+            }
+        }
+    }
+    for (name, escrows) in orphans {
+        let here = ports.destinations.iter();
+        let here: Vec<Destination> = here
+            .filter(|to| *to.store.name() == name)
+            .cloned()
+            .collect();
+        for deleted in delete::delete(&here, layout, &escrows, ports.cancel) {
+            let of = |swept: &&mut Swept| {
+                let is_it = matches!(&swept.what, Left::Orphan { escrow } if Some(escrow) == deleted.escrow.as_ref());
+                swept.store == name && (is_it || deleted.escrow.is_none())
+            };
+            let told = found.iter_mut().filter(of);
+            told.for_each(|swept| swept.outcome = Some(deleted.state.clone()));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Small signed and content-addressed objects, from a store that has them to one that lacks them:
+//! manifests with their signatures, policies, instructions, unlock files and canaries.
+
+use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
+use crate::base::time::UtcTime;
+use crate::model::layout::Layout;
+use crate::model::manifest::Manifest;
+use crate::model::namespace::Namespace;
+use crate::model::policy;
+use crate::ops::commit::{CommitError, Committer};
+use crate::ops::history::{Entry, History};
+use crate::ops::inventory::Holding;
+use crate::ops::state::Pending;
+use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
+use crate::store::StoreErrorKind;
+
+/// An object whose bytes a signed manifest names.
+pub(super) struct Document {
+    pub(super) key: String,
+    pub(super) sha256: Digest,
+}
+
+impl Document {
+    /// All that the manifest of an escrow names, the payload aside.
+    pub(super) fn all_of(manifest: &Manifest, layout: &Layout) -> Vec<Self> {
+        let (policy, restore) = (&manifest.policy_sha256, &manifest.restore_md_sha256);
+        let named = |key, sha256: &Digest| Self {
+            key,
+            sha256: *sha256,
+        };
+        let mut documents = vec![
+            named(layout.policy(policy), policy),
+            named(layout.restore_md(restore), restore),
+        ];
+        // A key is only believed where the layout would have put it.
+        let own = layout.escrow(&manifest.escrow_id);
+        let unlock = manifest.unlock.iter().map(|one| (&one.key, &one.sha256));
+        let canaries = manifest.canaries.iter().map(|one| (&one.key, &one.sha256));
+        let beside = unlock
+            .chain(canaries)
+            .filter(|(key, _)| key.starts_with(&own));
+        documents.extend(beside.map(|(key, sha256)| named(key.clone(), sha256)));
+        documents
+    }
+
+    /// Its bytes, from any store that has them whole.
+    fn read(&self, holdings: &[Holding<'_>]) -> Option<Vec<u8>> {
+        let holders = holdings.iter().filter(|one| one.holds(&self.key));
+        holders
+            .filter_map(|one| one.store().get(&self.key, policy::MAX_BYTES).ok())
+            .map(|object| object.bytes)
+            .find(|bytes| Digest::of(bytes) == self.sha256)
+    }
+}
+
+/// Puts a document into every store that lacks it; how many did, and what was said by those that
+/// did not take it.
+pub(super) fn spread(
+    document: &Document,
+    holdings: &[Holding<'_>],
+    now: UtcTime,
+) -> (usize, Vec<String>) {
+    let lacking: Vec<_> = holdings
+        .iter()
+        .filter(|one| !one.holds(&document.key))
+        .collect();
+    if lacking.is_empty() || lacking.len() == holdings.len() {
+        return (0, Vec::new());
+    }
+    let Some(bytes) = document.read(holdings) else {
+        return (0, vec![format!("no store has {} whole", document.key)]);
+    };
+    let mut put = 0;
+    let mut failed = Vec::new();
+    for holding in lacking {
+        let store = holding.destination.for_documents(now);
+        match store.put_if_absent(&document.key, &bytes) {
+            Ok(_) => put += 1,
+            // It came there meanwhile.
+            Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
+            Err(error) => failed.push(error_chain(&error)),
+        }
+    }
+    (put, failed)
+}
+
+/// Puts a manifest with its signature into every store that lacks it. Where a store holds another
+/// valid manifest in its place, which is a fork, nothing is put.
+pub(super) fn spread_manifest(
+    chain: &mut Committer<'_>,
+    history: &History,
+    entry: &Entry,
+    holdings: &[Holding<'_>],
+    now: UtcTime,
+) -> Result<(usize, Vec<String>), CommitError> {
+    let lacking: Vec<_> = holdings
+        .iter()
+        .filter(|one| !entry.held_by.contains(one.name()) || !is_signed(one, history, entry))
+        .collect();
+    let is_forked = history
+        .entries
+        .iter()
+        .any(|other| other.link.seq == entry.link.seq && other.link.digest != entry.link.digest);
+    if lacking.is_empty() || is_forked {
+        return Ok((0, Vec::new()));
+    }
+    let bytes = history.bytes_of(entry)?;
+    let Some(signature) = signature(history, entry, &bytes, holdings) else {
+        let seq = entry.link.seq;
+        return Ok((
+            0,
+            vec![format!("no store has the signature of manifest {seq}")],
+        ));
+    };
+    let stores = lacking.iter().map(|one| one.name().clone());
+    let signed = Pending {
+        seq: entry.link.seq,
+        signer: entry.signer.clone(),
+        manifest: String::from_utf8_lossy(&bytes).into_owned(),
+        signature,
+        stores: stores.collect(),
+    };
+    let mut put = 0;
+    let mut failed = Vec::new();
+    for holding in lacking {
+        let store = holding.destination.for_documents(now);
+        match chain.fill_slot(store.as_ref(), &signed) {
+            Ok(()) => put += 1,
+            Err(why) => failed.push(why),
+        }
+    }
+    Ok((put, failed))
+}
+
+fn is_signed(holding: &Holding<'_>, history: &History, entry: &Entry) -> bool {
+    let key = history
+        .layout()
+        .signature(&entry.link.digest, &entry.signer);
+    holding.holds(&key)
+}
+
+/// The signature by which the manifest was verified, from any store that has it whole.
+fn signature(
+    history: &History,
+    entry: &Entry,
+    manifest: &[u8],
+    holdings: &[Holding<'_>],
+) -> Option<String> {
+    let key = history
+        .layout()
+        .signature(&entry.link.digest, &entry.signer);
+    let holders = holdings.iter().filter(|one| one.holds(&key));
+    let signatures = holders.filter_map(|one| {
+        let object = one.store().get(&key, MAX_SIGNATURE_BYTES as u64).ok()?;
+        let signed = verify_sshsig(&object.bytes, Namespace::Manifest, manifest).ok()?;
+        let is_the_one = signed.key.fingerprint() == entry.fingerprint;
+        is_the_one.then(|| String::from_utf8(object.bytes).ok())?
+    });
+    signatures.into_iter().next()
+}

@@ -1,0 +1,310 @@
+//! Bringing every store up to what it should hold: sealed bytes are copied from a store that has
+//! them, compared with what was signed on the way, and never opened.
+//!
+//! # Order
+//! Read the whole chain → list every store → small documents and manifests, oldest first → payloads
+//! → one signed manifest that says what was copied. A copy that no manifest reports yet is found
+//! and reported by the next run; nothing is ever overwritten.
+
+mod documents;
+mod payloads;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::{EscrowId, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::amend::{Amend, Change};
+use crate::model::finding::{Finding, Severity, worst};
+use crate::model::manifest::{Instance, Manifest, StoreRecord};
+use crate::model::mark::Mark;
+use crate::store::Store;
+
+use super::commit::{Author, CommitError, Committer, Ports, Reach};
+use super::destination::Destination;
+use super::history::{Entry, EscrowSummary, History};
+use super::inventory::{self, Holding, Unlisted};
+use super::open_uploads::OpenUploads;
+
+use documents::Document;
+use payloads::Copy;
+
+/// How closely copies that are there are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looking {
+    /// Size and entity tag in the listing; the bytes where these are not as recorded.
+    Listed,
+    /// All bytes of all copies.
+    Whole,
+}
+
+/// Told the size in bytes of each part that arrived.
+pub type Told = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// What was done, and what is still missing.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Payloads that were copied.
+    pub copied: Vec<Copied>,
+    /// Small documents that were put.
+    pub documents: usize,
+    /// What a store still lacks.
+    pub missing: Vec<Missing>,
+    /// The manifest that reports the copies; none where there were none.
+    pub amend: Option<Mark>,
+    /// What was found on the way, where this was a job of its own.
+    pub findings: Vec<Finding>,
+}
+
+/// A payload that a store has got.
+#[derive(Debug, Serialize)]
+pub struct Copied {
+    /// Of which escrow.
+    pub escrow: EscrowId,
+    /// The store.
+    pub store: StoreName,
+    /// In bytes.
+    pub bytes: u64,
+}
+
+/// Something that a store lacks.
+#[derive(Debug, Serialize)]
+pub struct Missing {
+    /// The store.
+    pub store: StoreName,
+    /// Whether it has to hold it.
+    pub required: bool,
+    /// What, and why it is not there.
+    pub why: String,
+}
+
+/// How a run is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Every required store holds everything.
+    Whole,
+    /// Something is missing.
+    Partial,
+    /// Something is not what was signed.
+    Alarm,
+}
+
+impl Report {
+    /// How this run is to be taken.
+    pub fn completeness(&self) -> Completeness {
+        match worst(&self.findings) {
+            Some(Severity::Violation) => Completeness::Alarm,
+            Some(Severity::Warning) => Completeness::Partial,
+            _ if self.lacks_something_required() => Completeness::Partial,
+            _ => Completeness::Whole,
+        }
+    }
+
+    /// Whether a store lacks something that it has to hold.
+    pub fn lacks_something_required(&self) -> bool {
+        self.missing.iter().any(|one| one.required)
+    }
+}
+
+/// Replicates as a job of its own, under the host's lock.
+pub fn run(
+    author: Author<'_>,
+    ports: Ports<'_>,
+    looking: Looking,
+    on_bytes: Told,
+) -> Result<Report, CommitError> {
+    let _lock = ports.state.lock(author.slug)?;
+    let mut chain = Committer::new(author, ports)?;
+    chain.uploads().remove_leftovers(ports.destinations)?;
+    chain.finish_pending()?;
+    let mut report = catch_up(&mut chain, looking, on_bytes)?;
+    report.findings = std::mem::take(&mut chain.findings);
+    Ok(report)
+}
+
+/// Replicates within a run that holds the lock and has finished what earlier ones began. Findings
+/// are told to `chain`.
+pub fn catch_up(
+    chain: &mut Committer<'_>,
+    looking: Looking,
+    on_bytes: Told,
+) -> Result<Report, CommitError> {
+    let history = chain.read_history(Reach::Whole)?;
+    let ports = *chain.ports();
+    let (holdings, failed) = inventory::read(ports.destinations, chain.layout());
+    let job = Job {
+        uploads: chain.uploads(),
+        cancel: ports.cancel,
+        on_bytes,
+        looking,
+        now: ports.clock.now(),
+    };
+    let mut run = Run {
+        job,
+        history: &history,
+        holdings,
+        report: Report {
+            copied: Vec::new(),
+            documents: 0,
+            missing: failed.iter().map(unlisted).collect(),
+            amend: None,
+            findings: Vec::new(),
+        },
+        records: Vec::new(),
+    };
+    for entry in &history.entries {
+        ports.cancel.check()?;
+        run.bring_up(chain, entry)?;
+    }
+    ports.cancel.check()?;
+    // What could not be put has been told; the rest is there now.
+    let is_put = |finding: &Finding| matches!(finding.id, "manifest-missing" | "signature-missing");
+    chain.findings.retain(|finding| !is_put(finding));
+    let Run {
+        mut report,
+        records,
+        ..
+    } = run;
+    report.amend = sign(chain, history, records)?;
+    let lacking: BTreeSet<StoreName> = report.missing.iter().map(|one| one.store.clone()).collect();
+    ports.state.set_lacking(chain.slug(), &lacking)?;
+    Ok(report)
+}
+
+fn unlisted((destination, why): &Unlisted<'_>) -> Missing {
+    Missing {
+        store: destination.store.name().clone(),
+        required: destination.required,
+        why: format!("it does not answer: {why}"),
+    }
+}
+
+/// Signs what was copied into the chain.
+fn sign(
+    chain: &mut Committer<'_>,
+    history: History,
+    records: Vec<(EscrowId, StoreRecord)>,
+) -> Result<Option<Mark>, CommitError> {
+    let Some(head) = history.head().filter(|_| !records.is_empty()) else {
+        return Ok(None);
+    };
+    let changes = records.into_iter();
+    let changes = changes.map(|(escrow_id, store)| Change::Copied { escrow_id, store });
+    let instance = Instance {
+        slug: chain.slug().clone(),
+        id: None,
+    };
+    let mut amend = Amend::new(instance, head.next_due, changes.collect());
+    Ok(Some(chain.commit(&mut amend, history)?.mark))
+}
+
+/// What copying stands on.
+struct Job<'a> {
+    uploads: OpenUploads<'a>,
+    cancel: &'a Cancel,
+    on_bytes: Told,
+    looking: Looking,
+    /// From when on what is written counts as locked.
+    now: UtcTime,
+}
+
+struct Run<'a> {
+    job: Job<'a>,
+    history: &'a History,
+    holdings: Vec<Holding<'a>>,
+    report: Report,
+    /// Copies that no manifest reports yet.
+    records: Vec<(EscrowId, StoreRecord)>,
+}
+
+impl Run<'_> {
+    /// Brings every store up to one manifest and what it names.
+    fn bring_up(&mut self, chain: &mut Committer<'_>, entry: &Entry) -> Result<(), CommitError> {
+        if let Some(escrow) = &entry.escrow {
+            let manifest = self.history.load(entry)?;
+            self.spread_documents(chain, &manifest);
+            // What retention has let go is not copied any more.
+            if escrow.let_go_by.is_none() {
+                self.spread_payload(chain, escrow, &manifest);
+            }
+        }
+        // Last, as always: it commits what it names.
+        let (put, failed) =
+            documents::spread_manifest(chain, self.history, entry, &self.holdings, self.job.now)?;
+        self.report.documents += put;
+        tell_missing(chain, failed);
+        Ok(())
+    }
+
+    fn spread_documents(&mut self, chain: &mut Committer<'_>, manifest: &Manifest) {
+        for document in Document::all_of(manifest, self.history.layout()) {
+            let (put, failed) = documents::spread(&document, &self.holdings, self.job.now);
+            self.report.documents += put;
+            tell_missing(chain, failed);
+        }
+    }
+
+    fn spread_payload(
+        &mut self,
+        chain: &mut Committer<'_>,
+        escrow: &EscrowSummary,
+        manifest: &Manifest,
+    ) {
+        let key = self.history.layout().payload(&escrow.id);
+        let look = |holding| payloads::look(holding, &key, manifest, self.job.looking);
+        let seen = self.holdings.iter().map(|one| (one.destination, look(one)));
+        let seen: Vec<(&Destination, Copy)> = seen.collect();
+        let whole = seen.iter().filter(|(_, copy)| matches!(copy, Copy::Whole));
+        let from: Vec<Arc<dyn Store>> = whole.map(|(one, _)| one.store.clone()).collect();
+        for (destination, copy) in seen {
+            let name = destination.store.name();
+            let outcome = match copy {
+                Copy::Whole if escrow.stored_in.contains(name) => continue,
+                // A run that died before it could say so has copied it.
+                Copy::Whole => payloads::record(&self.job, manifest, &key, destination),
+                Copy::Absent if from.is_empty() => Err("no store has it whole".to_owned()),
+                Copy::Absent => self.copy(chain, manifest, &from, destination),
+                Copy::Differs(why) => {
+                    let told = format!("escrow {}: {why}", escrow.id);
+                    chain.tell(Finding::violation("copy-damaged", told));
+                    Err(why)
+                }
+                Copy::Unread(why) => Err(why),
+            };
+            match outcome {
+                Ok(record) => self.records.push((escrow.id.clone(), record)),
+                Err(why) => self.report.missing.push(Missing {
+                    store: name.clone(),
+                    required: destination.required,
+                    why: format!("escrow {}: {why}", escrow.id),
+                }),
+            }
+        }
+    }
+
+    fn copy(
+        &mut self,
+        chain: &mut Committer<'_>,
+        manifest: &Manifest,
+        from: &[Arc<dyn Store>],
+        to: &Destination,
+    ) -> Result<StoreRecord, String> {
+        let mut tell = |finding| chain.tell(finding);
+        let record = payloads::copy(&self.job, manifest, from, to, &mut tell)?;
+        self.report.copied.push(Copied {
+            escrow: manifest.escrow_id.clone(),
+            store: record.name.clone(),
+            bytes: manifest.payload.size,
+        });
+        Ok(record)
+    }
+}
+
+fn tell_missing(chain: &mut Committer<'_>, documents: Vec<String>) {
+    for why in documents {
+        chain.tell(Finding::warning("document-missing", why));
+    }
+}

@@ -1,0 +1,64 @@
+//! A store's copy of a payload, held against what was signed.
+
+use crate::base::error_chain::error_chain;
+use crate::model::manifest::Payload;
+use crate::sealing::parts::VerifiedPart;
+use crate::store::{ObjectMeta, Store, StoreError};
+
+/// A copy that is not what was signed, or could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Nothing is known.
+    #[error("{}", error_chain(.0))]
+    Unread(StoreError),
+    /// It is something else.
+    #[error("{0}")]
+    Differs(String),
+}
+
+/// Reads a copy back: size and entity tag, and the bytes wherever the tag cannot vouch for all of
+/// them.
+pub fn compare(store: &dyn Store, key: &str, payload: &Payload) -> Result<ObjectMeta, CopyError> {
+    let meta = head(store, key, payload)?;
+    // The ETag of a multipart object is the MD5 of its parts' MD5s: the store's own word that
+    // all of them arrived. The last part is read all the same, as a proof that reading works.
+    let vouched = meta.etag.as_deref() == Some(payload.md5_etag.as_str());
+    let last = payload.parts.len() - 1;
+    read_from(if vouched { last } else { 0 }, store, key, payload)?;
+    Ok(meta)
+}
+
+/// Reads all of a copy.
+pub fn compare_whole(store: &dyn Store, key: &str, payload: &Payload) -> Result<(), CopyError> {
+    head(store, key, payload)?;
+    read_from(0, store, key, payload)
+}
+
+fn head(store: &dyn Store, key: &str, payload: &Payload) -> Result<ObjectMeta, CopyError> {
+    let meta = store.head(key).map_err(CopyError::Unread)?;
+    match meta.size == payload.size {
+        true => Ok(meta),
+        false => Err(CopyError::Differs(format!(
+            "store {}: the copy has {} bytes instead of {}",
+            store.name(),
+            meta.size,
+            payload.size
+        ))),
+    }
+}
+
+fn read_from(
+    first: usize,
+    store: &dyn Store,
+    key: &str,
+    payload: &Payload,
+) -> Result<(), CopyError> {
+    for index in first..payload.parts.len() {
+        let bytes = store
+            .get_range(key, payload.part_range(index))
+            .map_err(CopyError::Unread)?;
+        VerifiedPart::check(payload, index, bytes)
+            .map_err(|error| CopyError::Differs(format!("store {}: {error}", store.name())))?;
+    }
+    Ok(())
+}
