@@ -11,8 +11,10 @@ use crate::model::proof::Level;
 use crate::ops::select::Selection;
 
 mod backups;
+mod custody;
 mod doctor;
 mod import;
+mod key;
 mod pitr;
 mod point_in_time;
 mod prune;
@@ -23,8 +25,13 @@ mod stopped;
 mod unfence;
 
 pub use backups::Backups;
+pub use custody::{
+    Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
+    CustodyRemove, CustodyStatus,
+};
 pub use doctor::{Doctor, DoctorCommand, LockProbe};
 pub use import::{Decisions, Import, Importing};
+pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
 pub use prune::Prune;
 pub use recover::Recover;
@@ -103,6 +110,10 @@ pub enum Command {
     Prune(Prune),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
+    /// Custodians: open together, prove who still can, join and leave
+    Custody(Box<Custody>),
+    /// Databasus' master key: its id, whether its copies are the same, one for the safe
+    Key(Box<Key>),
     /// Recover a backup of Databasus straight from its bucket or directory
     Recover(Box<Recover>),
     /// Rewind a cluster to a chosen second, straight from its bucket or directory
@@ -284,6 +295,10 @@ pub struct Verify {
     /// Open the payload with this age identity file or SSH key; `-` reads standard input
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// Where several custodians are elsewhere: print a one-time recipient, and wait for what they
+    /// answer to it, in this file or on standard input (`-`)
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["identities", "all"])]
+    pub unlock: Option<PathBuf>,
     /// With an identity: how far to prove that the key inside opens the backups: 0 key, 1 fields,
     /// 2 newest backups, 3 whole backups. From 1 on pg_restore reads the metadata's logical copy
     #[arg(long, value_name = "LEVEL", default_value = "0")]

@@ -9,6 +9,7 @@ use crate::base::names::Slug;
 use crate::cli::args::{Backups, EscrowChoice, Global, KeyChoice};
 use crate::cli::exit::CliError;
 use crate::cli::hints;
+use crate::cli::opening::Opening;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::wire::{self, Reader};
@@ -17,7 +18,6 @@ use crate::ops::escrowed_key;
 use crate::ops::history::{Entry, EscrowSummary, History};
 use crate::ops::recover::keys::KeyRing;
 use crate::ops::select::{SelectError, select};
-use crate::sealing::identities::Identities;
 
 /// Far more than any key has.
 const MAX_KEY_BYTES: u64 = 64 << 10;
@@ -25,7 +25,7 @@ const MAX_KEY_BYTES: u64 = 64 << 10;
 /// Escrows are read at most once, for all that is wanted of them.
 struct Escrows {
     reader: Reader,
-    identities: Identities,
+    opening: Opening,
     history: History,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn gather(
             none => none.insert(Escrows::open(args, global, output, cancel)?),
         };
         match choice {
-            Some(choice) => escrows.add_chosen(&mut ring, choice, global, cancel)?,
+            Some(choice) => escrows.add_chosen(&mut ring, choice, global, output, cancel)?,
             None => {
                 unopened = escrows
                     .add_all(&mut ring, global, output, cancel)?
@@ -85,7 +85,7 @@ fn instance(args: &Backups, global: &Global) -> Result<Option<Slug>, CliError> {
     }
 }
 
-fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
+pub(super) fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliError> {
     let failed = |error: std::io::Error| {
         CliError::usage(format!("cannot read the key {}: {error}", path.display())).hint(
             "--secret-key names a file with the exact bytes of secret.key; the word escrow \
@@ -116,15 +116,16 @@ impl Escrows {
         cancel: &Cancel,
     ) -> Result<Self, CliError> {
         let reader = Reader::open(&args.reading, global, cancel)?;
-        let identities = wire::identities(&args.identities, reader.config.as_ref())?;
-        let identities = identities.ok_or_else(|| {
+        let unlock = args.unlock.as_deref();
+        let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
+        let opening = opening.ok_or_else(|| {
             CliError::usage("no identity is given, and the key lies in an escrow")
                 .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
         })?;
         let history = reader.history(output, cancel)?;
         Ok(Self {
             reader,
-            identities,
+            opening,
             history,
         })
     }
@@ -134,10 +135,11 @@ impl Escrows {
         ring: &mut KeyRing,
         choice: &EscrowChoice,
         global: &Global,
+        output: &Output,
         cancel: &Cancel,
     ) -> Result<(), CliError> {
         let (entry, _) = select(&self.history, &choice.selection()).map_err(hints::select)?;
-        self.add(ring, entry, global, cancel)
+        self.add(ring, entry, global, output, cancel)
     }
 
     /// Takes every key out of the newest of its escrows that opens. One that does not is
@@ -157,7 +159,7 @@ impl Escrows {
         let mut first = None;
         for escrows in keys {
             for (entry, escrow) in escrows {
-                let Err(error) = self.add(ring, entry, global, cancel) else {
+                let Err(error) = self.add(ring, entry, global, output, cancel) else {
                     break;
                 };
                 if cancel.signal().is_some() {
@@ -178,15 +180,17 @@ impl Escrows {
         ring: &mut KeyRing,
         entry: &Entry,
         global: &Global,
+        output: &Output,
         cancel: &Cancel,
     ) -> Result<(), CliError> {
         let manifest = self.history.load(entry).map_err(hints::history)?;
+        let identities = self.opening.identities(&manifest, output, cancel)?;
         let progress = Progress::new(global, "reading an escrow's key", None);
         let counter = progress.clone();
         let key = escrowed_key::secret_key(
             &manifest,
             &self.reader.stores,
-            &self.identities,
+            &identities,
             cancel,
             Box::new(move |count| counter.add(count)),
         )

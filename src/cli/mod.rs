@@ -4,10 +4,12 @@ pub mod args;
 mod author;
 mod commands;
 mod confirm;
+mod custodians;
 mod exit;
 mod from;
 mod hints;
 mod keys;
+mod opening;
 mod output;
 mod programs;
 mod progress;
@@ -15,6 +17,7 @@ mod signals;
 mod source;
 mod stopped;
 mod storages;
+mod terminal;
 mod wire;
 
 use std::ffi::OsString;
@@ -99,6 +102,8 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
+        Command::Custody(custody) => commands::custody::run(custody, global, output, cancel),
+        Command::Key(key) => commands::key::run(key, global, output, cancel),
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),
         Command::Pitr(pitr) => commands::pitr::run(pitr, global, output, cancel),
         Command::Import(import) => commands::import::run(import, global, output, cancel),

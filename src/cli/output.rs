@@ -63,6 +63,19 @@ impl Output {
         self.raw(&human())
     }
 
+    /// What the command was run for, which `--quiet` does not silence.
+    pub(super) fn product<T: Serialize>(&self, document: &T, text: &str) -> Result<(), CliError> {
+        match self.json {
+            true => self.result(document, String::new),
+            false => self.raw(text),
+        }
+    }
+
+    /// A question that the run waits for an answer to.
+    pub(super) fn ask(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
     /// Text as it is. A reader that went away is no failure.
     pub(super) fn raw(&self, text: &str) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();

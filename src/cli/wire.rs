@@ -29,6 +29,7 @@ use super::args::{Global, Reading};
 use super::exit::{CliError, Exit};
 use super::hints;
 use super::output::Output;
+use super::terminal::Terminal;
 
 /// Where a configuration is looked for when none is named.
 const CONFIG_PLACES: [&str; 2] = ["escrow.toml", "/etc/databasus-escrow/escrow.toml"];
@@ -384,11 +385,11 @@ pub(super) fn identities(
 const MAX_IDENTITY_BYTES: usize = 256 << 10;
 
 const IDENTITY_HINT: &str = "--identity names a file with a line AGE-SECRET-KEY-1…, or an OpenSSH \
-     private key without a passphrase; `-` reads it from standard input";
+     private key; `-` reads it from standard input. A passphrase is asked for on the terminal";
 
 fn read_identity(file: &Path) -> Result<Identities, CliError> {
     // With room for all of it: a buffer that grows leaves unwiped copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_IDENTITY_BYTES + 1));
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_IDENTITY_BYTES + 1));
     let name = file.display().to_string();
     if holds_private_key(&name) {
         return Err(CliError::usage(
@@ -405,7 +406,7 @@ fn read_identity(file: &Path) -> Result<Identities, CliError> {
     read.map_err(|error| {
         CliError::usage(format!("cannot read identity {name}: {error}")).hint(IDENTITY_HINT)
     })?;
-    Identities::parse(&name, text)
+    Identities::read(&name, &text, Terminal)
         .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
 }
 
@@ -419,9 +420,8 @@ pub(super) fn warn_if_shared(file: &Path) {
     }
 }
 
-fn bounded(from: impl Read, text: &mut String) -> std::io::Result<()> {
-    from.take(MAX_IDENTITY_BYTES as u64 + 1)
-        .read_to_string(text)?;
+fn bounded(from: impl Read, text: &mut Vec<u8>) -> std::io::Result<()> {
+    from.take(MAX_IDENTITY_BYTES as u64 + 1).read_to_end(text)?;
     if text.len() > MAX_IDENTITY_BYTES {
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }

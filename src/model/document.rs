@@ -49,6 +49,7 @@ impl Document {
             Kind::Snapshot => {
                 let manifest: Manifest = strict_json::from_slice(bytes)?;
                 manifest.payload.check()?;
+                manifest.check_custody()?;
                 Ok(Self {
                     head,
                     escrow: Some(Box::new(manifest)),
@@ -62,6 +63,7 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
     use crate::model::manifest::tests::example;
     use proptest::prelude::*;
 
@@ -93,6 +95,28 @@ mod tests {
         assert!(edited(|m| m["payload"]["size"] = 25.into()).is_err());
         assert!(edited(|m| m["payload"]["part_size"] = 0.into()).is_err());
         assert!(edited(|m| m["payload"]["size"] = 0.into()).is_err());
+    }
+
+    #[test]
+    fn custody_of_several_names_as_many_custodians_as_it_takes() {
+        let shared = |k: u32, custodians: &[&str], inner: usize| {
+            edited(|m| {
+                m["custody"] = serde_json::json!({"mode": "k-of-n", "k": k});
+                m["unlock"] = serde_json::json!([{
+                    "custodians": custodians,
+                    "key": "x",
+                    "size": 1,
+                    "sha256": Digest::of(b"x"),
+                    "inner_sha256": vec![Digest::of(b"y"); inner],
+                }]);
+            })
+        };
+        assert!(shared(2, &["alice", "bob"], 1).is_ok());
+        assert!(shared(2, &["alice", "bob", "carol"], 2).is_err());
+        assert!(shared(2, &["alice", "bob"], 0).is_err());
+        assert!(shared(1, &["alice"], 0).is_err());
+        assert!(edited(|m| m["custody"]["k"] = 2.into()).is_err());
+        assert!(edited(|m| m["custody"]["mode"] = "k-of-n".into()).is_err());
     }
 
     #[test]

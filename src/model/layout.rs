@@ -2,7 +2,8 @@
 //! prefix is not part of them.
 
 use crate::base::digest::Digest;
-use crate::base::names::{EscrowId, SignerName, Slug};
+use crate::base::names::{CustodianName, EscrowId, SignerName, Slug};
+use crate::base::time::UtcTime;
 
 /// Where the objects of one instance lie.
 #[derive(Clone, Debug)]
@@ -36,6 +37,27 @@ impl Layout {
     /// The sealed payload.
     pub fn payload(&self, id: &EscrowId) -> String {
         format!("{}escrow/{id}/payload.tar.zst.age", self.root)
+    }
+
+    /// The wrapped identity of an escrow that these custodians open together, in this order.
+    pub fn unlock(&self, id: &EscrowId, custodians: &[CustodianName]) -> String {
+        let names: Vec<&str> = custodians.iter().map(CustodianName::as_str).collect();
+        format!("{}escrow/{id}/unlock/{}.age", self.root, names.join("+"))
+    }
+
+    /// A custodian's challenge in an escrow.
+    pub fn canary(&self, id: &EscrowId, custodian: &CustodianName) -> String {
+        format!("{}escrow/{id}/canary/{custodian}.age", self.root)
+    }
+
+    /// A custodian's answer to a challenge.
+    pub fn checkin(&self, custodian: &CustodianName, at: UtcTime) -> String {
+        format!("{}{}.json", self.checkins_of(custodian), at.compact())
+    }
+
+    /// Prefix of all answers of a custodian.
+    pub fn checkins_of(&self, custodian: &CustodianName) -> String {
+        format!("{}checkin/{custodian}/", self.root)
     }
 
     /// Prefix of one escrow's objects.
@@ -141,6 +163,19 @@ mod tests {
             "heatwave-prod/escrow/20260612T020000Z-0123456789abcdef/payload.tar.zst.age"
         );
         assert_eq!(layout.manifest(7), "heatwave-prod/manifest/0000000007.json");
+        let [alice, bob] = ["alice", "bob"].map(|name| name.parse().unwrap());
+        assert_eq!(
+            layout.canary(&id, &alice),
+            "heatwave-prod/escrow/20260612T020000Z-0123456789abcdef/canary/alice.age"
+        );
+        assert_eq!(
+            layout.checkin(&alice, "2026-06-12T02:00:00Z".parse().unwrap()),
+            "heatwave-prod/checkin/alice/20260612T020000Z.json"
+        );
+        assert_eq!(
+            layout.unlock(&id, &[alice, bob]),
+            "heatwave-prod/escrow/20260612T020000Z-0123456789abcdef/unlock/alice+bob.age"
+        );
     }
 
     #[test]

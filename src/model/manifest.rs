@@ -222,6 +222,9 @@ pub struct Unlock {
     pub size: u64,
     /// Of the object.
     pub sha256: Digest,
+    /// Of what each custodian but the last takes out of it and hands on, so that nobody opens
+    /// anything that was not signed.
+    pub inner_sha256: Vec<Digest>,
 }
 
 /// One custodian's challenge.
@@ -297,6 +300,28 @@ impl Manifest {
     /// The exact bytes that are signed and stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>, StrictJsonError> {
         strict_json::to_vec(self)
+    }
+
+    pub(super) fn check_custody(&self) -> Result<(), ManifestError> {
+        let k = self
+            .custody
+            .k
+            .map(|k| usize::try_from(k).unwrap_or(usize::MAX));
+        let fits = match (self.custody.mode, k) {
+            (CustodyMode::Any, None) => self.unlock.is_empty(),
+            (CustodyMode::KOfN, Some(k)) => k >= 2 && self.unlock.iter().all(|one| one.takes(k)),
+            _ => false,
+        };
+        fits.then_some(()).ok_or(ManifestError::Contradiction(
+            "custody and unlock files do not fit each other",
+        ))
+    }
+}
+
+impl Unlock {
+    /// Whether it is opened in as many steps.
+    fn takes(&self, k: usize) -> bool {
+        self.custodians.len() == k && self.inner_sha256.len() + 1 == k
     }
 }
 

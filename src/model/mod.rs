@@ -3,6 +3,7 @@
 pub mod allowed_signers;
 pub mod amend;
 pub mod chain;
+pub mod checkin;
 pub mod config;
 pub mod document;
 pub mod finding;
@@ -15,6 +16,7 @@ pub mod method;
 pub mod namespace;
 pub mod policy;
 pub mod proof;
+pub mod quorum;
 pub mod recipients;
 pub mod retention;
 pub mod signer_key;

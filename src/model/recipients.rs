@@ -1,5 +1,6 @@
 //! Who can open the escrows: the recipients file, a list of custodians and their age recipients.
 
+pub mod edit;
 mod kind;
 
 use std::collections::BTreeMap;

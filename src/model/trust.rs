@@ -151,6 +151,12 @@ impl Trust {
         })
     }
 
+    /// The names under which a key is known.
+    pub fn principals_of(&self, key: &SignerKey) -> Vec<SignerName> {
+        let names = self.entries_of(key).map(|entry| entry.principal().clone());
+        names.collect()
+    }
+
     fn entries_of<'a>(&'a self, key: &'a SignerKey) -> impl Iterator<Item = &'a Entry> {
         let learnt = self.learnt.iter().map(|learnt| &learnt.entry);
         let all = self.allowed.entries().chain(learnt);

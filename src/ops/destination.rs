@@ -34,11 +34,28 @@ impl Destination {
         self.locking(self.lock.map(|policy| policy.for_documents(now)))
     }
 
+    /// The store, locking what it writes as a small object is locked that is written now.
+    pub fn for_small(&self, lasting: Lasting, now: UtcTime) -> Arc<dyn Store> {
+        match lasting {
+            Lasting::Payload => self.for_payload(now),
+            Lasting::Manifest => self.for_documents(now),
+        }
+    }
+
     /// A store that knows no locks is written to all the same: what is read back tells.
     fn locking(&self, lock: Option<Lock>) -> Arc<dyn Store> {
         let locking = lock.and_then(|lock| self.store.locking(lock));
         locking.unwrap_or_else(|| self.store.clone())
     }
+}
+
+/// How long a small object is of use, which is how long it stays locked where a store locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// As long as the payload that it belongs to.
+    Payload,
+    /// As long as manifests.
+    Manifest,
 }
 
 /// A bucket, and who asks for it.

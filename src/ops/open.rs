@@ -14,6 +14,7 @@ use crate::sealing::parts::VerifiedStream;
 use crate::sealing::unpack::{self, EntryVisitor, UnpackError};
 use crate::store::Store;
 
+use super::custody::unlock;
 use super::fetch::{CopySource, Fetcher};
 
 /// Told the size of each part that arrived, in bytes.
@@ -27,8 +28,31 @@ pub struct Opened {
     pub findings: Vec<Finding>,
 }
 
-/// Opens the escrow of a verified manifest from whichever stores have it whole.
+/// Opens the escrow of a verified manifest from whichever stores have it whole. Where it takes
+/// several custodians, their identities open it together, or the escrow's own does.
 pub fn open(
+    manifest: &Manifest,
+    stores: &[Arc<dyn Store>],
+    identities: &Identities,
+    visitor: &mut dyn EntryVisitor,
+    cancel: &Cancel,
+    on_bytes: OnBytes,
+) -> Result<Opened, UnpackError> {
+    let unlocked = unlock::escrow_identity(manifest, stores, identities)
+        .map(|own| own.map(|own| own.into_identities("the escrow's own")));
+    let own = match &unlocked {
+        Ok(Some(own)) => own,
+        // Where nothing was unlocked, one of them may be the escrow's own.
+        Ok(None) | Err(_) => identities,
+    };
+    let opened = open_with(manifest, stores, own, visitor, cancel, on_bytes);
+    match (opened, unlocked) {
+        (Err(UnpackError::NoIdentity), Err(why)) => Err(why.into()),
+        (opened, _) => opened,
+    }
+}
+
+fn open_with(
     manifest: &Manifest,
     stores: &[Arc<dyn Store>],
     identities: &Identities,

@@ -58,9 +58,15 @@ pub fn select<'h>(
     history: &'h History,
     selection: &Selection,
 ) -> Result<(&'h Entry, &'h EscrowSummary), SelectError> {
-    let newest_first = || history.escrows().rev();
+    // The payload of what retention let go may be gone.
+    let newest_first = || {
+        let kept = history.escrows().rev();
+        kept.filter(|(_, escrow)| escrow.let_go_by.is_none())
+    };
     match selection {
-        Selection::Id(id) => newest_first()
+        Selection::Id(id) => history
+            .escrows()
+            .rev()
             .find(|(_, escrow)| escrow.id == *id)
             .ok_or_else(|| SelectError::NoSuch(id.clone())),
         Selection::Newest => {

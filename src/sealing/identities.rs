@@ -1,8 +1,11 @@
 //! age's two sides: recipients to seal to, and identities to open with.
 
+mod locked;
+
 use age::NoCallbacks;
 use zeroize::Zeroizing;
 
+use super::person::{Asked, Nobody, Person};
 use crate::base::names::CustodianName;
 use crate::base::text::printable;
 use crate::model::recipients::{RecipientKind, RecipientSpec, Recipients, holds_private_key};
@@ -86,15 +89,18 @@ pub enum IdentityProblem {
     /// Comments at most.
     #[error("holds no identity")]
     Empty,
-    /// An age file itself, most likely under a passphrase.
-    #[error(
-        "is encrypted itself, which is not supported yet; decrypt it with age -d and give the \
-         result on standard input"
-    )]
+    /// Under a passphrase, and nobody can be asked.
+    #[error("is under a passphrase, and there is no terminal to ask for it")]
     EncryptedFile,
-    /// An SSH key under a passphrase.
-    #[error("is an SSH key with a passphrase, not supported yet without a passphrase prompt")]
+    /// An SSH key under a passphrase, and nobody can be asked.
+    #[error("is an SSH key under a passphrase, and there is no terminal to ask for it")]
     EncryptedSsh,
+    /// Another passphrase.
+    #[error("does not open with that passphrase")]
+    WrongPassphrase,
+    /// An age file, but not under a passphrase.
+    #[error("is sealed to recipients itself; give what age -d makes of it on standard input")]
+    SealedFile,
     /// An SSH key that age does not open files with.
     #[error("is an SSH key of a kind that age cannot use; ssh-ed25519 and ssh-rsa are")]
     UnsupportedSsh,
@@ -130,19 +136,15 @@ impl Identities {
     }
 
     /// Reads the text of an age identity file or of an OpenSSH private key. `name` is for
-    /// messages. Plugins that ask for a PIN or a touch get no answer: see
-    /// [`Identities::parse_with`].
+    /// messages. Nobody is asked for a passphrase, a PIN or a touch: see [`Identities::read`].
     pub fn parse(name: &str, text: Zeroizing<String>) -> Result<Self, IdentityError> {
-        Self::parse_with(name, text, NoCallbacks)
+        Self::read(name, text.as_bytes(), Nobody)
     }
 
-    /// The same, with a way for plugins to talk to a person.
-    pub fn parse_with(
-        name: &str,
-        text: Zeroizing<String>,
-        callbacks: impl age::Callbacks,
-    ) -> Result<Self, IdentityError> {
-        let identities = parse_text(&text, &callbacks).map_err(|reason| IdentityError {
+    /// Reads a file of identities, which may be under a passphrase, with a person to be asked for
+    /// that now, and by plugins later.
+    pub fn read(name: &str, file: &[u8], person: impl Person) -> Result<Self, IdentityError> {
+        let identities = parse_file(name, file, &person).map_err(|reason| IdentityError {
             name: name.to_owned(),
             reason,
         })?;
@@ -150,6 +152,14 @@ impl Identities {
             name: name.to_owned(),
             identities,
         })
+    }
+
+    /// A single identity that lies in no file.
+    pub(super) fn of(name: &str, identity: Box<dyn age::Identity + Send + Sync>) -> Self {
+        Self {
+            name: name.to_owned(),
+            identities: vec![identity],
+        }
     }
 
     /// What the file was called.
@@ -174,17 +184,29 @@ impl std::fmt::Debug for Identities {
 
 type BoxedIdentity = Box<dyn age::Identity + Send + Sync>;
 
-fn parse_text(
-    text: &str,
-    callbacks: &impl age::Callbacks,
+fn parse_file(
+    name: &str,
+    file: &[u8],
+    person: &impl Person,
 ) -> Result<Vec<BoxedIdentity>, IdentityProblem> {
+    if locked::is_age_file(file) {
+        let text = locked::unlock_file(name, file, person)?;
+        return parse_text(name, &text, person);
+    }
+    parse_text(name, file, person)
+}
+
+fn parse_text(
+    name: &str,
+    text: &[u8],
+    person: &impl Person,
+) -> Result<Vec<BoxedIdentity>, IdentityProblem> {
+    let text = std::str::from_utf8(text).map_err(|_| IdentityProblem::NotAnIdentity(1))?;
     let start = text.trim_start();
-    if start.starts_with("age-encryption.org/") || start.starts_with("-----BEGIN AGE ENCRYPTED") {
-        return Err(IdentityProblem::EncryptedFile);
-    }
     if start.starts_with("-----BEGIN") {
-        return Ok(vec![parse_ssh(start)?]);
+        return Ok(vec![parse_ssh(name, start, person)?]);
     }
+    let callbacks = &Asked(person.clone());
     let mut identities = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -198,7 +220,11 @@ fn parse_text(
     Ok(identities)
 }
 
-fn parse_ssh(text: &str) -> Result<BoxedIdentity, IdentityProblem> {
+fn parse_ssh(
+    name: &str,
+    text: &str,
+    person: &impl Person,
+) -> Result<BoxedIdentity, IdentityProblem> {
     let openssh = "-----BEGIN OPENSSH PRIVATE KEY-----";
     if !text.starts_with(openssh) && !text.starts_with("-----BEGIN RSA PRIVATE KEY-----") {
         return Err(if holds_private_key(text) {
@@ -210,7 +236,9 @@ fn parse_ssh(text: &str) -> Result<BoxedIdentity, IdentityProblem> {
     // The crate's parser knows line feeds only.
     let text = Zeroizing::new(text.replace("\r\n", "\n"));
     match age::ssh::Identity::from_buffer(text.as_bytes(), None) {
-        Ok(age::ssh::Identity::Encrypted(_)) => Err(IdentityProblem::EncryptedSsh),
+        Ok(age::ssh::Identity::Encrypted(key)) => {
+            Ok(Box::new(locked::unlock_ssh(name, &key, person)?))
+        }
         Ok(age::ssh::Identity::Unsupported(kind)) => Err(unsupported(&kind)),
         Ok(identity) => Ok(Box::new(identity)),
         Err(_) => Err(IdentityProblem::NotAnIdentity(1)),
@@ -220,7 +248,7 @@ fn parse_ssh(text: &str) -> Result<BoxedIdentity, IdentityProblem> {
 fn unsupported(kind: &age::ssh::UnsupportedKey) -> IdentityProblem {
     use age::ssh::UnsupportedKey as K;
     match kind {
-        K::EncryptedPem | K::EncryptedSsh(_) => IdentityProblem::EncryptedSsh,
+        K::EncryptedPem | K::EncryptedSsh(_) => IdentityProblem::UnsupportedPem,
         K::Hardware(_) | K::Type(_) => IdentityProblem::UnsupportedSsh,
     }
 }

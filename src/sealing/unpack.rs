@@ -14,6 +14,7 @@ use crate::base::names::EscrowId;
 use crate::base::pipe::{PipeWriter, pipe};
 use crate::model::index::{EntryKind, Index, IndexEntry, IndexError, MAX_BYTES};
 
+use super::custody::UnlockError;
 use super::parts::{VerifiedPart, VerifiedStream};
 use super::payload::{DATA_DIR, DUMP_DIR, INDEX_PATH, RESTORE_MD_PATH};
 
@@ -45,6 +46,9 @@ pub enum UnpackError {
     /// No identity given opens it.
     #[error("none of the identities given opens this escrow")]
     NoIdentity,
+    /// It takes several custodians, who did not come together.
+    #[error(transparent)]
+    Locked(#[from] UnlockError),
     /// The age layer is damaged, or of a kind this version cannot read.
     #[error("cannot decrypt the payload")]
     Decrypt(#[source] age::DecryptError),

@@ -71,6 +71,11 @@ const CONFINED: &[Confined] = &[
         because: "this tool writes no gzip and only looks into what Databasus stored",
     },
     Confined {
+        paths: &["qrcode::*", "png::*"],
+        to: &["ops/key"],
+        because: "pictures are for the key's page in the safe alone",
+    },
+    Confined {
         paths: &["clap::*", "clap_complete::*", "clap_mangen::*"],
         to: &["cli"],
         because: "the library takes typed arguments",

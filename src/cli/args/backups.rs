@@ -21,6 +21,10 @@ pub struct Backups {
     /// age identity file or SSH key that opens escrows; `-` reads standard input; repeatable
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// Where several custodians are elsewhere: print a one-time recipient for each escrow, and
+    /// wait for what they answer to it, in this file or on standard input (`-`)
+    #[arg(long, value_name = "FILE|-", conflicts_with = "identities")]
+    pub unlock: Option<PathBuf>,
     /// Where escrows are, for --secret-key escrow.
     #[command(flatten)]
     pub reading: Reading,

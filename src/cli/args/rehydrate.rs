@@ -28,6 +28,10 @@ pub struct Rehydrate {
     /// age identity file or SSH key that opens the escrow; `-` reads standard input; repeatable
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// Where several custodians are elsewhere: print a one-time recipient, and wait for what they
+    /// answer to it, in this file or on standard input (`-`)
+    #[arg(long, value_name = "FILE|-", conflicts_with = "identities")]
+    pub unlock: Option<PathBuf>,
     /// Which escrow: an id, or `latest`
     #[arg(
         long,
@@ -77,7 +81,7 @@ pub struct Rehydrate {
 #[command(next_help_heading = "Without an escrow")]
 pub struct FromKey {
     /// A copy of secret.key, byte for byte: the catalogue is built from the bucket
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "identities", "files_only", "from_logical"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "identities", "unlock", "files_only", "from_logical"])]
     pub from_key: Option<PathBuf>,
     /// Data directory of a Databasus that was started once with that key, without a network, and
     /// stopped; without it, how to make one is printed

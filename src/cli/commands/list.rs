@@ -39,6 +39,7 @@ struct Row<'a> {
     manifest_sha256: Digest,
     manifest_in: &'a [StoreName],
     stored_in: &'a [StoreName],
+    let_go_by: Option<u64>,
 }
 
 pub(in crate::cli) fn run(
@@ -83,6 +84,7 @@ impl<'a> Row<'a> {
             manifest_sha256: entry.link.digest,
             manifest_in: &entry.held_by,
             stored_in: &escrow.stored_in,
+            let_go_by: escrow.let_go_by,
         }
     }
 }
@@ -121,6 +123,10 @@ fn rows_text(rows: &[Row<'_>], now: UtcTime) -> String {
     let mut lines = vec![heading.map(str::to_owned).to_vec()];
     for row in rows {
         let stores: Vec<_> = row.stored_in.iter().map(StoreName::as_str).collect();
+        let stored_in = match row.let_go_by {
+            Some(seq) => format!("let go by {seq}"),
+            None => stores.join(", "),
+        };
         lines.push(vec![
             row.seq.to_string(),
             row.id.to_string(),
@@ -130,7 +136,7 @@ fn rows_text(rows: &[Row<'_>], now: UtcTime) -> String {
             row.method.to_string(),
             printable(row.databasus_version.unwrap_or("-")).into_owned(),
             row.signer.to_string(),
-            stores.join(", "),
+            stored_in,
         ]);
     }
     table(&lines)

@@ -1,11 +1,13 @@
 //! One file per command: arguments to ports, the job, its report.
 
 pub(super) mod card;
+pub(super) mod custody;
 pub(super) mod doctor;
 mod fenced;
 mod findings;
 pub(super) mod import;
 pub(super) mod init;
+pub(super) mod key;
 pub(super) mod list;
 pub(super) mod manual;
 pub(super) mod pitr;

@@ -120,6 +120,9 @@ fn text(manifest: &Manifest, entry: &Entry, now: UtcTime) -> String {
         ),
         ("manifest", format!("sha256 {}", entry.link.digest)),
     ];
+    if let Some(k) = manifest.custody.k {
+        rows.push(("custody", format!("any {k} of these together")));
+    }
     for recipient in &manifest.recipients {
         let named = format!(
             "{} {} {}",

@@ -11,6 +11,7 @@ use crate::base::text::{bytes, printable};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Global, Snapshot};
 use crate::cli::author::Signing;
+use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -20,7 +21,6 @@ use crate::cli::{source, wire};
 use crate::model::config::Config;
 use crate::model::finding::Finding;
 use crate::model::proof::{Level, ProofRecord};
-use crate::model::recipients::Recipients;
 use crate::ops::replicate;
 use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
@@ -140,18 +140,16 @@ fn proof(config: &Config, args: &Snapshot) -> ProofSettings {
 
 fn settings(config: &Config, args: &Snapshot) -> Result<Settings, CliError> {
     let signing = Signing::read(config, "snapshots are taken on the source's host")?;
-    let recipients_file = config.resolve(&config.recipients.file);
-    let recipients_text = wire::read_text(&recipients_file)?;
-    let recipients = Recipients::parse(&recipients_text)
-        .map_err(|error| hints::recipients(Some(&recipients_file), error))?;
+    let custodians = Custodians::read(config)?;
     let hours = i64::from(config.schedule.every_hours) + i64::from(config.schedule.grace_hours);
     let source = config.source.as_ref();
     Ok(Settings {
         slug: config.instance.clone(),
         signer: signing.signer,
         signing_key: signing.key,
-        recipients,
-        recipients_text,
+        recipients: custodians.recipients,
+        quorum: custodians.quorum,
+        recipients_text: custodians.text,
         allowed_signers_text: signing.allowed_signers,
         due_after: hours * 3600,
         level: config.compression.level,

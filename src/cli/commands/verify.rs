@@ -9,11 +9,12 @@ use crate::base::time::{Clock, SystemClock};
 use crate::cli::args::{Global, Verify};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
+use crate::cli::opening::Opening;
 use crate::cli::output::{Output, table};
 use crate::cli::programs;
 use crate::cli::progress::Progress;
 use crate::cli::storages::{Haste, Storages};
-use crate::cli::wire::{self, Reader};
+use crate::cli::wire::Reader;
 use crate::model::finding::{Finding, Severity, worst};
 use crate::model::proof::Level;
 use crate::ops::history::{Entry, History};
@@ -36,9 +37,10 @@ pub(in crate::cli) fn run(
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
     let reader = Reader::open(&args.reading, global, cancel)?;
-    let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let unlock = args.unlock.as_deref();
+    let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
     let history = reader.history(output, cancel)?;
-    if identities.is_none() && args.proof > Level::KeyId {
+    if opening.is_none() && args.proof > Level::KeyId {
         return Err(CliError::usage("--proof needs an identity")
             .hint("--identity FILE opens the escrow, whose key is then tried"));
     }
@@ -46,20 +48,24 @@ pub(in crate::cli) fn run(
     let restore_tool = (args.proof > Level::KeyId)
         .then(programs::restore_tool)
         .flatten();
-    let ports = Ports {
-        stores: &reader.stores,
-        identities: identities.as_ref(),
-        proof: ProofPorts {
-            wanted: args.proof,
-            storages: &storages,
-            restore_tool: restore_tool.as_ref(),
-        },
-        now: SystemClock.now(),
-        cancel,
-    };
     let mut reports = Vec::new();
     for entry in chosen(args, &history).map_err(hints::select)? {
         let manifest = history.load(entry).map_err(hints::history)?;
+        let identities = match &opening {
+            Some(opening) => Some(opening.identities(&manifest, output, cancel)?),
+            None => None,
+        };
+        let ports = Ports {
+            stores: &reader.stores,
+            identities: identities.as_deref(),
+            proof: ProofPorts {
+                wanted: args.proof,
+                storages: &storages,
+                restore_tool: restore_tool.as_ref(),
+            },
+            now: SystemClock.now(),
+            cancel,
+        };
         let passes = ports.stores.len() as u64 + u64::from(identities.is_some());
         let progress = Progress::new(global, "verifying", Some(manifest.payload.size * passes));
         let on_bytes = || -> OnBytes {
@@ -86,7 +92,11 @@ fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
 }
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
-    let mut escrows = history.escrows().map(|(entry, _)| entry);
+    // The payload of what retention let go may be gone, and nobody misses it.
+    let kept = history
+        .escrows()
+        .filter(|(_, escrow)| escrow.let_go_by.is_none());
+    let mut escrows = kept.map(|(entry, _)| entry);
     match args.escrow.selection() {
         Selection::Newest if args.all => {
             let all: Vec<&Entry> = escrows.collect();

@@ -1,5 +1,6 @@
 //! Which exit code an error has, and what a person should do next.
 
+mod custody;
 mod import;
 mod pitr;
 mod recover;
@@ -10,6 +11,7 @@ mod unfence;
 use std::path::Path;
 
 use crate::model::allowed_signers::AllowedSignersError;
+use crate::model::quorum::QuorumError;
 use crate::model::recipients::RecipientsError;
 use crate::model::store_spec::CredentialsError;
 use crate::ops::history::HistoryError;
@@ -22,6 +24,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 use super::exit::{CliError, Exit};
 
+pub(super) use custody::{challenge, checkin, step};
 pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
@@ -77,6 +80,14 @@ pub(super) fn recipients(place: Option<&Path>, error: RecipientsError) -> CliErr
         None => CliError::new(Exit::Usage, error),
     }
     .hint(hint)
+}
+
+/// So many custodians cannot be asked for.
+pub(super) fn quorum(error: QuorumError) -> CliError {
+    CliError::new(Exit::Usage, error).hint(
+        "custody.k in the configuration says how many of the custodians in the recipients file \
+         open an escrow together; without it each of them can alone",
+    )
 }
 
 /// A file of signers cannot be used.

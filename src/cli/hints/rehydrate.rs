@@ -3,6 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::ops::fetch::NoCopy;
 use crate::ops::rehydrate::{RecoverError, RehydrateError, Unable};
+use crate::sealing::custody::UnlockError;
 use crate::sealing::parts::PartError;
 use crate::sealing::unpack::UnpackError;
 use crate::target::TargetError;
@@ -58,6 +59,7 @@ fn unpack_exit(error: &UnpackError) -> (Exit, Option<&'static str>) {
             Exit::NoIdentity,
             Some("`databasus-escrow show` names the custodians whose identities open it"),
         ),
+        UnpackError::Locked(error) => unlock_exit(error),
         UnpackError::Entry { .. } => (
             Exit::Failed,
             Some("check room and permissions where the target is made"),
@@ -71,6 +73,21 @@ fn unpack_exit(error: &UnpackError) -> (Exit, Option<&'static str>) {
         ),
         UnpackError::Read(error) => (read_exit(error), None),
         _ => (Exit::Integrity, None),
+    }
+}
+
+pub(super) fn unlock_exit(error: &UnlockError) -> (Exit, Option<&'static str>) {
+    match error {
+        UnlockError::QuorumNotMet { .. } => (
+            Exit::NoIdentity,
+            Some(
+                "give --identity for each of them, or --unlock - where they are on other machines",
+            ),
+        ),
+        UnlockError::Unreadable { source, .. } => (read_exit(source), None),
+        UnlockError::Differs(_) | UnlockError::Layer { .. } | UnlockError::Content { .. } => {
+            (Exit::Integrity, None)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use toml::Spanned;
 
 pub use self::error::{ConfigError, ConfigProblem};
 pub use self::sections::{
-    Compression, Open, Proof, Recipients, Retention, Schedule, Signing, State, Trust,
+    Compression, Custody, Open, Proof, Recipients, Retention, Schedule, Signing, State, Trust,
 };
 pub use self::source::{Frozen, Reach, Source, SourceMethod};
 pub use self::template::Answers;
@@ -34,6 +34,8 @@ pub struct Config {
     pub trust: Trust,
     /// Who can open what is sealed here.
     pub recipients: Recipients,
+    /// How many of them it takes.
+    pub custody: Custody,
     /// Where marks and pending manifests are kept.
     pub state: State,
     /// When the next escrow is due.
@@ -62,6 +64,8 @@ struct Document {
     #[serde(default)]
     recipients: Recipients,
     #[serde(default)]
+    custody: Custody,
+    #[serde(default)]
     state: State,
     #[serde(default)]
     schedule: Schedule,
@@ -89,6 +93,7 @@ impl Config {
             signing: document.signing,
             trust: document.trust,
             recipients: document.recipients,
+            custody: document.custody,
             state: document.state,
             schedule: document.schedule,
             compression: document.compression,

@@ -48,6 +48,15 @@ impl Default for Recipients {
     }
 }
 
+/// How many custodians it takes to open an escrow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Custody {
+    /// As many together; without it each of them alone. Whether the recipients file has as many
+    /// is for [`crate::model::quorum::Quorum`] to say.
+    pub k: Option<u32>,
+}
+
 /// What has to outlive a run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -201,6 +201,15 @@ fn numbers_out_of_range_are_refused() {
 }
 
 #[test]
+fn a_quorum_is_asked_for_and_nobody_is_without() {
+    let with = |lines: &str| parse(&format!("instance = \"prod\"\n{lines}{STORE}"));
+    assert_eq!(with("").unwrap().custody.k, None);
+    assert_eq!(with("[custody]\nk = 2\n").unwrap().custody.k, Some(2));
+    assert!(with("[custody]\nk = -1\n").is_err());
+    assert!(with("[custody]\nn = 3\n").is_err());
+}
+
+#[test]
 fn stores_are_told_apart_by_name_and_variables() {
     for other in ["usb", "us-b", "us.b"] {
         let first = STORE.replace("usb", &other.replace(['-', '.'], "_"));

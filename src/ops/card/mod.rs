@@ -54,6 +54,8 @@ pub struct TrustCard {
     pub signers: Vec<CardSigner>,
     /// Everybody who can open escrows.
     pub custodians: Vec<CardCustodian>,
+    /// How many of them it takes.
+    pub custodians_needed: u32,
     /// Where escrows are.
     pub stores: Vec<CardStore>,
     /// Digest of the policy object: recipients and signers in force.
@@ -146,6 +148,7 @@ pub fn from_config(request: CardRequest<'_>) -> Result<TrustCard, CardError> {
         tool: CardTool::this(request.tool_sha256),
         signers,
         custodians: recipients.iter().map(CardCustodian::from).collect(),
+        custodians_needed: request.config.custody.k.unwrap_or(1),
         stores: stores
             .map(|spec| CardStore::of(spec, request.config))
             .collect(),

@@ -257,3 +257,11 @@ fn the_json_form_names_what_the_text_names() {
         "ESCROW_R2_TOKEN_VALUE"
     );
 }
+
+#[test]
+fn a_card_says_how_many_custodians_it_takes() {
+    let card = card(&config(&format!("{CONFIG}\n[custody]\nk = 2\n")), None);
+    let text = card.text();
+    assert!(text.contains("WHO CAN OPEN AN ESCROW (any 2 of them together)"));
+    assert!(text.contains("It takes 2 custodians"), "{text}");
+}

@@ -77,7 +77,10 @@ impl TrustCard {
     }
 
     fn openers(&self, page: &mut Page) {
-        page.heading("WHO CAN OPEN AN ESCROW (one of them is enough)");
+        page.heading(&match self.custodians_needed {
+            1 => "WHO CAN OPEN AN ESCROW (one of them is enough)".to_owned(),
+            k => format!("WHO CAN OPEN AN ESCROW (any {k} of them together)"),
+        });
         for custodian in &self.custodians {
             page.prose(0, &format!("{}, {}", custodian.name, custodian.kind));
             page.line(&format!("    {}", custodian.fingerprint));
@@ -122,6 +125,16 @@ impl TrustCard {
         arguments.push(Argument::new("--identity", "FILE"));
         arguments.push(Argument::new("--target", "DIR"));
         page.command(&format!("{name} rehydrate"), &arguments);
+        if self.custodians_needed > 1 {
+            page.prose(
+                0,
+                &format!(
+                    "It takes {} custodians: give --identity for each of them, or --unlock - in \
+                     its place where they are on other machines.",
+                    self.custodians_needed
+                ),
+            );
+        }
         page.prose(
             0,
             "Do what it prints, in that order. Start nothing before it says so.",

@@ -2,23 +2,37 @@
 
 use crate::base::time::UtcTime;
 use crate::model::lock::{Lock, LockState};
-use crate::ops::destination::Destination;
+use crate::ops::destination::{Destination, Lasting};
 use crate::ops::locks::read_back;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::slot::put_exactly;
 
-/// Puts a document into a store, with its lock. One that is there already
-/// is written again once half of its time is over: every manifest's documents outlive it.
+/// A small object that a manifest names.
+pub struct Document<'a> {
+    /// Where it goes.
+    pub key: String,
+    /// What it says.
+    pub bytes: &'a [u8],
+    /// How long it is of use.
+    pub lasting: Lasting,
+}
+
+/// Puts a document into a store, with its lock. One that many manifests name and that is there
+/// already is written again once half of its time is over: every manifest's documents outlive it.
 pub(super) fn put_document(
     to: &Destination,
-    key: &str,
-    bytes: &[u8],
+    document: &Document<'_>,
     now: UtcTime,
 ) -> Result<(), StoreError> {
-    let store = to.for_documents(now);
+    let Document {
+        key,
+        bytes,
+        lasting,
+    } = document;
+    let store = to.for_small(*lasting, now);
     put_exactly(store.as_ref(), key, bytes)?;
-    let Some(policy) = &to.lock else {
+    let Some(policy) = to.lock.filter(|_| *lasting == Lasting::Manifest) else {
         return Ok(());
     };
     let fresh = policy.for_documents(now);
@@ -69,6 +83,14 @@ mod tests {
         }
     }
 
+    fn document() -> Document<'static> {
+        Document {
+            key: "a".to_owned(),
+            bytes: b"policy",
+            lasting: Lasting::Manifest,
+        }
+    }
+
     fn versions(store: &MemoryStore) -> usize {
         let sight = crate::ops::noncurrent::look(store, "a", None).unwrap();
         let beneath = sight
@@ -83,11 +105,11 @@ mod tests {
         let now = UtcTime::from_unix(1_780_000_000);
         let store = MemoryStore::versioned("lat".parse().unwrap(), Arc::new(FixedClock(now)));
         let to = destination(&store);
-        put_document(&to, "a", b"policy", now).unwrap();
-        put_document(&to, "a", b"policy", now.plus(49 * DAY)).unwrap();
+        put_document(&to, &document(), now).unwrap();
+        put_document(&to, &document(), now.plus(49 * DAY)).unwrap();
         assert_eq!(versions(&store), 1);
         let later = now.plus(51 * DAY);
-        put_document(&to, "a", b"policy", later).unwrap();
+        put_document(&to, &document(), later).unwrap();
         assert_eq!(versions(&store), 2);
         let asked = to.lock.unwrap().for_documents(later);
         assert_eq!(read_back(&store, "a", None), LockState::Locked(asked));

@@ -30,6 +30,7 @@ use super::history::{self, History, HistoryError};
 use super::open_uploads::OpenUploads;
 use super::state::{Pending, State, StateError};
 
+pub use documents::Document;
 use place::Placing;
 
 /// How often a place in the chain may be lost to other hosts before the run gives up.
@@ -254,15 +255,15 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// Puts objects that are named by their digests, before any manifest names them. Returns what
-    /// each store did not take.
-    pub fn put_documents(&mut self, documents: &[(String, &[u8])]) -> BTreeMap<StoreName, String> {
+    /// Puts what a manifest names by its digest, before any manifest does. Returns what each store
+    /// did not take.
+    pub fn put_documents(&mut self, documents: &[Document<'_>]) -> BTreeMap<StoreName, String> {
         let mut lacking = BTreeMap::new();
         for destination in self.ports.destinations {
             let store = destination.store.as_ref();
-            for (key, bytes) in documents {
+            for document in documents {
                 let now = self.ports.clock.now();
-                if let Err(error) = documents::put_document(destination, key, bytes, now) {
+                if let Err(error) = documents::put_document(destination, document, now) {
                     let why = error_chain(&error);
                     self.tell(match destination.required {
                         true => Finding::warning("document-missing", &*why),

@@ -9,6 +9,7 @@ use crate::model::manifest::Manifest;
 use crate::model::namespace::Namespace;
 use crate::model::policy;
 use crate::ops::commit::{CommitError, Committer};
+use crate::ops::destination::Lasting;
 use crate::ops::history::{Entry, History};
 use crate::ops::inventory::Holding;
 use crate::ops::state::Pending;
@@ -19,19 +20,21 @@ use crate::store::StoreErrorKind;
 pub(super) struct Document {
     pub(super) key: String,
     pub(super) sha256: Digest,
+    lasting: Lasting,
 }
 
 impl Document {
     /// All that the manifest of an escrow names, the payload aside.
     pub(super) fn all_of(manifest: &Manifest, layout: &Layout) -> Vec<Self> {
         let (policy, restore) = (&manifest.policy_sha256, &manifest.restore_md_sha256);
-        let named = |key, sha256: &Digest| Self {
+        let named = |key, sha256: &Digest, lasting| Self {
             key,
             sha256: *sha256,
+            lasting,
         };
         let mut documents = vec![
-            named(layout.policy(policy), policy),
-            named(layout.restore_md(restore), restore),
+            named(layout.policy(policy), policy, Lasting::Manifest),
+            named(layout.restore_md(restore), restore, Lasting::Manifest),
         ];
         // A key is only believed where the layout would have put it.
         let own = layout.escrow(&manifest.escrow_id);
@@ -40,7 +43,7 @@ impl Document {
         let beside = unlock
             .chain(canaries)
             .filter(|(key, _)| key.starts_with(&own));
-        documents.extend(beside.map(|(key, sha256)| named(key.clone(), sha256)));
+        documents.extend(beside.map(|(key, sha256)| named(key.clone(), sha256, Lasting::Payload)));
         documents
     }
 
@@ -74,7 +77,7 @@ pub(super) fn spread(
     let mut put = 0;
     let mut failed = Vec::new();
     for holding in lacking {
-        let store = holding.destination.for_documents(now);
+        let store = holding.destination.for_small(document.lasting, now);
         match store.put_if_absent(&document.key, &bytes) {
             Ok(_) => put += 1,
             // It came there meanwhile.

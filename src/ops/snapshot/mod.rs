@@ -7,6 +7,7 @@
 //! they lack of earlier nights. A failure before the manifest leaves nothing that looks committed.
 
 mod copies;
+mod custody;
 mod risks;
 mod seal;
 
@@ -21,22 +22,21 @@ use crate::base::time::Clock;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::SecretKeyId;
 use crate::model::finding::{Finding, Severity};
-use crate::model::manifest::{
-    self, Custody, CustodyMode, Instance, Kind, Manifest, StoreRecord, Tool,
-};
+use crate::model::manifest::{self, Instance, Kind, Manifest, StoreRecord, Tool};
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
+use crate::model::quorum::Quorum;
 use crate::model::recipients::Recipients;
 use crate::model::strict_json::StrictJsonError;
 use crate::postgres::restore_tool::RestoreTool;
-use crate::sealing::identities::RecipientUseError;
+use crate::sealing::custody::CustodySealError;
 use crate::sealing::payload::SealError;
 use crate::sealing::sshsig::SigningKey;
 use crate::source::{Source, SourceError};
 use crate::store::Store;
 
-use super::commit::{self, Author, CommitError, Committer, Reach};
-use super::destination::Destination;
+use super::commit::{self, Author, CommitError, Committer, Document, Reach};
+use super::destination::{Destination, Lasting};
 use super::history::History;
 use super::replicate::{self, Looking};
 use super::state::{OpenUpload, State, StateError};
@@ -44,6 +44,7 @@ use super::storages::OpenStorage;
 use super::upload::FanOut;
 
 use copies::Copy;
+use custody::Custodial;
 use seal::Sealed;
 
 /// What a snapshot of this instance is made with.
@@ -56,6 +57,8 @@ pub struct Settings {
     pub signing_key: SigningKey,
     /// To whom it is sealed.
     pub recipients: Recipients,
+    /// How many of them it takes to open it; none if each of them can alone.
+    pub quorum: Option<Quorum>,
     /// The recipients file's text, for the policy object.
     pub recipients_text: String,
     /// The `allowed_signers` file's text, for the policy object.
@@ -212,7 +215,7 @@ pub enum SnapshotError {
     },
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
-    Recipient(#[from] RecipientUseError),
+    Recipient(#[from] CustodySealError),
     /// The payload could not be written.
     #[error("cannot seal the payload")]
     Seal(#[from] SealError),
@@ -360,6 +363,8 @@ impl<'a> Run<'a> {
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
+        let spare = custody::nobody_to_spare(self.settings.quorum.as_ref());
+        self.chain.findings.extend(spare);
         self.compare_key(history, draft.key_id());
         let uploads = self.chain.uploads();
         let mut begun = Vec::new();
@@ -424,7 +429,7 @@ impl<'a> Run<'a> {
         let policy = self.policy().to_bytes()?;
         let mut manifest = self.manifest(&committable, Digest::of(&policy))?;
         self.compare_policy(&history, manifest.policy_sha256);
-        let documents = self.documents(&policy);
+        let documents = self.documents(&policy, &committable.sealed.custodial);
         let undocumented = self.chain.put_documents(&documents);
         let committed = self.chain.commit(&mut manifest, history)?;
         let lacks = |name| committed.lacking.get(name).or(undocumented.get(name));
@@ -443,14 +448,27 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Recipients, signers and instructions, which the manifest names by their digests.
-    fn documents<'d>(&self, policy: &'d [u8]) -> [(String, &'d [u8]); 2] {
+    /// Recipients, signers and instructions, and what opens this escrow.
+    fn documents<'d>(&self, policy: &'d [u8], custodial: &'d Custodial) -> Vec<Document<'d>> {
         let layout = self.chain.layout();
         let restore = restore_md().as_bytes();
-        [
+        let lasting = [
             (layout.policy(&Digest::of(policy)), policy),
             (layout.restore_md(&Digest::of(restore)), restore),
-        ]
+        ];
+        let document = |lasting| {
+            move |(key, bytes)| Document {
+                key,
+                bytes,
+                lasting,
+            }
+        };
+        let custodial = custodial.objects.iter();
+        let custodial = custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice()));
+        let lasting = lasting.into_iter().map(document(Lasting::Manifest));
+        lasting
+            .chain(custodial.map(document(Lasting::Payload)))
+            .collect()
     }
 
     /// Recipients or signers that changed make the printed trust card an old one.
@@ -498,15 +516,12 @@ impl<'a> Run<'a> {
                 .iter()
                 .map(seal::recipient_record)
                 .collect(),
-            custody: Custody {
-                mode: CustodyMode::Any,
-                k: None,
-            },
-            unlock: Vec::new(),
+            custody: sealed.custodial.custody.clone(),
+            unlock: sealed.custodial.unlock.clone(),
             policy_sha256: policy,
             restore_md_sha256: Digest::of(restore_md().as_bytes()),
             stores: self.store_records(committable)?,
-            canaries: Vec::new(),
+            canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
         })

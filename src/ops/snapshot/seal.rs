@@ -19,12 +19,12 @@ use crate::model::proof::{Outcome, ProofRecord};
 use crate::model::recipients::RecipientSpec;
 use crate::ops::proof;
 use crate::ops::upload::FanOut;
-use crate::sealing::identities::age_recipients;
 use crate::sealing::parts::PartWriter;
 use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH, Sealing};
 use crate::source::data_dir::{DataDir, LeftOut, SecretKeyFile, Tally};
 use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
 
+use super::custody::{self, Custodial};
 use super::{Run, SealError, SecretKeyProblem, SnapshotError, risks};
 
 /// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
@@ -44,6 +44,7 @@ pub(super) struct Sealed {
     pub(super) proof: ProofRecord,
     pub(super) source: SourceRecord,
     pub(super) payload: Payload,
+    pub(super) custodial: Custodial,
 }
 
 /// What is known before the first byte is sealed.
@@ -109,9 +110,14 @@ impl Draft {
         run: &mut Run<'_>,
         fan_out: FanOut,
     ) -> Result<(FanOut, Sealed), SnapshotError> {
-        let recipients = age_recipients(&run.settings.recipients)?;
+        let custodial = Custodial::make(&custody::Request {
+            layout: run.chain.layout(),
+            escrow_id: &self.escrow_id,
+            recipients: &run.settings.recipients,
+            quorum: run.settings.quorum.as_ref(),
+        })?;
         let sealing = Sealing {
-            recipients: &recipients,
+            recipients: &custodial.recipients,
             level: run.settings.level,
             workers: run.settings.workers,
             mtime: self.snapshot_at,
@@ -142,6 +148,7 @@ impl Draft {
             key_id: self.key_id,
             proof: self.proof,
             payload,
+            custodial,
         };
         Ok((fan_out, sealed))
     }

@@ -23,8 +23,10 @@ use super::open::{self, OnBytes};
 use super::storages::OpenStorage;
 
 mod content;
+mod custody;
 
 use content::Content;
+pub use custody::CustodyObject;
 
 /// What was found of one escrow.
 #[derive(Debug, Serialize)]
@@ -35,6 +37,8 @@ pub struct EscrowReport {
     pub seq: u64,
     /// Each store's copy.
     pub copies: Vec<CopyReport>,
+    /// What stores do not hold for custodians as it was signed.
+    pub custody: Vec<CustodyObject>,
     /// What the payload held; none where no identity was given.
     pub content: Option<ContentReport>,
 }
@@ -147,6 +151,7 @@ pub fn verify(
         id: manifest.escrow_id.clone(),
         seq: manifest.seq,
         copies,
+        custody: custody::wrong(manifest, ports.stores),
         content,
     })
 }
@@ -313,7 +318,8 @@ impl EscrowReport {
         let copies = copies.chain(hidden).chain(lost);
         let content = self.content.iter();
         let proof = content.flat_map(|content| content.proof_findings.iter().cloned());
-        copies.chain(proof).collect()
+        let custody = self.custody.iter().map(CustodyObject::finding);
+        copies.chain(custody).chain(proof).collect()
     }
 
     /// Whether at least one copy is what was signed.

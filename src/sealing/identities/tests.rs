@@ -60,11 +60,11 @@ fn what_is_no_identity_is_named() {
         ),
         (
             "age-encryption.org/v1\n-> scrypt".to_owned(),
-            IdentityProblem::EncryptedFile,
+            IdentityProblem::NotAnIdentity(1),
         ),
         (
             "-----BEGIN AGE ENCRYPTED FILE-----\n".to_owned(),
-            IdentityProblem::EncryptedFile,
+            IdentityProblem::NotAnIdentity(1),
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nMC4C\n".to_owned(),

@@ -147,7 +147,7 @@ fn what_fails_half_way_leaves_no_plaintext() {
     run.signal(Signal::TERM);
     run.end().code(143);
     hunt.look_below(&srv);
-    let payload = the_file(&sandbox.path("usb"), ".age");
+    let payload = the_file(&sandbox.path("usb"), "payload.tar.zst.age");
     let length = std::fs::metadata(&payload).unwrap().len() as usize;
     flip(&payload, length - 1000);
     hunt.run(&line, 13);

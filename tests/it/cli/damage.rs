@@ -36,7 +36,7 @@ const DAMAGES: [(&str, Damage); 8] = [
 ];
 
 fn payload(sandbox: &Sandbox, store: &str) -> PathBuf {
-    the_file(&sandbox.path(store), ".age")
+    the_file(&sandbox.path(store), "payload.tar.zst.age")
 }
 
 fn manifest(sandbox: &Sandbox, store: &str, seq: u64) -> PathBuf {

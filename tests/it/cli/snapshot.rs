@@ -54,7 +54,7 @@ fn a_snapshot_as_json_has_everything_that_a_script_needs() {
         .keys()
         .map(String::as_str)
         .collect();
-    insta::assert_snapshot!(keys.join(" "), @"escrow_id exit findings manifest_sha256 next_due proof seconds seq size snapshot_at stores");
+    insta::assert_snapshot!(keys.join(" "), @"escrow_id exit findings manifest_sha256 next_due proof replicated seconds seq size snapshot_at stores");
     assert_eq!(document["exit"], 0);
     assert_eq!(document["seq"], 1);
     let stored = serde_json::json!([{ "name": "usb", "required": true, "failure": null }]);

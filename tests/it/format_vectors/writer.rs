@@ -69,6 +69,7 @@ fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) 
         signing_key: signing_key(),
         recipients: Recipients::parse(&recipients_text).unwrap(),
         recipients_text,
+        quorum: None,
         allowed_signers_text: golden_text("trust/allowed_signers"),
         due_after: 26 * 3600,
         level: 19,

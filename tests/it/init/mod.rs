@@ -152,6 +152,7 @@ impl Bench {
             signing_key: SigningKey::from_openssh_pem(&host.read("signing.key")).unwrap(),
             recipients: Recipients::parse(&recipients_text).unwrap(),
             recipients_text,
+            quorum: None,
             allowed_signers_text: host.read("policies/allowed_signers"),
             due_after: 86_400,
             level: 1,

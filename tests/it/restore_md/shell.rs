@@ -40,8 +40,10 @@ const DOWNLOADED: &str = r#"
     policy=$(sha256sum policy.json | cut -c 1-64); mv policy.json "policy/$policy.json"
     manifest() {
       jq -n --arg policy "$policy" --arg payload "$(sha256sum payload.tar.zst.age | cut -c 1-64)" --argjson seq "$1" \
+        --arg unlock "$(sha256sum unlock/A+B.age | cut -c 1-64)" \
         '{kind: "snapshot", seq: $seq, escrow_id: "x", created_at: "2026-06-12T02:00:00Z",
-          policy_sha256: $policy, payload: {sha256: $payload}, unlock: []}' > "manifest/000000000$1.json"
+          policy_sha256: $policy, payload: {sha256: $payload},
+          unlock: [{key: "x/escrow/x/unlock/A+B.age", sha256: $unlock}]}' > "manifest/000000000$1.json"
       ssh-keygen -q -Y sign -n escrow-manifest@databasus -f "$2" "manifest/000000000$1.json" 2>/dev/null
       digest=$(sha256sum "manifest/000000000$1.json" | cut -c 1-64)
       mv "manifest/000000000$1.json.sig" "sig/$digest.escrow-host.sig"
@@ -156,5 +158,14 @@ fn two_custodians_open_what_needs_two() {
         fs::rename(folder.path().join(format!("{name}.txt")), to).unwrap();
     }
     let open = format!("M=manifest/0000000001.json\n{}", offline("A+B.age"));
-    assert!(bash(folder.path(), &open).unwrap().ends_with("COMPLETE\n"));
+    let said = bash(folder.path(), &open).unwrap();
+    assert_eq!(said, "unlock/A+B.age: OK\nCOMPLETE\n");
+    // A file that was put in its place is seen before anybody opens it.
+    fs::remove_dir_all(folder.path().join("restored")).unwrap();
+    fs::write(
+        folder.path().join("unlock/A+B.age"),
+        "age-encryption.org/v1\n",
+    )
+    .unwrap();
+    assert!(bash(folder.path(), &open).unwrap_err().contains("FAILED"));
 }

@@ -368,6 +368,21 @@ fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
 }
 
 #[test]
+fn the_page_for_two_custodians_has_them_check_in_and_open_on_two_machines() {
+    let Some(world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    let names = ["ETC", "CAROL", "STORE", "TRUST", "IDENTITY", "SECOND"];
+    let values = world.values(&with_credentials(&names));
+    let page = Page::read("runbooks/two-custodians.md");
+    world.follow(&page, "box", &values, "");
+    let status = "databasus-escrow custody status --json > status.json || test $? = 3
+        jq -c '[.custodians[].proven_at != null]' status.json";
+    assert_eq!(world.bash("etc", status, ""), "[true,false,false]\n");
+}
+
+#[test]
 fn the_reference_pages_run_on_a_healthy_instance() {
     let Some(world) = World::with_folder() else {
         return;

@@ -141,6 +141,7 @@ impl World {
             "BOB" => public("bob"),
             "CAROL" => public("carol"),
             "IDENTITY" => path("box/alice.key"),
+            "SECOND" => path("box/bob.key"),
             "TARGET" => path("box/restored"),
             "STORE" => format!("'{}'", self.store),
             "COPY" => path("store/heatwave-prod"),

@@ -264,6 +264,7 @@ fn settings(identity: &age::x25519::Identity) -> Settings {
         slug: "heatwave".parse().unwrap(),
         signer: "escrow@host".parse().unwrap(),
         recipients_text: recipients.to_toml().unwrap(),
+        quorum: None,
         recipients,
         allowed_signers_text: format!("escrow@host {}\n", signing_key.public_openssh()),
         signing_key,

@@ -143,6 +143,7 @@ impl Bed {
                 signer: signer.parse().unwrap(),
                 signing_key: SigningKey::from_openssh_pem(&pem).unwrap(),
                 recipients_text: recipients.to_toml().unwrap(),
+                quorum: None,
                 recipients,
                 allowed_signers_text: self.allowed.to_text(),
                 due_after: 26 * 3600,

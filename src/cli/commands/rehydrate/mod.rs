@@ -16,11 +16,12 @@ use crate::cli::args::{Global, Rehydrate};
 use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
+use crate::cli::opening::{self, Opening};
 use crate::cli::output::Output;
 use crate::cli::programs::{self, Wanted};
 use crate::cli::progress::Progress;
 use crate::cli::storages::{Haste, Storages};
-use crate::cli::wire::{self, Reader};
+use crate::cli::wire::Reader;
 use crate::databasus::compose::{Isolation, start_instructions};
 use crate::model::finding::{Finding, Severity};
 use crate::model::manifest::Manifest;
@@ -80,7 +81,8 @@ pub(in crate::cli) fn run(
         .map_err(|error| hints::rehydrate(rehydrate::RehydrateError::Target(error)))?;
     let reader = Reader::open(&args.reading, global, cancel)?;
     refuse_on_the_source(&reader)?;
-    let identities = wire::identities(&args.identities, reader.config.as_ref())?;
+    let unlock = args.unlock.as_deref();
+    let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
     let storages = storages(args, cancel)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &selection(args)).map_err(hints::select)?;
@@ -103,10 +105,8 @@ pub(in crate::cli) fn run(
     if args.fencing.live {
         confirm::demand(&reader.slug, args.fencing.confirm.as_deref(), LIVE)?;
     }
-    let identities = identities.ok_or_else(|| {
-        CliError::usage("no identity is given")
-            .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
-    })?;
+    let opening = opening.ok_or_else(opening::none_given)?;
+    let identities = opening.identities(&manifest, output, cancel)?;
     let counting = Progress::count(global, "objects listed:");
     let restore_tool = programs::restore_tool();
     let handover = Handover {

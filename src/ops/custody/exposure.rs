@@ -1,0 +1,102 @@
+//! What somebody who leaves can still open, by signed manifests alone.
+
+use serde::Serialize;
+
+use crate::base::names::{CustodianName, EscrowId, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::manifest::{Custody, Manifest, StoreRecord, StoreState};
+use crate::ops::history::{EscrowSummary, History, HistoryError};
+
+/// An escrow that a leaver's identity takes part in opening.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Exposure {
+    /// Which.
+    pub escrow_id: EscrowId,
+    /// Its place in the chain.
+    pub seq: u64,
+    /// Of when.
+    pub snapshot_at: UtcTime,
+    /// How many others it takes: 0 if the leaver opens it alone.
+    pub others_needed: u32,
+    /// Where its payload was stored.
+    pub copies: Vec<ExposedCopy>,
+    /// Whether retention has let it go: copies may be deleted by now.
+    pub let_go: bool,
+}
+
+/// A copy that somebody who can read the store can open.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct ExposedCopy {
+    /// The store.
+    pub store: StoreName,
+    /// Until when nobody can delete it; null where no lock is on record.
+    pub locked_until: Option<UtcTime>,
+}
+
+/// Every escrow that is sealed to a custodian, the newest first.
+pub fn of(history: &History, custodian: &CustodianName) -> Result<Vec<Exposure>, HistoryError> {
+    let mut exposed = Vec::new();
+    for (entry, summary) in history.escrows().rev() {
+        let manifest = history.load(entry)?;
+        let mut recipients = manifest.recipients.iter();
+        if recipients.any(|one| one.custodian == *custodian) {
+            exposed.push(exposure(&manifest, summary));
+        }
+    }
+    Ok(exposed)
+}
+
+fn exposure(manifest: &Manifest, summary: &EscrowSummary) -> Exposure {
+    let records = manifest.stores.iter().chain(&summary.late_copies);
+    let stored = records.filter(|record| record.state == StoreState::Stored);
+    Exposure {
+        escrow_id: manifest.escrow_id.clone(),
+        seq: manifest.seq,
+        snapshot_at: manifest.snapshot_at,
+        others_needed: others_needed(&manifest.custody),
+        copies: stored.map(copy).collect(),
+        let_go: summary.let_go_by.is_some(),
+    }
+}
+
+fn others_needed(custody: &Custody) -> u32 {
+    custody.k.map_or(0, |k| k.saturating_sub(1))
+}
+
+fn copy(record: &StoreRecord) -> ExposedCopy {
+    let lock = record.lock.as_ref();
+    ExposedCopy {
+        store: record.name.clone(),
+        locked_until: lock.and_then(|lock| lock.retain_until),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaver_opens_alone_or_with_as_many_as_are_left() {
+        let custody = |mode, k| serde_json::from_value(serde_json::json!({"mode": mode, "k": k}));
+        assert_eq!(others_needed(&custody("any", None::<u32>).unwrap()), 0);
+        assert_eq!(others_needed(&custody("k-of-n", Some(3)).unwrap()), 2);
+    }
+
+    #[test]
+    fn a_lock_on_record_says_until_when_a_copy_stays() {
+        let record = |lock: serde_json::Value| {
+            serde_json::from_value(serde_json::json!({
+                "name": "worm", "provider": "aws", "bucket": "b", "key": "k", "version_id": null,
+                "etag": null, "state": "stored", "lock": lock,
+            }))
+        };
+        let until = "2026-07-12T02:00:00Z";
+        let locked = serde_json::json!({"mode": "compliance", "retain_until": until});
+        assert_eq!(
+            copy(&record(locked).unwrap()).locked_until,
+            Some(until.parse().unwrap())
+        );
+        let unlocked = record(serde_json::Value::Null).unwrap();
+        assert_eq!(copy(&unlocked).locked_until, None);
+    }
+}

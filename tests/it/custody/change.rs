@@ -1,0 +1,77 @@
+//! Custodians join and leave.
+
+use std::fs;
+
+use predicates::str::contains;
+
+use super::bed::{document, host_of_three, newest_manifest};
+use crate::support::sandbox::Sandbox;
+
+#[test]
+fn a_newcomer_is_unproven_and_the_next_escrow_is_sealed_to_them() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    let dave = sandbox.recipient("dave");
+    host.run(&format!("custody add dave={dave}"))
+        .success()
+        .stdout(contains("does not count yet"));
+    host.snapshot();
+    assert_eq!(
+        newest_manifest(&sandbox)["unlock"]
+            .as_array()
+            .unwrap()
+            .len(),
+        6
+    );
+    let status = document(&host, "custody status");
+    assert_eq!(status["custodians"][3]["name"], "dave");
+    assert_eq!(
+        status["custodians"][3]["proven_at"],
+        serde_json::Value::Null
+    );
+    host.run(&format!("custody add dave={dave}")).code(2);
+    host.run("custody add erin=age1x").code(2);
+}
+
+#[test]
+fn nobody_leaves_below_k_and_the_last_one_to_spare_is_remarked_on() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    let file = host
+        .config
+        .with_file_name("policies")
+        .join("recipients.toml");
+    host.run("custody remove carol")
+        .code(3)
+        .stdout(contains("NOBODY who is left can be spared"));
+    let left = fs::read_to_string(&file).unwrap();
+    assert!(left.contains("alice") && !left.contains("carol"));
+    host.run("custody remove bob").code(14);
+    host.run("custody remove nobody").code(2);
+    assert_eq!(fs::read_to_string(&file).unwrap(), left);
+}
+
+#[test]
+fn a_leaver_is_shown_with_what_they_can_still_open() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    let escrow = host.snapshot()["escrow_id"].clone();
+    let file = host
+        .config
+        .with_file_name("policies")
+        .join("recipients.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let shown = document(&host, "custody remove carol --dry-run");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    assert_eq!(shown["exposure"][0]["escrow_id"], escrow);
+    assert_eq!(shown["exposure"][0]["others_needed"], 1);
+    assert_eq!(shown["exposure"][0]["copies"][0]["store"], "usb");
+    host.run("custody remove carol --dry-run")
+        .stdout(contains("with 1 more"));
+}

@@ -1,0 +1,9 @@
+//! Custody that survives people: several custodians, their check-ins, and the key itself.
+
+mod bed;
+mod change;
+mod checkins;
+mod identities;
+mod key;
+mod opening;
+mod stock;

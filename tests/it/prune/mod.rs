@@ -1,0 +1,334 @@
+//! What goes is what the rules let go, announced first, and nothing that anybody planted changes
+//! that.
+
+mod command;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::names::EscrowId;
+use databasus_escrow::model::amend::{Amend, Change};
+use databasus_escrow::model::layout::Layout;
+use databasus_escrow::model::manifest::Instance;
+use databasus_escrow::model::retention::Rules;
+use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
+use databasus_escrow::ops::prune::{self, PruneError, Report, Settings, State};
+use databasus_escrow::store::{Part, Store, list_all};
+
+use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
+use crate::support::instance::{Bed, Host};
+
+const DAY: i64 = 86_400;
+const RULES: Rules = Rules {
+    daily: 3,
+    weekly: 0,
+    monthly: 0,
+    floor: 1,
+};
+
+fn author<'a>(bed: &'a Bed, host: &'a Host) -> Author<'a> {
+    Author {
+        slug: &bed.slug,
+        signer: &host.settings.signer,
+        signing_key: &host.settings.signing_key,
+        allowed_signers: &host.settings.allowed_signers_text,
+    }
+}
+
+fn prune_in(
+    bed: &Bed,
+    host: &Host,
+    stores: &[Arc<dyn Store>],
+    dry_run: bool,
+) -> Result<Report, PruneError> {
+    let ports = Ports {
+        destinations: &Bed::destinations(stores),
+        state: &host.state,
+        clock: &bed.clock,
+        cancel: &Cancel::new(),
+    };
+    let settings = Settings {
+        rules: RULES,
+        dry_run,
+    };
+    prune::run(author(bed, host), ports, &settings)
+}
+
+fn prune(bed: &Bed, host: &Host) -> Result<Report, PruneError> {
+    prune_in(bed, host, &bed.stores, false)
+}
+
+/// Nightly escrows of one host, in both stores.
+fn nights(bed: &Bed, host: &Host, count: usize) -> Vec<EscrowId> {
+    let night = |_| {
+        bed.clock.advance(DAY);
+        bed.snapshot(host).unwrap().manifest.escrow_id
+    };
+    (0..count).map(night).collect()
+}
+
+/// Escrows whose payload a store lists.
+fn payloads(bed: &Bed, store: &Arc<dyn Store>) -> BTreeSet<EscrowId> {
+    let layout = Layout::new(&bed.slug);
+    let listed = list_all(store.as_ref(), &layout.escrows(), None).unwrap();
+    let payloads = listed
+        .iter()
+        .filter(|meta| meta.key.ends_with("/payload.tar.zst.age"));
+    payloads
+        .filter_map(|meta| layout.parse_escrow(&meta.key))
+        .collect()
+}
+
+fn kept(bed: &Bed) -> BTreeSet<EscrowId> {
+    let kept = payloads(bed, &bed.stores[0]);
+    assert_eq!(kept, payloads(bed, &bed.stores[1]));
+    kept
+}
+
+fn set<'a>(ids: impl IntoIterator<Item = &'a EscrowId>) -> BTreeSet<EscrowId> {
+    ids.into_iter().cloned().collect()
+}
+
+fn keys(bed: &Bed) -> Vec<String> {
+    let listed = list_all(bed.stores[0].as_ref(), "", None).unwrap();
+    listed.into_iter().map(|meta| meta.key).collect()
+}
+
+#[test]
+fn what_has_no_slot_goes_from_every_store_and_its_manifest_stays() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 6);
+    let report = prune(&bed, &host).unwrap();
+    assert_eq!(kept(&bed), set(&ids[3..]));
+    assert_eq!(report.announced_by.map(|mark| mark.seq), Some(7));
+    let history = bed.read(None);
+    assert_eq!(history.escrows().count(), 6);
+    let let_go = history
+        .escrows()
+        .filter(|(_, escrow)| escrow.let_go_by == Some(7));
+    let let_go: BTreeSet<EscrowId> = let_go.map(|(_, escrow)| escrow.id.clone()).collect();
+    assert_eq!(let_go, set(&ids[..3]));
+}
+
+#[test]
+fn where_nothing_goes_nothing_is_announced() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 6);
+    prune(&bed, &host).unwrap();
+    let before = keys(&bed);
+    let report = prune(&bed, &host).unwrap();
+    assert!(report.announced_by.is_none() && report.deleted.is_empty());
+    assert_eq!(keys(&bed), before);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 6);
+    let before = keys(&bed);
+    let report = prune_in(&bed, &host, &bed.stores, true).unwrap();
+    assert_eq!(report.escrows.iter().filter(|row| row.goes()).count(), 3);
+    assert_eq!(keys(&bed), before);
+}
+
+#[test]
+fn nothing_is_deleted_while_a_store_is_silent() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 6);
+    let before = keys(&bed);
+    let silent = FaultStore::new(
+        bed.stores[1].clone(),
+        OpenUploads::default(),
+        Process::default(),
+        Some(Plan::new(0, Fault::Forever)),
+    );
+    let stores = [bed.stores[0].clone(), Arc::new(silent) as Arc<dyn Store>];
+    let refused = prune_in(&bed, &host, &stores, false);
+    assert!(matches!(refused, Err(PruneError::NotAllStores(_))));
+    assert_eq!(keys(&bed), before);
+}
+
+#[test]
+fn nothing_is_deleted_while_the_chain_has_a_gap() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 6);
+    for store in &bed.stores {
+        store.delete(&Layout::new(&bed.slug).manifest(2)).unwrap();
+    }
+    let refused = prune(&bed, &host);
+    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    assert_eq!(kept(&bed).len(), 6);
+}
+
+#[test]
+fn a_flood_of_planted_objects_changes_nothing() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 6);
+    let layout = Layout::new(&bed.slug);
+    for number in 0..40u8 {
+        for store in &bed.stores {
+            let digest = Digest::of(&[number]);
+            let beside = layout.manifest_beside(u64::from(number % 6) + 1, &digest);
+            store.put_if_absent(&beside, b"{}").unwrap();
+            let at = bed.read(None).head().unwrap().link.created_at;
+            let id = EscrowId::new(at.plus(i64::from(number)), [number; 8]);
+            store
+                .put_if_absent(&layout.payload(&id), b"planted")
+                .unwrap();
+        }
+    }
+    prune(&bed, &host).unwrap();
+    let planted = |id: &EscrowId| !ids.contains(id);
+    let mut left = kept(&bed);
+    assert_eq!(left.iter().filter(|id| planted(id)).count(), 40);
+    left.retain(|id| !planted(id));
+    assert_eq!(left, set(&ids[3..]));
+}
+
+#[test]
+fn the_last_holder_of_a_key_stays() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let old = nights(&bed, &host, 2);
+    let key = bed.folder.path().join("data/secret.key");
+    let other = std::fs::read_to_string(&key).unwrap().replace('a', "b");
+    std::fs::write(&key, other).unwrap();
+    let fresh = nights(&bed, &host, 1);
+    let refused = prune(&bed, &host);
+    assert!(matches!(refused, Err(PruneError::KeyChanged(id)) if id == old[1]));
+    let rest = nights(&bed, &host, 5);
+    prune(&bed, &host).unwrap();
+    let last = [old[1].clone()];
+    assert_eq!(kept(&bed), set(last.iter().chain(&rest[2..])));
+    assert!(!kept(&bed).contains(&fresh[0]));
+}
+
+#[test]
+fn what_a_required_store_lacks_stays() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 6);
+    bed.stores[1]
+        .delete(&Layout::new(&bed.slug).payload(&ids[0]))
+        .unwrap();
+    prune(&bed, &host).unwrap();
+    let left = payloads(&bed, &bed.stores[0]);
+    assert!(left.contains(&ids[0]) && !left.contains(&ids[1]));
+}
+
+#[test]
+fn a_run_that_is_cut_off_at_any_call_is_finished_by_the_next() {
+    for fault in [Fault::Before, Fault::Forever] {
+        for call in 0.. {
+            let bed = Bed::new();
+            let host = bed.host("host-1");
+            let ids = nights(&bed, &host, 5);
+            let faulty = FaultStore::new(
+                bed.stores[0].clone(),
+                OpenUploads::default(),
+                Process::default(),
+                Some(Plan::new(call, fault)),
+            );
+            let stores: Vec<Arc<dyn Store>> = vec![Arc::new(faulty.clone()), bed.stores[1].clone()];
+            // It may well fail: what counts is what is left.
+            let _ = prune_in(&bed, &host, &stores, false);
+            for store in &bed.stores {
+                assert!(payloads(&bed, store).is_superset(&set(&ids[2..])));
+            }
+            if !faulty.was_hit() {
+                assert!(call > 8, "pruning makes more than {call} calls");
+                break;
+            }
+            prune(&bed, &host).unwrap();
+            assert_eq!(kept(&bed), set(&ids[2..]), "{fault:?} at call {call}");
+        }
+    }
+}
+
+#[test]
+fn what_a_crashed_run_left_is_swept_once_it_is_old() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 1);
+    let store = &bed.stores[0];
+    let now = bed.read(None).head().unwrap().link.created_at;
+    let id = EscrowId::new(now, [7; 8]);
+    let key = Layout::new(&bed.slug).payload(&id);
+    store.put_if_absent(&key, b"orphan").unwrap();
+    nights(&bed, &host, 1);
+    assert!(prune(&bed, &host).unwrap().swept.is_empty());
+    nights(&bed, &host, 2);
+    let report = prune(&bed, &host).unwrap();
+    assert_eq!(report.swept.len(), 1);
+    assert_eq!(report.swept[0].outcome, Some(State::Gone));
+    assert!(store.get(&key, 100).is_err());
+}
+
+#[test]
+fn an_upload_that_never_ended_is_swept_once_it_is_old() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 1);
+    let key = format!("{}escrow/lost/payload", Layout::new(&bed.slug).root());
+    let upload = bed.stores[0].start_upload(&key, 4).unwrap();
+    let part = Part {
+        number: 1,
+        bytes: "abcd".into(),
+        md5: [0; 16],
+    };
+    let _ = upload.put_part(&part);
+    std::mem::forget(upload);
+    let swept = prune(&bed, &host).unwrap().swept;
+    assert!(swept.is_empty(), "{swept:?}");
+}
+
+/// Somebody who has the host's key signs that everything goes.
+fn steal(bed: &Bed, host: &Host) {
+    let ports = Ports {
+        destinations: &Bed::destinations(&bed.stores),
+        state: &host.state,
+        clock: &bed.clock,
+        cancel: &Cancel::new(),
+    };
+    let mut thief = Committer::new(author(bed, host), ports).unwrap();
+    let history = thief.read_history(Reach::Whole).unwrap();
+    let escrow_ids = history
+        .escrows()
+        .map(|(_, escrow)| escrow.id.clone())
+        .collect();
+    let instance = Instance {
+        slug: bed.slug.clone(),
+        id: None,
+    };
+    let next_due = history.head().unwrap().next_due;
+    let mut amend = Amend::new(instance, next_due, vec![Change::Expired { escrow_ids }]);
+    thief.commit(&mut amend, history).unwrap();
+}
+
+#[test]
+fn what_a_thief_announces_is_not_deleted() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 3);
+    let mut thief = bed.host("host-1");
+    thief.state = databasus_escrow::ops::state::State::new(bed.folder.path().join("thief"));
+    steal(&bed, &thief);
+    let refused = prune(&bed, &host);
+    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    // The alarm stays, also over the next manifest of the host's own.
+    let more = nights(&bed, &host, 1);
+    let refused = prune(&bed, &host);
+    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    // Once the key is replaced, pruning goes on, by its own rules alone.
+    host.state.key_was_replaced(&bed.slug).unwrap();
+    prune(&bed, &host).unwrap();
+    assert_eq!(kept(&bed), set(ids[1..].iter().chain(&more)));
+}
