@@ -102,6 +102,8 @@ impl LockPolicy {
         self.lasting(self.manifest_days, now)
     }
 
+    /// By this host's clock: where it is off the store's by more than minutes, no request is
+    /// answered at all.
     fn lasting(&self, days: u32, now: UtcTime) -> Lock {
         Lock {
             mode: self.mode,

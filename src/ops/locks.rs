@@ -5,7 +5,8 @@ use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
 use crate::model::finding::Finding;
 use crate::model::lock::{Lock, LockRecord, LockState};
-use crate::store::Store;
+use crate::model::manifest::StoreRecord;
+use crate::store::{Store, StoreErrorKind};
 
 /// What a store says of the lock on a version; of the current one where none is named. What cannot
 /// be asked is unknown.
@@ -19,6 +20,15 @@ pub fn read_back(store: &dyn Store, key: &str, version_id: Option<&str>) -> Lock
     };
     let head = versions.head_version(key, &id);
     head.map_or(LockState::Unknown, |head| head.lock)
+}
+
+/// Whether the store says that the version of a record is no longer there.
+pub fn is_gone(store: &dyn Store, record: &StoreRecord) -> bool {
+    let (Some(versions), Some(id)) = (store.versions(), &record.version_id) else {
+        return false;
+    };
+    let head = versions.head_version(&record.key, id);
+    head.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
 }
 
 /// What is to be told where a lock is less than what was asked for.

@@ -13,7 +13,7 @@ use databasus_escrow::ops::state::StateError;
 use databasus_escrow::store::{Store, list_all};
 
 use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
-use crate::support::instance::{Bed, Host, ids};
+use crate::support::instance::{Bed, Host, ids, versioned};
 use proptest::prelude::*;
 
 const STORES: [usize; 2] = [0, 1];
@@ -30,7 +30,10 @@ struct Scene {
 
 impl Scene {
     fn new(store: usize, plan: Plan, bulk: usize) -> Self {
-        let mut bed = Bed::new();
+        Self::of(Bed::new(), store, plan, bulk)
+    }
+
+    fn of(mut bed: Bed, store: usize, plan: Plan, bulk: usize) -> Self {
         let host = bed.host("host-1");
         match bulk {
             0 => drop(bed.snapshot(&host).unwrap()),
@@ -261,6 +264,17 @@ fn a_process_that_is_killed_leaves_nothing_broken() {
 #[test]
 fn payloads_of_several_parts_survive_the_same() {
     assert_every_case_holds(&[Fault::Crash], (8 << 20) + 1);
+}
+
+#[test]
+fn stores_with_versions_and_locks_survive_the_same() {
+    let faults = [Fault::Before, Fault::After, Fault::Forever, Fault::Crash];
+    assert_all(&faults, &|store, call, fault| {
+        let bed = Bed::locked(vec![versioned("a"), versioned("b")]);
+        let scene = Scene::of(bed, store, Plan::new(call, fault), 0);
+        let outcome = told(|| night_and_morning(&scene));
+        (scene, outcome)
+    });
 }
 
 #[test]

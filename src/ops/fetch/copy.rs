@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::model::finding::Finding;
 use crate::model::manifest::Payload;
-use crate::ops::noncurrent::{self, Noncurrent};
+use crate::ops::noncurrent;
 use crate::sealing::parts::VerifiedPart;
 use crate::store::versions::Versions;
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -26,14 +26,23 @@ pub struct CopySource {
 /// One store's copy.
 pub(super) struct Copy {
     source: CopySource,
-    /// What is read first, and what is wrong with it being there.
-    first: OnceLock<(Way, Option<Finding>)>,
+    /// What is read first.
+    first: OnceLock<First>,
     /// What lies beneath; looked for once the first way has failed.
     beneath: OnceLock<Vec<Way>>,
     /// The way that led to the last good part: 0 is the first, others are those beneath.
     best: AtomicUsize,
     /// It is asked last, for parts that no other store has whole.
     has_failed: AtomicBool,
+}
+
+/// What is read first.
+struct First {
+    way: Way,
+    /// Whether a plain read would read the same.
+    is_current: bool,
+    /// What is wrong with it being where it is.
+    finding: Option<Finding>,
 }
 
 /// Which version is read.
@@ -74,17 +83,17 @@ impl Copy {
         index: usize,
         report: &dyn Fn(Finding),
     ) -> Result<VerifiedPart, FetchError> {
-        let (first, finding) = self.first.get_or_init(|| self.look(key));
+        let first = self.first.get_or_init(|| self.look(key));
         let best = self.best.load(Ordering::SeqCst);
         if best > 0
-            && let Some(way) = self.beneath(key, payload).get(best - 1)
+            && let Some(way) = self.beneath(first, key, payload).get(best - 1)
             && let Ok(part) = self.read(way, key, payload, index)
         {
             return Ok(part);
         }
-        let error = match self.read(first, key, payload, index) {
+        let error = match self.read(&first.way, key, payload, index) {
             Ok(part) => {
-                finding.iter().for_each(|finding| report(finding.clone()));
+                first.finding.iter().cloned().for_each(report);
                 return Ok(part);
             }
             Err(error) => error,
@@ -92,7 +101,7 @@ impl Copy {
         if !error.may_lie_beneath() {
             return Err(error);
         }
-        for (place, way) in self.beneath(key, payload).iter().enumerate() {
+        for (place, way) in self.beneath(first, key, payload).iter().enumerate() {
             if let Ok(part) = self.read(way, key, payload, index) {
                 self.best.store(place + 1, Ordering::SeqCst);
                 report(self.found_beneath(key, &error));
@@ -103,12 +112,17 @@ impl Copy {
     }
 
     /// The version that was recorded, where the store still has it.
-    fn look(&self, key: &str) -> (Way, Option<Finding>) {
+    fn look(&self, key: &str) -> First {
+        let current = First {
+            way: Way::Current,
+            is_current: true,
+            finding: None,
+        };
         let (Some(id), Some(versions)) = (&self.source.version_id, self.store().versions()) else {
-            return (Way::Current, None);
+            return current;
         };
         if versions.head_version(key, id).is_err() {
-            return (Way::Current, None);
+            return current;
         }
         let finding = match self.store().head(key) {
             Err(error) if error.kind == StoreErrorKind::NotFound => Some(self.hidden(key)),
@@ -117,16 +131,24 @@ impl Copy {
             }
             _ => None,
         };
-        (Way::Version(id.clone()), finding)
+        First {
+            way: Way::Version(id.clone()),
+            is_current: finding.is_none(),
+            finding,
+        }
     }
 
-    /// Versions that are as long as the payload: others cannot be it.
-    fn beneath(&self, key: &str, payload: &Payload) -> &[Way] {
+    /// What else may be the copy: the current version, and those beneath that are as long.
+    fn beneath(&self, first: &First, key: &str, payload: &Payload) -> &[Way] {
         self.beneath.get_or_init(|| {
             let sight = noncurrent::look(self.store(), key, None);
             let mut keys = sight.map(|sight| sight.keys).unwrap_or_default();
             let noncurrent = keys.remove(key).unwrap_or_default();
-            ways(&noncurrent, payload.size)
+            let fitting = noncurrent.versions().filter(|one| one.size == payload.size);
+            let versions = fitting.map(|one| Way::Version(one.id.clone()));
+            let current = (!first.is_current).then_some(Way::Current);
+            let ways = current.into_iter().chain(versions);
+            ways.filter(|way| *way != first.way).collect()
         })
     }
 
@@ -205,12 +227,4 @@ impl Copy {
         };
         store.versions().ok_or_else(unsupported)
     }
-}
-
-/// The current version is one of them: the recorded one may be gone.
-fn ways(noncurrent: &Noncurrent, size: u64) -> Vec<Way> {
-    let beneath = noncurrent.versions();
-    let fitting = beneath.filter(|version| version.size == size);
-    let versions = fitting.map(|version| Way::Version(version.id.clone()));
-    std::iter::once(Way::Current).chain(versions).collect()
 }

@@ -9,6 +9,7 @@ use super::InitError;
 use crate::base::error_chain::error_chain;
 use crate::base::names::{Slug, StoreName};
 use crate::model::layout::Layout;
+use crate::ops::noncurrent;
 use crate::store::probe::{Outcome, ProbeReport, probe};
 use crate::store::{Store, StoreErrorKind};
 
@@ -116,9 +117,18 @@ impl ChainPresence {
             Err(error) if error.kind != StoreErrorKind::NotFound => {
                 Self::Unknown(error_chain(&error))
             }
+            _ if found == Self::Absent && hides_manifests(store, &layout) => Self::Present,
             _ => found,
         }
     }
+}
+
+/// Whether manifests lie behind delete markers: whoever deleted them must not bring it about that
+/// a chain begins anew.
+fn hides_manifests(store: &dyn Store, layout: &Layout) -> bool {
+    let sight = noncurrent::look(store, &layout.manifests(), None);
+    let keys = sight.map(|sight| sight.keys).unwrap_or_default();
+    keys.keys().any(|key| layout.parse_manifest(key).is_some())
 }
 
 fn broken_off(store: &StoreName) -> StoreProbe {
@@ -165,6 +175,17 @@ mod tests {
         );
         let other = "demo-2".parse().unwrap();
         assert!(refuse_chains(&other, &probe_all(&stores, &other)).is_ok());
+    }
+
+    #[test]
+    fn a_store_whose_manifests_were_deleted_behind_markers_holds_the_instance() {
+        let clock = Arc::new(crate::base::time::SystemClock);
+        let store = MemoryStore::versioned("lat".parse().unwrap(), clock);
+        let slug = "demo".parse().unwrap();
+        let key = Layout::new(&slug).manifest(3);
+        store.put_if_absent(&key, b"{}").unwrap();
+        store.delete(&key).unwrap();
+        assert_eq!(ChainPresence::of(&store, &slug), ChainPresence::Present);
     }
 
     #[test]

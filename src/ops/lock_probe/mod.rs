@@ -5,20 +5,22 @@
 //! work, the mildest first, and after each try the version and its lock must stand as before.
 //! Refusals count only where the same credentials can delete what is not locked.
 
+mod report;
 mod tries;
 
-use serde::Serialize;
-
 use crate::base::error_chain::error_chain;
-use crate::base::names::{Slug, StoreName};
+use crate::base::names::Slug;
 use crate::base::time::{Clock, UtcTime};
 use crate::model::layout::Layout;
-use crate::model::lock::{Lock, LockMode, LockState, LockVerdict, ProbeRecord};
-use crate::store::versions::{BucketRules, Bypass, Versions};
+use crate::model::lock::{Lock, LockMode, LockState, LockVerdict};
+use crate::store::versions::{Bypass, Versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::state::{LockProbe, ProbedVersion};
+use super::state::ProbedVersion;
 
+pub use report::{LockReport, Outcome, Step};
+
+use report::{CONTROL, READ_BACK, WRITE};
 use tries::Tries;
 
 /// Locks that are tried, in seconds, until the store takes one. The shortest leaves time to ask
@@ -40,91 +42,6 @@ pub struct Request<'a> {
     pub clock: &'a dyn Clock,
     /// Makes the object's name one of its own.
     pub random: [u8; 8],
-}
-
-/// What was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LockReport {
-    /// The store.
-    pub store: StoreName,
-    /// How firm the lock was.
-    pub mode: LockMode,
-    /// When it was tried.
-    pub at: UtcTime,
-    /// What the bucket itself says; null where it could not be asked.
-    pub bucket: Option<BucketRules>,
-    /// What was tried, in this order.
-    pub steps: Vec<Step>,
-    /// What it comes to.
-    pub verdict: LockVerdict,
-    /// What the verdict rests on, for people.
-    pub why: String,
-    /// Versions that stay until their locks have ended.
-    #[serde(skip)]
-    pub left: Vec<ProbedVersion>,
-}
-
-/// One thing that was tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// Stable, for machines.
-    pub name: &'static str,
-    /// What the store answered.
-    pub outcome: Outcome,
-    /// Whether version and lock stood as before afterwards; null where that could not be seen, or
-    /// nothing was locked.
-    pub stands: Option<bool>,
-    /// In words.
-    pub detail: String,
-}
-
-/// What a store answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// No.
-    Refused,
-    /// Yes.
-    Allowed,
-    /// Nothing that could be taken for either.
-    Unknown,
-}
-
-/// An unlocked version can be deleted: else refusals show what credentials may not do, and
-/// nothing of locks.
-pub const CONTROL: &str = "control";
-/// An object is written with a lock.
-pub const WRITE: &str = "write";
-/// The lock is read back.
-pub const READ_BACK: &str = "read-back";
-/// The object is written over, which makes a newer version.
-pub const OVERWRITE: &str = "overwrite";
-/// The object is deleted without naming a version, which hides it.
-pub const HIDE: &str = "hide";
-/// The lock's date is brought forward.
-pub const SHORTEN: &str = "shorten";
-/// The same with the permission to bypass governance, where the credentials have it.
-pub const SHORTEN_BYPASSING: &str = "shorten-bypassing";
-/// Compliance is made governance.
-pub const DOWNGRADE: &str = "downgrade";
-/// The same with the permission to bypass governance.
-pub const DOWNGRADE_BYPASSING: &str = "downgrade-bypassing";
-/// The version is deleted.
-pub const DELETE: &str = "delete";
-/// The same with the permission to bypass governance.
-pub const DELETE_BYPASSING: &str = "delete-bypassing";
-
-impl LockReport {
-    /// What state and manifests keep of it.
-    pub fn to_keep(&self) -> LockProbe {
-        LockProbe {
-            record: ProbeRecord {
-                at: self.at,
-                result: self.verdict,
-            },
-            left: self.left.clone(),
-        }
-    }
 }
 
 /// Tries to break a lock in a store.
@@ -326,7 +243,11 @@ impl<'a> Probe<'a> {
 
     /// Removes what is not locked; what stays is told.
     fn clean_up(&self) -> Vec<ProbedVersion> {
-        let sight = all_versions(self.versions, &self.folder);
+        let mut sight = all_versions(self.versions, &self.folder);
+        let own = (self.key.clone(), self.id.clone());
+        if !sight.contains(&own) {
+            sight.push(own);
+        }
         let stays = sight.into_iter().filter(|(key, id)| {
             let deleted =
                 *id != self.id && self.versions.delete_version(key, id, Bypass::No).is_ok();

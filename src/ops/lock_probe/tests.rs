@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::report::*;
 use super::*;
 use crate::base::names::StoreName;
 use crate::base::time::FixedClock;
 use crate::store::memory::MemoryStore;
-use crate::store::versions::{Version, VersionHead};
+use crate::store::versions::{BucketRules, Version, VersionHead};
 use crate::store::{Object, ObjectMeta, Upload, UploadTicket};
 
 const NOW: i64 = 1_780_000_000;

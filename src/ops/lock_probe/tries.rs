@@ -4,10 +4,11 @@ use crate::model::lock::{Lock, LockMode};
 use crate::store::StoreError;
 use crate::store::versions::{Bypass, Versions};
 
-use super::{
-    CONTENT, DELETE, DELETE_BYPASSING, DOWNGRADE, DOWNGRADE_BYPASSING, HIDE, OVERWRITE, Request,
-    SHORTEN, SHORTEN_BYPASSING,
+use super::report::{
+    DELETE, DELETE_BYPASSING, DOWNGRADE, DOWNGRADE_BYPASSING, HIDE, OVERWRITE, SHORTEN,
+    SHORTEN_BYPASSING,
 };
+use super::{CONTENT, Request};
 
 /// How much a lock is shortened, in seconds.
 const SHORTER: i64 = 60;

@@ -5,24 +5,22 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::cancel::{Cancel, Interrupted};
-use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::finding::{Finding, Severity};
-use crate::model::layout::Layout;
+use crate::model::finding::Finding;
 use crate::model::lock::LockRecord;
-use crate::model::manifest::{Manifest, StoreRecord, StoreState};
+use crate::model::manifest::Manifest;
 use crate::model::proof::{Level, ProofRecord};
 use crate::postgres::restore_tool::RestoreTool;
 use crate::sealing::identities::Identities;
 use crate::sealing::unpack::UnpackError;
-use crate::store::{Store, StoreErrorKind};
+use crate::store::Store;
 
-use super::locks;
 use super::open::{self, OnBytes};
 use super::storages::OpenStorage;
 
 mod content;
+mod copy;
 mod custody;
 
 use content::Content;
@@ -56,7 +54,7 @@ pub struct CopyReport {
     pub lock: Option<LockRecord>,
     /// What was done to it, or to its lock, though it could be read.
     #[serde(skip)]
-    pub hidden: Vec<Finding>,
+    pub told: Vec<Finding>,
 }
 
 /// See [`CopyReport`].
@@ -140,7 +138,7 @@ pub fn verify(
     let copies = ports
         .stores
         .iter()
-        .map(|store| verify_copy(manifest, store, ports, on_bytes()))
+        .map(|store| copy::verify(manifest, store, ports, on_bytes()))
         .collect();
     ports.cancel.check()?;
     let content = match ports.identities {
@@ -154,109 +152,6 @@ pub fn verify(
         custody: custody::wrong(manifest, ports.stores),
         content,
     })
-}
-
-fn verify_copy(
-    manifest: &Manifest,
-    store: &Arc<dyn Store>,
-    ports: &Ports<'_>,
-    on_bytes: OnBytes,
-) -> CopyReport {
-    let fetcher = open::fetcher(
-        manifest,
-        std::slice::from_ref(store),
-        ports.cancel,
-        on_bytes,
-    );
-    let read = fetcher
-        .parts()
-        .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
-    let mut records = manifest.stores.iter();
-    let record = records.find(|record| record.name == *store.name());
-    let recorded = record.map(|record| record.state);
-    let (lock, told) = record
-        .and_then(|record| lock_of(record, store.as_ref(), ports.now))
-        .unzip();
-    let found = fetcher.findings();
-    let hidden: Vec<Finding> = found.iter().filter(|one| is_hidden(one)).cloned().collect();
-    let (state, why) = match (read, recorded) {
-        // The version that was read has the signed length.
-        (Ok(()), _) if !hidden.is_empty() => (CopyState::Verified, None),
-        // Stock tools would read what follows the last part.
-        (Ok(()), _) => match Seen::of(manifest, store) {
-            Seen::WrongSize(why) => (CopyState::Damaged, Some(why)),
-            Seen::Nothing | Seen::Unclear => (CopyState::Verified, None),
-        },
-        (Err(error), recorded) => {
-            let mut told = found.iter().filter(|one| !is_hidden(one));
-            let damaged = told.clone().any(|one| one.severity == Severity::Violation);
-            let last = told.next_back().map(|finding| finding.message.clone());
-            let why = last.unwrap_or_else(|| error_chain(&error));
-            match (Seen::of(manifest, store), recorded) {
-                _ if damaged => (CopyState::Damaged, Some(why)),
-                (Seen::WrongSize(why), _) => (CopyState::Damaged, Some(why)),
-                (_, Some(StoreState::Failed)) => (CopyState::NeverStored, Some(why)),
-                (Seen::Nothing, Some(StoreState::Stored)) => (CopyState::Missing, Some(why)),
-                // The manifest does not know this store, by this name at least.
-                (Seen::Nothing, None) => (CopyState::NeverStored, Some(why)),
-                (Seen::Unclear, _) => (CopyState::Unknown, Some(why)),
-            }
-        }
-    };
-    CopyReport {
-        store: store.name().clone(),
-        state,
-        why,
-        lock,
-        hidden: hidden.into_iter().chain(told.flatten()).collect(),
-    }
-}
-
-/// A copy's lock as its store tells it now, where its manifest records one.
-fn lock_of(
-    record: &StoreRecord,
-    store: &dyn Store,
-    now: UtcTime,
-) -> Option<(LockRecord, Option<Finding>)> {
-    let recorded = record.lock.as_ref()?;
-    let found = locks::read_back(store, &record.key, record.version_id.as_deref());
-    let told = locks::weakened(store.name(), recorded, found, now);
-    let lock = LockRecord {
-        probe: recorded.probe,
-        ..LockRecord::read_back(found, now)
-    };
-    Some((lock, told))
-}
-
-/// Whether it tells that a copy lay behind a delete or beneath an overwrite.
-fn is_hidden(finding: &Finding) -> bool {
-    matches!(finding.id, "payload-hidden" | "payload-overwritten")
-}
-
-/// What a store says of a copy that could not be read.
-enum Seen {
-    /// It answers, and has nothing of that name.
-    Nothing,
-    /// Cut or grown, and how. Reading beyond the end looks like any other failure.
-    WrongSize(String),
-    /// Nobody knows.
-    Unclear,
-}
-
-impl Seen {
-    fn of(manifest: &Manifest, store: &Arc<dyn Store>) -> Self {
-        let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
-        let signed = manifest.payload.size;
-        match store.head(&key) {
-            Err(error) if error.kind == StoreErrorKind::NotFound => Self::Nothing,
-            Ok(meta) if meta.size != signed => Self::WrongSize(format!(
-                "store {}: the copy has {} bytes instead of {signed}",
-                store.name(),
-                meta.size
-            )),
-            _ => Self::Unclear,
-        }
-    }
 }
 
 fn verify_content(
@@ -313,9 +208,9 @@ impl EscrowReport {
             let message = format!("escrow {}: not one store has it", self.id);
             Finding::violation("escrow-lost", message)
         });
-        let hidden = self.copies.iter().flat_map(|copy| copy.hidden.clone());
+        let told = self.copies.iter().flat_map(|copy| copy.told.clone());
         let copies = self.copies.iter().filter_map(finding);
-        let copies = copies.chain(hidden).chain(lost);
+        let copies = copies.chain(told).chain(lost);
         let content = self.content.iter();
         let proof = content.flat_map(|content| content.proof_findings.iter().cloned());
         let custody = self.custody.iter().map(CustodyObject::finding);

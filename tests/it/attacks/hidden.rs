@@ -2,28 +2,22 @@
 
 use std::sync::Arc;
 
-use databasus_escrow::base::time::SystemClock;
+use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::time::{Clock as _, SystemClock};
 use databasus_escrow::model::lock::{Lock, LockMode, LockPolicy, LockState};
+use databasus_escrow::model::proof::Level;
 use databasus_escrow::ops::snapshot::Completeness;
+use databasus_escrow::ops::verify::{CopyState, Ports, ProofPorts, verify};
 use databasus_escrow::store::Store;
-use databasus_escrow::store::memory::MemoryStore;
+use databasus_escrow::store::versions::Bypass;
+use proptest::prelude::*;
 
 use super::Scene;
-use crate::support::instance::{Bed, ids};
-
-/// The instance's clock stands years before the stores': its locks must end after both.
-const LOCK: LockPolicy = LockPolicy {
-    mode: LockMode::Compliance,
-    days: 3_650,
-    manifest_days: 4_000,
-};
+use crate::support::escrowing::NoStorages;
+use crate::support::instance::{Bed, LOCK, ids, versioned};
 
 fn memory() -> Option<Arc<dyn Store>> {
-    let clock = Arc::new(SystemClock);
-    Some(Arc::new(MemoryStore::versioned(
-        "a".parse().unwrap(),
-        clock,
-    )))
+    Some(versioned("a"))
 }
 
 #[cfg(feature = "s3")]
@@ -36,10 +30,7 @@ fn seaweed() -> Option<Arc<dyn Store>> {
 
 /// Three nights in a store that keeps versions, locked.
 fn locked(store: Arc<dyn Store>) -> Scene {
-    let mut bed = Bed::with_stores(&[]);
-    bed.stores = vec![store];
-    bed.lock = Some(LOCK);
-    Scene::of(bed)
+    Scene::of(Bed::locked(vec![store]))
 }
 
 fn overwrite(scene: &Scene, key: &str, bytes: &[u8]) {
@@ -257,4 +248,112 @@ fn store_that_knows_no_locks_is_told() {
     assert_eq!(report.completeness(), Completeness::Partial);
     let lock = report.manifest.stores[0].lock.as_ref().unwrap();
     assert_eq!(lock.state(), LockState::Unknown);
+}
+
+/// Ids of what `verify` finds of the second night, whose copy must be whole.
+fn verified(scene: &Scene) -> Vec<String> {
+    let report = verify(
+        &scene.manifests[1],
+        &Ports {
+            stores: &scene.bed.stores,
+            identities: None,
+            proof: ProofPorts {
+                wanted: Level::KeyId,
+                storages: &NoStorages,
+                restore_tool: None,
+            },
+            now: SystemClock.now(),
+            cancel: &Cancel::new(),
+        },
+        &|| Box::new(|_| {}),
+    );
+    let report = report.unwrap();
+    assert_eq!(report.copies[0].state, CopyState::Verified);
+    ids(&report.findings())
+}
+
+#[test]
+fn lock_that_was_lifted_before_its_date_is_a_violation() {
+    let mut bed = Bed::locked(vec![versioned("a")]);
+    bed.lock = Some(LockPolicy {
+        mode: LockMode::Governance,
+        ..LOCK
+    });
+    let scene = Scene::of(bed);
+    assert_eq!(verified(&scene), [""; 0]);
+    let record = &scene.manifests[1].stores[0];
+    let shorter = Lock {
+        mode: LockMode::Governance,
+        until: SystemClock.now().plus(60),
+    };
+    let id = record.version_id.as_ref().unwrap();
+    let versions = scene.store().versions().unwrap();
+    versions
+        .set_lock(&record.key, id, shorter, Bypass::Governance)
+        .unwrap();
+    assert_eq!(verified(&scene), ["lock-weakened"]);
+}
+
+#[test]
+fn verify_tells_a_hidden_copy_from_a_missing_one() {
+    let scene = locked(versioned("a"));
+    scene.delete(&scene.payload_key(2));
+    assert_eq!(verified(&scene), ["payload-hidden"]);
+    scene.put(&scene.payload_key(2), &[0; 1 << 20]);
+    assert_eq!(verified(&scene), ["payload-overwritten"]);
+}
+
+/// What somebody with every permission but one may do to any object, again and again.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Delete,
+    Overwrite,
+    DeleteVersion,
+}
+
+fn acts() -> impl Strategy<Value = Vec<(usize, Act)>> {
+    let act = prop::sample::select(vec![Act::Delete, Act::Overwrite, Act::DeleteVersion]);
+    prop::collection::vec((0..8_usize, act), 1..60)
+}
+
+fn act(scene: &Scene, key: &str, act: Act) {
+    match act {
+        Act::Delete => scene.delete(key),
+        Act::Overwrite if scene.store().head(key).is_ok() => overwrite(scene, key, b"mine"),
+        Act::Overwrite => scene.put(key, b"mine"),
+        Act::DeleteVersion => {
+            let versions = scene.store().versions().unwrap();
+            let mut found = Vec::new();
+            let listed = versions.list_versions(key, None, &mut |version| {
+                found.push(version);
+                std::ops::ControlFlow::Continue(())
+            });
+            listed.unwrap();
+            for version in found {
+                let _ = versions.delete_version(&version.key, &version.id, Bypass::Governance);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_deletes_and_overwrites_lose_what_is_locked(acts in acts()) {
+        let scene = locked(versioned("a"));
+        let keys: Vec<String> = (1..=3)
+            .flat_map(|seq| {
+                let payload = scene.payload_key(seq as usize);
+                [scene.manifest_key(seq), scene.signature_key(seq, "host-1"), payload]
+            })
+            .collect();
+        for (key, what) in acts {
+            act(&scene, &keys[key], what);
+        }
+        let history = scene.read();
+        prop_assert_eq!(scene.newest(&history), Ok(3));
+        prop_assert_eq!(history.entries.len(), 3);
+        prop_assert_eq!(scene.opening(), [1, 2, 3]);
+    }
 }

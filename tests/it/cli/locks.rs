@@ -123,7 +123,7 @@ fn lock_probe_is_told_kept_and_signed_into_the_next_manifest() {
     assert_eq!(store["bucket"]["versioning"], "enabled");
     let steps = store["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 11);
-    let held = |step: &&Value| step["stands"] == Value::from(true);
+    let held = |step: &&Value| step["stands"] == true;
     assert_eq!(steps.iter().filter(held).count(), 9);
     host.run("doctor lock-probe lat")
         .success()

@@ -188,7 +188,8 @@ fn spoil(bed: &Bed, at: usize, manifest: &Manifest, spoil: impl FnOnce(&mut Vec<
 
 #[test]
 fn a_copy_that_is_not_what_was_signed_is_an_alarm_and_stays_as_it_is() {
-    let spoilers: [(fn(&mut Vec<u8>), Looking); 3] = [
+    type Spoiler = fn(&mut Vec<u8>);
+    let spoilers: [(Spoiler, Looking); 3] = [
         // A store without entity tags has to be read for that.
         (|bytes| bytes[300] ^= 1, Looking::Whole),
         (|bytes| bytes.truncate(500), Looking::Listed),

@@ -103,6 +103,28 @@ fn the_page_for_the_key_alone_makes_a_catalogue_from_the_bucket() {
     assert!(said.contains("Imported 1 backups"), "{said}");
 }
 
+#[cfg(feature = "s3")]
+#[test]
+fn the_page_of_the_second_store_ends_with_copies_under_lock() {
+    let Some(world) = World::with_bucket("second-store") else {
+        return;
+    };
+    let server = crate::support::seaweed::Seaweed::start().unwrap();
+    server.create_bucket("second-store-locked", true);
+    world.init();
+    let names = [
+        "ETC",
+        "ESCROW_SECOND_ACCESS_KEY_ID",
+        "ESCROW_SECOND_SECRET_ACCESS_KEY",
+    ];
+    let mut values = world.values(&with_credentials(&names));
+    values.push(("BUCKET", "second-store-locked".to_owned()));
+    values.push(("ENDPOINT", server.endpoint()));
+    let page = Page::read("runbooks/second-store.md");
+    let said = world.follow(&page, "box", &values, "");
+    assert!(said.contains("second   every part is as signed"), "{said}");
+}
+
 #[test]
 fn the_recover_page_gets_a_backup_back_without_databasus() {
     let Some(mut world) = World::with_folder() else {

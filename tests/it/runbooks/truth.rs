@@ -10,7 +10,7 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 13] = [
+const RUNBOOKS: [&str; 14] = [
     "disaster",
     "import",
     "key-without-escrow",
@@ -22,6 +22,7 @@ const RUNBOOKS: [&str; 13] = [
     "point-in-time-without-databasus",
     "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
+    "second-store",
     "two-custodians",
     "unfence",
 ];

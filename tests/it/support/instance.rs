@@ -11,10 +11,10 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::entry_path::EntryPath;
 use databasus_escrow::base::names::{SignerName, Slug};
-use databasus_escrow::base::time::{Clock, UtcTime};
+use databasus_escrow::base::time::{Clock, SystemClock, UtcTime};
 use databasus_escrow::model::allowed_signers::{AllowedSigners, Window};
 use databasus_escrow::model::finding::{Finding, Severity};
-use databasus_escrow::model::lock::LockPolicy;
+use databasus_escrow::model::lock::{LockMode, LockPolicy};
 use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
@@ -57,6 +57,19 @@ impl Clock for TickingClock {
     fn now(&self) -> UtcTime {
         UtcTime::from_unix(self.0.fetch_add(1, Ordering::SeqCst))
     }
+}
+
+/// The instance's clock stands years before the stores': locks must end after both.
+pub const LOCK: LockPolicy = LockPolicy {
+    mode: LockMode::Compliance,
+    days: 3_650,
+    manifest_days: 4_000,
+};
+
+/// A store in memory that keeps versions and holds locks.
+pub fn versioned(name: &str) -> Arc<dyn Store> {
+    let clock = Arc::new(SystemClock);
+    Arc::new(MemoryStore::versioned(name.parse().unwrap(), clock))
 }
 
 /// Everything around the operations under test.
@@ -108,6 +121,15 @@ impl Bed {
             bed.admit(name, SigningKey::generate().unwrap(), Window::default());
         }
         bed
+    }
+
+    /// The same in stores that keep versions and hold locks, which snapshots ask for.
+    pub fn locked(stores: Vec<Arc<dyn Store>>) -> Self {
+        Self {
+            stores,
+            lock: Some(LOCK),
+            ..Self::with_stores(&[])
+        }
     }
 
     /// Lets a signer sign manifests.
