@@ -1,12 +1,17 @@
-//! Who signs here, as the configuration says.
+//! Who signs here, and what the chain is extended with, as the configuration says.
 
 use zeroize::Zeroizing;
 
+use crate::base::cancel::Cancel;
 use crate::base::names::SignerName;
+use crate::base::time::SystemClock;
+use crate::cli::args::Global;
 use crate::cli::exit::CliError;
 use crate::cli::{hints, wire};
 use crate::model::config::Config;
-use crate::ops::commit::Author;
+use crate::ops::commit::{Author, Ports};
+use crate::ops::destination::Destination;
+use crate::ops::state::State;
 use crate::sealing::sshsig::SigningKey;
 
 /// What a manifest is signed with.
@@ -34,14 +39,45 @@ impl Signing {
             allowed_signers: wire::read_text(&config.resolve(&config.trust.allowed_signers))?,
         })
     }
+}
 
-    /// For manifests of this configuration's instance.
-    pub(super) fn author<'a>(&'a self, config: &'a Config) -> Author<'a> {
+/// What jobs have in common that extend the chain and touch no source.
+pub(super) struct Writer {
+    pub(super) config: Config,
+    signing: Signing,
+    destinations: Vec<Destination>,
+    state: State,
+}
+
+impl Writer {
+    /// Reads the configuration and opens its stores. `job` as in [`Signing::read`].
+    pub(super) fn open(global: &Global, job: &str, cancel: &Cancel) -> Result<Self, CliError> {
+        let config = wire::need_config(global)?;
+        Ok(Self {
+            signing: Signing::read(&config, job)?,
+            destinations: wire::destinations(&config, cancel)?,
+            state: State::new(config.resolve(&config.state.dir)),
+            config,
+        })
+    }
+
+    /// For manifests of the configuration's instance.
+    pub(super) fn author(&self) -> Author<'_> {
         Author {
-            slug: &config.instance,
-            signer: &self.signer,
-            signing_key: &self.key,
-            allowed_signers: &self.allowed_signers,
+            slug: &self.config.instance,
+            signer: &self.signing.signer,
+            signing_key: &self.signing.key,
+            allowed_signers: &self.signing.allowed_signers,
+        }
+    }
+
+    /// Where they go.
+    pub(super) fn ports<'a>(&'a self, cancel: &'a Cancel) -> Ports<'a> {
+        Ports {
+            destinations: &self.destinations,
+            state: &self.state,
+            clock: &SystemClock,
+            cancel,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::finding::{Severity, worst};
-use databasus_escrow::ops::commit::CommitError;
-use databasus_escrow::ops::snapshot::{Completeness, Report, SnapshotError};
+use databasus_escrow::ops::commit::{CommitError, Completeness};
+use databasus_escrow::ops::snapshot::{Report, SnapshotError};
 use databasus_escrow::ops::state::StateError;
 use databasus_escrow::store::{Store, list_all};
 

@@ -8,9 +8,9 @@ use std::sync::{Arc, Barrier, Mutex};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::mark::Mark;
-use databasus_escrow::ops::commit::CommitError;
+use databasus_escrow::ops::commit::{CommitError, Completeness};
 use databasus_escrow::ops::select::{SelectError, Selection, select};
-use databasus_escrow::ops::snapshot::{Completeness, Report, SecretKeyProblem, SnapshotError};
+use databasus_escrow::ops::snapshot::{Report, SecretKeyProblem, SnapshotError};
 use databasus_escrow::ops::state::StateError;
 use databasus_escrow::store::Store;
 

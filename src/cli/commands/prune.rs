@@ -5,16 +5,14 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::base::text::{bytes, printable};
-use crate::base::time::{SystemClock, UtcTime};
+use crate::base::time::UtcTime;
 use crate::cli::args::{Global, Prune};
-use crate::cli::author::Signing;
+use crate::cli::author::Writer;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
 use crate::cli::output::{Output, table};
-use crate::cli::{hints, wire};
 use crate::model::finding::{Severity, worst};
-use crate::ops::commit::Ports;
 use crate::ops::prune::{self, Deleted, Left, Report, Row, Settings, State as Fate, Swept};
-use crate::ops::state::State;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -31,23 +29,20 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let config = wire::need_config(global)?;
-    let signing = Signing::read(&config, "what goes is announced in a signed manifest")?;
-    let destinations = wire::destinations(&config, cancel)?;
-    let ports = Ports {
-        destinations: &destinations,
-        state: &State::new(config.resolve(&config.state.dir)),
-        clock: &SystemClock,
+    let writer = Writer::open(
+        global,
+        "what goes is announced in a signed manifest",
         cancel,
-    };
+    )?;
     let settings = Settings {
-        rules: config.retention.rules(),
+        rules: writer.config.retention.rules(),
         dry_run: args.dry_run,
     };
-    let report = prune::run(signing.author(&config), ports, &settings).map_err(hints::prune)?;
+    let report = prune::run(writer.author(), writer.ports(cancel), &settings);
+    let report = report.map_err(hints::prune)?;
     let exit = exit(&report);
     let document = Document {
-        instance: &config.instance,
+        instance: &writer.config.instance,
         dry_run: args.dry_run,
         report: &report,
         exit: exit.code(),

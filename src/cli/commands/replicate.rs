@@ -7,16 +7,14 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::base::text::{bytes, printable};
-use crate::base::time::SystemClock;
 use crate::cli::args::{Global, Replicate};
-use crate::cli::author::Signing;
+use crate::cli::author::Writer;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
-use crate::cli::{hints, wire};
-use crate::ops::commit::Ports;
-use crate::ops::replicate::{self, Completeness, Looking, Report};
-use crate::ops::state::State;
+use crate::ops::commit::Completeness;
+use crate::ops::replicate::{self, Looking, Report};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -32,15 +30,7 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let config = wire::need_config(global)?;
-    let signing = Signing::read(&config, "what was copied is signed into the chain")?;
-    let destinations = wire::destinations(&config, cancel)?;
-    let ports = Ports {
-        destinations: &destinations,
-        state: &State::new(config.resolve(&config.state.dir)),
-        clock: &SystemClock,
-        cancel,
-    };
+    let writer = Writer::open(global, "what was copied is signed into the chain", cancel)?;
     let looking = match args.full {
         true => Looking::Whole,
         false => Looking::Listed,
@@ -48,7 +38,7 @@ pub(in crate::cli) fn run(
     let progress = Progress::new(global, "copying", None);
     let counter = progress.clone();
     let on_bytes = Arc::new(move |count| counter.add(count));
-    let report = replicate::run(signing.author(&config), ports, looking, on_bytes)
+    let report = replicate::run(writer.author(), writer.ports(cancel), looking, on_bytes)
         .map_err(hints::replicate)?;
     drop(progress);
     let exit = match report.completeness() {
@@ -57,7 +47,7 @@ pub(in crate::cli) fn run(
         Completeness::Alarm => Exit::Integrity,
     };
     let document = Document {
-        instance: &config.instance,
+        instance: &writer.config.instance,
         report: &report,
         exit: exit.code(),
     };

@@ -21,8 +21,9 @@ use crate::cli::{source, wire};
 use crate::model::config::Config;
 use crate::model::finding::Finding;
 use crate::model::proof::{Level, ProofRecord};
+use crate::ops::commit::Completeness;
 use crate::ops::replicate;
-use crate::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
+use crate::ops::snapshot::{self, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
 use crate::postgres::restore_tool::RestoreTool;
 

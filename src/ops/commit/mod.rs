@@ -15,7 +15,7 @@ use crate::base::names::{SignerName, Slug, StoreName};
 use crate::base::time::{Clock, UtcTime};
 use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError};
 use crate::model::amend::Amend;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Finding, Severity, worst};
 use crate::model::layout::Layout;
 use crate::model::manifest::{Manifest, Place};
 use crate::model::mark::Mark;
@@ -109,6 +109,29 @@ pub struct Committed {
     pub mark: Mark,
     /// Why the other stores do not hold it whole.
     pub lacking: BTreeMap<StoreName, String>,
+}
+
+/// How a run that wrote to several stores is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Everything is everywhere it is required, and somewhere at least.
+    Whole,
+    /// Done, but something required is missing, or a warning may need somebody.
+    Partial,
+    /// Done, and something in the stores is not what a signer said it was.
+    Alarm,
+}
+
+impl Completeness {
+    /// By what was found, and whether something required is missing.
+    pub fn of(findings: &[Finding], lacks_something: bool) -> Self {
+        match worst(findings) {
+            Some(Severity::Violation) => Self::Alarm,
+            Some(Severity::Warning) => Self::Partial,
+            _ if lacks_something => Self::Partial,
+            _ => Self::Whole,
+        }
+    }
 }
 
 /// Nothing was committed.

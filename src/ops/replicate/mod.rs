@@ -18,12 +18,12 @@ use crate::base::cancel::Cancel;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::amend::{Amend, Change};
-use crate::model::finding::{Finding, Severity, worst};
+use crate::model::finding::Finding;
 use crate::model::manifest::{Instance, Manifest, StoreRecord};
 use crate::model::mark::Mark;
 use crate::store::Store;
 
-use super::commit::{Author, CommitError, Committer, Ports, Reach};
+use super::commit::{Author, CommitError, Committer, Completeness, Ports, Reach};
 use super::destination::Destination;
 use super::history::{Entry, EscrowSummary, History};
 use super::inventory::{self, Holding, Unlisted};
@@ -81,26 +81,10 @@ pub struct Missing {
     pub why: String,
 }
 
-/// How a run is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// Every required store holds everything.
-    Whole,
-    /// Something is missing.
-    Partial,
-    /// Something is not what was signed.
-    Alarm,
-}
-
 impl Report {
     /// How this run is to be taken.
     pub fn completeness(&self) -> Completeness {
-        match worst(&self.findings) {
-            Some(Severity::Violation) => Completeness::Alarm,
-            Some(Severity::Warning) => Completeness::Partial,
-            _ if self.lacks_something_required() => Completeness::Partial,
-            _ => Completeness::Whole,
-        }
+        Completeness::of(&self.findings, self.lacks_something_required())
     }
 
     /// Whether a store lacks something that it has to hold.

@@ -21,7 +21,7 @@ use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
 use crate::base::time::Clock;
 use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::SecretKeyId;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::Finding;
 use crate::model::manifest::{self, Instance, Kind, Manifest, StoreRecord, Tool};
 use crate::model::policy::Policy;
 use crate::model::proof::Level;
@@ -35,7 +35,7 @@ use crate::sealing::sshsig::SigningKey;
 use crate::source::{Source, SourceError};
 use crate::store::Store;
 
-use super::commit::{self, Author, CommitError, Committer, Document, Reach};
+use super::commit::{self, Author, CommitError, Committer, Completeness, Document, Reach};
 use super::destination::{Destination, Lasting};
 use super::history::History;
 use super::replicate::{self, Looking};
@@ -141,32 +141,15 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// How a committed snapshot is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// Everywhere it is required, and somewhere at least. Warnings may need somebody.
-    Whole,
-    /// Committed, but a required copy is missing, or no store has everything.
-    Partial,
-    /// Committed, and something in the stores is not what a signer said it was.
-    Alarm,
-}
-
 impl Report {
     /// How this snapshot is to be taken.
     pub fn completeness(&self) -> Completeness {
-        let worst = crate::model::finding::worst(&self.findings);
         let lacks = |store: &StoreReport| store.failure.is_some();
         let missing = self.stores.iter().any(|one| one.required && lacks(one))
             || self.stores.iter().all(lacks);
         let replicated = self.replicated.as_ref();
         let older = replicated.is_some_and(replicate::Report::lacks_something_required);
-        match worst {
-            Some(Severity::Violation) => Completeness::Alarm,
-            Some(Severity::Warning) => Completeness::Partial,
-            _ if missing || older => Completeness::Partial,
-            _ => Completeness::Whole,
-        }
+        Completeness::of(&self.findings, missing || older)
     }
 }
 

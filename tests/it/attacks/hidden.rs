@@ -6,7 +6,7 @@ use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock as _, SystemClock};
 use databasus_escrow::model::lock::{Lock, LockMode, LockPolicy, LockState};
 use databasus_escrow::model::proof::Level;
-use databasus_escrow::ops::snapshot::Completeness;
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::ops::verify::{CopyState, Ports, ProofPorts, verify};
 use databasus_escrow::store::Store;
 use databasus_escrow::store::versions::Bypass;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use databasus_escrow::base::names::StoreName;
-use databasus_escrow::ops::snapshot::Completeness;
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::store::{
     Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket,
 };

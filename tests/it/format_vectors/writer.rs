@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::recipients::Recipients;
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::ops::destination::Destination;
-use databasus_escrow::ops::snapshot::{self, Completeness, Ports, ProofSettings, Settings};
+use databasus_escrow::ops::snapshot::{self, Ports, ProofSettings, Settings};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::source::{
     Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceContent, SourceEntry,

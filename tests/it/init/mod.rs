@@ -23,11 +23,12 @@ use databasus_escrow::model::recipients::Recipients;
 use databasus_escrow::model::store_spec::StoreSpec;
 use databasus_escrow::model::trust::Trust;
 use databasus_escrow::ops::card::{self, CardHead, CardRequest, TrustCard};
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::ops::destination::Destination;
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::init::{self, InitError, InitRequest, Written};
 use databasus_escrow::ops::join::{self, JoinError, JoinPlan, JoinRequest, NewerManifests};
-use databasus_escrow::ops::snapshot::{self, Completeness, Ports, ProofSettings, Report, Settings};
+use databasus_escrow::ops::snapshot::{self, Ports, ProofSettings, Report, Settings};
 use databasus_escrow::ops::state::State;
 use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::source::{

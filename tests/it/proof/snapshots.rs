@@ -1,8 +1,9 @@
 //! Snapshots put on record what was proven, and readers go by it.
 
 use databasus_escrow::model::proof::{Level, Outcome};
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::ops::select::{Selection, passed_over, select};
-use databasus_escrow::ops::snapshot::{Completeness, ProofSettings, SnapshotError};
+use databasus_escrow::ops::snapshot::{ProofSettings, SnapshotError};
 
 use super::Bed;
 use crate::support::escrowing::{Escrowing, NoStorages};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::manifest::Manifest;
-use databasus_escrow::ops::commit::{Author, CommitError, Ports};
-use databasus_escrow::ops::replicate::{self, Completeness, Looking, Report};
+use databasus_escrow::ops::commit::{Author, CommitError, Completeness, Ports};
+use databasus_escrow::ops::replicate::{self, Looking, Report};
 use databasus_escrow::store::{Store, list_all};
 
 use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
