@@ -119,7 +119,7 @@ fn escrows_of_somebody_else_do_no_harm_beside_a_key() {
 fn payload(bed: &Bed, escrow: &str) -> PathBuf {
     let is_its_payload = |path: &PathBuf| {
         let path = path.to_string_lossy();
-        path.contains(escrow) && !path.contains("manifest")
+        path.contains(escrow) && path.ends_with("payload.tar.zst.age")
     };
     let mut paths = objects(&bed.sandbox.path("usb")).into_iter();
     let path = paths.find_map(|(path, _)| is_its_payload(&path).then_some(path));
