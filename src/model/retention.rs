@@ -43,8 +43,8 @@ impl Default for Rules {
 pub struct Candidate {
     /// Its place in the chain.
     pub seq: u64,
-    /// When the copy began: what its slots go by.
-    pub snapshot_at: UtcTime,
+    /// When its manifest was signed: what its slots go by, since the chain bounds it.
+    pub at: UtcTime,
     /// Fingerprint of the key in it.
     pub secret_key_id: String,
     /// Whether its proof held: a slot prefers such an escrow to others.
@@ -113,12 +113,16 @@ impl Serialize for Reason {
 }
 
 /// Why each of these escrows is kept, in the order given; what has no reason goes.
+///
+/// One that is not replicated stays, and stands in for no other: it takes no slot, and counts
+/// neither for its key nor for the floor.
 pub fn plan(candidates: &[Candidate], rules: &Rules) -> Vec<BTreeSet<Reason>> {
     let mut kept = vec![BTreeSet::new(); candidates.len()];
     let all: Vec<(usize, [Slot; 3])> = candidates
         .iter()
-        .map(|one| slots(one.snapshot_at))
+        .map(|one| slots(one.at))
         .enumerate()
+        .filter(|(place, _)| candidates[*place].is_replicated)
         .collect();
     for (grain, count) in [rules.daily, rules.weekly, rules.monthly]
         .into_iter()
@@ -134,11 +138,10 @@ pub fn plan(candidates: &[Candidate], rules: &Rules) -> Vec<BTreeSet<Reason>> {
     }
     let mut seen = BTreeSet::new();
     for (place, one) in newest_first(candidates) {
-        if seen.insert(&one.secret_key_id) {
-            kept[place].insert(Reason::LastHolderOfKey);
-        }
         if !one.is_replicated {
             kept[place].insert(Reason::Unreplicated);
+        } else if seen.insert(&one.secret_key_id) {
+            kept[place].insert(Reason::LastHolderOfKey);
         }
     }
     keep_floor(candidates, rules.floor, &mut kept);
@@ -154,7 +157,7 @@ fn best_of_newest(
     let mut best: BTreeMap<Slot, usize> = BTreeMap::new();
     let worth = |place: usize| {
         let one = &candidates[place];
-        (one.is_proven, one.snapshot_at, one.seq)
+        (one.is_proven, one.at, one.seq)
     };
     for (slot, place) in slots {
         let held = best.entry(slot).or_insert(place);
@@ -167,7 +170,10 @@ fn best_of_newest(
 }
 
 fn keep_floor(candidates: &[Candidate], floor: u32, kept: &mut [BTreeSet<Reason>]) {
-    let held = kept.iter().filter(|reasons| !reasons.is_empty()).count();
+    let held = kept.iter().zip(candidates);
+    let held = held
+        .filter(|(reasons, one)| !reasons.is_empty() && one.is_replicated)
+        .count();
     let floor = usize::try_from(floor).unwrap_or(usize::MAX);
     let goes: Vec<usize> = newest_first(candidates)
         .map(|(place, _)| place)

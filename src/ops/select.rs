@@ -61,7 +61,7 @@ pub fn select<'h>(
     // The payload of what retention let go may be gone.
     let newest_first = || {
         let kept = history.escrows().rev();
-        kept.filter(|(_, escrow)| escrow.let_go_by.is_none())
+        kept.filter(|(_, escrow)| !escrow.is_let_go())
     };
     match selection {
         Selection::Id(id) => history

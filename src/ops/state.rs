@@ -63,6 +63,14 @@ impl Pending {
     pub fn digest(&self) -> Digest {
         Digest::of(self.manifest.as_bytes())
     }
+
+    /// Its place and digest.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            seq: self.seq,
+            manifest_sha256: self.digest(),
+        }
+    }
 }
 
 /// An upload that this host began.
@@ -217,6 +225,24 @@ impl State {
             return self.remove(&name);
         }
         self.write(&name, &open)
+    }
+
+    /// Manifests of this host's own that it has given up, and that a store may hold all the same.
+    pub fn abandoned(&self, slug: &Slug) -> Result<Vec<Mark>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.abandoned.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Gives the pending manifest up.
+    pub fn abandon_pending(&self, slug: &Slug) -> Result<(), StateError> {
+        let Some(pending) = self.pending(slug)? else {
+            return Ok(());
+        };
+        let mut known = self.abandoned(slug)?;
+        known.push(pending.mark());
+        self.write(&format!("{slug}.abandoned.json"), &known)?;
+        self.clear_pending(slug)
     }
 
     /// Manifests by this host's key that this host did not make.

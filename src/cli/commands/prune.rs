@@ -5,7 +5,6 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::base::text::{bytes, printable};
-use crate::base::time::UtcTime;
 use crate::cli::args::{Global, Prune};
 use crate::cli::author::Writer;
 use crate::cli::exit::{CliError, Exit};
@@ -96,7 +95,7 @@ fn line(row: &Row, dry_run: bool) -> Vec<String> {
     };
     let reasons: Vec<String> = row.kept_for.iter().map(ToString::to_string).collect();
     let why = match (reasons.as_slice(), row.let_go_by) {
-        ([], Some(seq)) => format!("announced by manifest {seq}"),
+        ([], Some(seq)) => format!("manifest {seq} says so too"),
         ([], None) => "its day, week and month are others' or too long ago".to_owned(),
         (reasons, _) => reasons.join(", "),
     };
@@ -134,11 +133,9 @@ fn swept(swept: &Swept) -> Vec<String> {
 }
 
 fn fate(state: &Fate) -> String {
-    let until =
-        |time: &Option<UtcTime>| time.map_or("a date unknown".to_owned(), |at| at.to_string());
     match state {
         Fate::Gone => "deleted".to_owned(),
-        Fate::Locked { until: time } => format!("kept: locked until {}", until(time)),
+        Fate::Locked { until } => format!("kept: locked until {until}"),
         Fate::Failed { why } => format!("NOT DELETED: {}", printable(why)),
     }
 }

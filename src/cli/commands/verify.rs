@@ -93,9 +93,7 @@ fn storages(args: &Verify, cancel: &Cancel) -> Result<Storages, CliError> {
 
 fn chosen<'h>(args: &Verify, history: &'h History) -> Result<Vec<&'h Entry>, SelectError> {
     // The payload of what retention let go may be gone, and nobody misses it.
-    let kept = history
-        .escrows()
-        .filter(|(_, escrow)| escrow.let_go_by.is_none());
+    let kept = history.escrows().filter(|(_, escrow)| !escrow.is_let_go());
     let mut escrows = kept.map(|(entry, _)| entry);
     match args.escrow.selection() {
         Selection::Newest if args.all => {

@@ -10,7 +10,7 @@ fn nights(count: u64) -> Vec<Candidate> {
     let last: UtcTime = "2026-11-22T02:00:00Z".parse().unwrap();
     let night = |seq: u64| Candidate {
         seq,
-        snapshot_at: last.plus((seq as i64 - count as i64) * DAY),
+        at: last.plus((seq as i64 - count as i64) * DAY),
         secret_key_id: "key".to_owned(),
         is_proven: true,
         is_replicated: true,
@@ -42,7 +42,7 @@ fn a_year_of_nights_leaves_days_weeks_and_months() {
         .into_iter()
         .zip(&nights)
         .filter(|(reasons, _)| !reasons.is_empty())
-        .map(|(_, one)| one.snapshot_at.to_string()[..10].to_owned())
+        .map(|(_, one)| one.at.to_string()[..10].to_owned())
         .collect();
     let months = [
         "2025-12-31",
@@ -75,7 +75,7 @@ fn a_year_of_nights_leaves_days_weeks_and_months() {
 fn several_in_a_day_have_one_slot() {
     let mut many = nights(3);
     many.iter_mut()
-        .for_each(|one| one.snapshot_at = "2026-11-22T02:00:00Z".parse().unwrap());
+        .for_each(|one| one.at = "2026-11-22T02:00:00Z".parse().unwrap());
     assert_eq!(kept(&many, &only(7)), [3]);
 }
 
@@ -84,14 +84,14 @@ fn a_host_that_was_off_for_long_loses_nothing() {
     let mut two = nights(9);
     two.iter_mut()
         .take(6)
-        .for_each(|one| one.snapshot_at = one.snapshot_at.plus(-900 * DAY));
+        .for_each(|one| one.at = one.at.plus(-900 * DAY));
     assert_eq!(kept(&two, &only(9)).len(), 9);
 }
 
 #[test]
 fn a_slot_prefers_what_was_proven() {
     let mut two = nights(3);
-    two[1].snapshot_at = two[2].snapshot_at.plus(-3600);
+    two[1].at = two[2].at.plus(-3600);
     two[2].is_proven = false;
     // The newest is kept for itself.
     assert_eq!(kept(&two, &only(1)), [2, 3]);
@@ -114,6 +114,16 @@ fn what_a_store_lacks_stays() {
 }
 
 #[test]
+fn what_a_store_lacks_stands_in_for_no_other() {
+    let mut nights = nights(30);
+    nights[29].is_replicated = false;
+    nights[8].secret_key_id = "old key".to_owned();
+    nights[9].secret_key_id = "old key".to_owned();
+    nights[9].is_replicated = false;
+    assert_eq!(kept(&nights, &only(1)), [9, 10, 29, 30]);
+}
+
+#[test]
 fn never_fewer_than_the_floor_are_left() {
     let floor = Rules {
         floor: 4,
@@ -133,20 +143,23 @@ mod naive {
     use super::*;
 
     fn grains(one: &Candidate) -> [String; 3] {
-        slots(one.snapshot_at).map(|slot| slot.to_string())
+        slots(one.at).map(|slot| slot.to_string())
+    }
+
+    /// Those that can stand in for others.
+    fn sound(all: &[Candidate]) -> impl Iterator<Item = &Candidate> {
+        all.iter().filter(|one| one.is_replicated)
     }
 
     fn best(one: &Candidate, all: &[Candidate], grain: usize) -> bool {
-        let worth = |x: &Candidate| (x.is_proven, x.snapshot_at, x.seq);
-        let rivals = all
-            .iter()
-            .filter(|x| grains(x)[grain] == grains(one)[grain]);
+        let worth = |x: &Candidate| (x.is_proven, x.at, x.seq);
+        let rivals = sound(all).filter(|x| grains(x)[grain] == grains(one)[grain]);
         rivals.map(worth).max() == Some(worth(one))
     }
 
     fn newer_slots(one: &Candidate, all: &[Candidate], grain: usize) -> usize {
         let own = &grains(one)[grain];
-        let newer = all.iter().map(|x| grains(x)[grain].clone());
+        let newer = sound(all).map(|x| grains(x)[grain].clone());
         newer
             .filter(|slot| slot > own)
             .collect::<BTreeSet<_>>()
@@ -163,11 +176,16 @@ mod naive {
                 });
                 let newest = all.iter().all(|x| x.seq <= one.seq);
                 let same_key = |x: &&Candidate| x.secret_key_id == one.secret_key_id;
-                let last = all.iter().filter(same_key).all(|x| x.seq <= one.seq);
-                slot || newest || last || !one.is_replicated
+                let last = sound(all).filter(same_key).all(|x| x.seq <= one.seq);
+                newest || !one.is_replicated || slot || last
             })
             .collect();
-        while kept.iter().filter(|kept| **kept).count() < (rules.floor as usize).min(all.len()) {
+        let held = |kept: &[bool]| {
+            let held = all.iter().zip(kept);
+            held.filter(|(one, kept)| **kept && one.is_replicated)
+                .count()
+        };
+        while held(&kept) < (rules.floor as usize).min(sound(all).count()) {
             let lost = (0..all.len()).filter(|place| !kept[*place]);
             let newest = lost.max_by_key(|place| all[*place].seq).unwrap();
             kept[newest] = true;
@@ -187,7 +205,7 @@ fn random_history(rng: &mut StdRng) -> (Vec<Candidate>, Rules) {
             seq += rng.random_range(1..3);
             Candidate {
                 seq,
-                snapshot_at: at,
+                at: at,
                 secret_key_id: ["a", "b"][usize::from(rng.random_bool(0.2))].to_owned(),
                 is_proven: rng.random_bool(0.7),
                 is_replicated: rng.random_bool(0.9),

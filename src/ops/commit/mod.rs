@@ -28,7 +28,7 @@ use crate::store::StoreError;
 use super::destination::{Destination, stores};
 use super::history::{self, History, HistoryError};
 use super::open_uploads::OpenUploads;
-use super::state::{Pending, State, StateError};
+use super::state::{Pending, State, StateError, Strangers};
 
 pub use documents::Document;
 use place::Placing;
@@ -318,7 +318,7 @@ impl<'a> Committer<'a> {
                     self.ports.cancel.check()?;
                     let seq = place.seq;
                     tracing::info!(seq, "another host was faster; chaining again");
-                    self.ports.state.clear_pending(self.author.slug)?;
+                    self.ports.state.abandon_pending(self.author.slug)?;
                     history = self.read_history(Reach::SinceMark)?;
                 }
                 Placing::Placed(placed) => return self.read_back(placed),
@@ -357,16 +357,40 @@ impl<'a> Committer<'a> {
     /// A manifest above this host's mark, signed with this host's key, was made by somebody else
     /// who has the key, or this host's state was set back.
     pub fn look_for_stolen_key(&mut self, history: &History) -> Result<(), CommitError> {
+        let known = self.strangers(history)?;
+        self.ports
+            .state
+            .add_strangers(self.author.slug, &known.manifests)?;
+        self.tell_strangers(&known);
+        Ok(())
+    }
+
+    /// The manifests of that kind that were found before, and those that are seen now.
+    pub fn strangers(&self, history: &History) -> Result<Strangers, CommitError> {
         let (state, slug) = (self.ports.state, self.author.slug);
         let own = state.mark(slug)?;
-        let ours = self.author.signing_key.fingerprint();
+        let ours = self.fingerprint();
+        let mut own_beside = state.abandoned(slug)?;
+        own_beside.extend(state.pending(slug)?.map(|pending| pending.mark()));
         let above = |entry: &&history::Entry| {
             entry.fingerprint == ours && own.is_none_or(|mark| entry.link.seq > mark.seq)
         };
         let above = history.entries.iter().filter(above);
-        let marks: Vec<Mark> = above.map(history::Entry::mark).collect();
-        state.add_strangers(slug, &marks)?;
-        let known = state.strangers(slug)?;
+        let strange = above
+            .map(history::Entry::mark)
+            .filter(|mark| !own_beside.contains(mark));
+        let mut known = state.strangers(slug)?;
+        for mark in strange {
+            if !known.manifests.contains(&mark) {
+                known.manifests.push(mark);
+                known.key_was_replaced = false;
+            }
+        }
+        Ok(known)
+    }
+
+    /// Raises the alarm, as long as the key is the same.
+    pub fn tell_strangers(&mut self, known: &Strangers) {
         if let Some(first) = known.manifests.first()
             && !known.key_was_replaced
         {
@@ -379,7 +403,11 @@ impl<'a> Committer<'a> {
                 ),
             ));
         }
-        Ok(())
+    }
+
+    /// Of the key that signs here.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.author.signing_key.fingerprint()
     }
 }
 

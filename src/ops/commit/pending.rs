@@ -1,5 +1,9 @@
 //! A manifest of an earlier run that not every store got.
 
+use crate::model::document::Document;
+use crate::ops::state::Pending;
+use crate::store::StoreErrorKind;
+
 use super::place::{Placed, Placing};
 use super::{CommitError, Committer};
 
@@ -11,18 +15,45 @@ impl Committer<'_> {
         let Some(pending) = self.ports.state.pending(slug)? else {
             return Ok(());
         };
+        if !self.is_still_there(&pending)? {
+            return Ok(self.ports.state.abandon_pending(slug)?);
+        }
         let seq = pending.seq;
         tracing::info!(seq, "finishing the manifest of an earlier run");
         let placing = self.place(pending);
         self.ports.cancel.check()?;
         match placing {
             // Another host took its place in the chain: the escrow is an orphan now.
-            Placing::Lost => Ok(self.ports.state.clear_pending(slug)?),
+            Placing::Lost => Ok(self.ports.state.abandon_pending(slug)?),
             Placing::Placed(placed) => {
                 self.remember(&placed)?;
                 self.check_whereabouts(seq, placed)
             }
         }
+    }
+
+    /// Whether some store has what a manifest commits that no store is known to have taken: after
+    /// two days nobody knows what it belongs to, and `prune` sweeps it.
+    fn is_still_there(&self, pending: &Pending) -> Result<bool, CommitError> {
+        let mark = self.ports.state.mark(self.author.slug)?;
+        if mark.is_some_and(|mark| mark.seq >= pending.seq) {
+            return Ok(true);
+        }
+        // It was written by this host, under the state's own name.
+        let Ok(Document {
+            escrow: Some(manifest),
+            ..
+        }) = Document::parse(pending.manifest.as_bytes())
+        else {
+            return Ok(true);
+        };
+        let key = self.layout.payload(&manifest.escrow_id);
+        let mut stores = self.ports.destinations.iter().map(|to| &to.store);
+        Ok(stores.any(|store| match store.head(&key) {
+            Ok(meta) => meta.size == manifest.payload.size,
+            // A store that does not answer may have it.
+            Err(error) => error.kind != StoreErrorKind::NotFound,
+        }))
     }
 
     /// A manifest that no store is known to hold may all the same lie in one that fails today.

@@ -7,7 +7,6 @@ use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::lock::Lock;
 use crate::model::manifest;
-use crate::model::mark::Mark;
 use crate::ops::destination::Destination;
 use crate::ops::locks;
 use crate::ops::state::Pending;
@@ -117,7 +116,7 @@ impl Committer<'_> {
         }
         self.remember(&placed)?;
         Ok(Committed {
-            mark: placed.mark(),
+            mark: placed.pending.mark(),
             lacking: placed.missing,
         })
     }
@@ -157,7 +156,7 @@ impl Committer<'_> {
     pub(super) fn remember(&mut self, placed: &Placed) -> Result<(), CommitError> {
         let (state, slug) = (self.ports.state, self.author.slug);
         if placed.holders > 0 {
-            state.raise_mark(slug, placed.mark())?;
+            state.raise_mark(slug, placed.pending.mark())?;
         }
         if placed.missing.is_empty() {
             return Ok(state.clear_pending(slug)?);
@@ -167,15 +166,6 @@ impl Committer<'_> {
             ..placed.pending.clone()
         };
         Ok(state.set_pending(slug, &pending)?)
-    }
-}
-
-impl Placed {
-    fn mark(&self) -> Mark {
-        Mark {
-            seq: self.pending.seq,
-            manifest_sha256: self.pending.digest(),
-        }
     }
 }
 

@@ -55,7 +55,7 @@ fn exposure(manifest: &Manifest, summary: &EscrowSummary) -> Exposure {
         snapshot_at: manifest.snapshot_at,
         others_needed: others_needed(&manifest.custody),
         copies: stored.map(copy).collect(),
-        let_go: summary.let_go_by.is_some(),
+        let_go: summary.is_let_go(),
     }
 }
 

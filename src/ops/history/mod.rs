@@ -92,8 +92,10 @@ pub struct EscrowSummary {
     pub stored_in: Vec<StoreName>,
     /// The copies that were made later.
     pub late_copies: Vec<StoreRecord>,
-    /// The manifest by which retention let it go: its payload may be gone.
-    pub let_go_by: Option<u64>,
+    /// The manifests by which retention let it go, oldest first: its payload may be gone.
+    pub let_go_by: Vec<u64>,
+    /// Keys and sizes in bytes of what it takes to open it beside identities (k-of-n custody).
+    pub unlock: Vec<(String, u64)>,
 }
 
 /// Every verified manifest of an instance, and everything that was found wrong on the way.
@@ -313,8 +315,18 @@ impl EscrowSummary {
                 .map(|record| record.name.clone())
                 .collect(),
             late_copies: Vec::new(),
-            let_go_by: None,
+            let_go_by: Vec::new(),
+            unlock: manifest
+                .unlock
+                .iter()
+                .map(|one| (one.key.clone(), one.size))
+                .collect(),
         }
+    }
+
+    /// Whether retention let it go.
+    pub fn is_let_go(&self) -> bool {
+        !self.let_go_by.is_empty()
     }
 
     fn add_copy(&mut self, copy: &StoreRecord) {
@@ -345,7 +357,7 @@ fn amend(entries: &mut [Entry]) {
                     escrow.add_copy(store);
                 }
                 Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
-                    escrow.let_go_by.get_or_insert(*seq);
+                    escrow.let_go_by.push(*seq);
                 }
                 _ => {}
             }

@@ -20,8 +20,9 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 /// Deletions that are under way at once.
 const CONCURRENCY: usize = 8;
 
-/// Objects and versions that one run deletes in one store at most; the next run goes on.
-const AT_ONCE: usize = 20_000;
+/// Objects and versions of one escrow that one run deletes in one store at most, so that nobody
+/// who writes thousands keeps the others from being deleted; the next run goes on.
+const OF_ONE: usize = 2_000;
 
 /// What became of an escrow in one store.
 #[derive(Debug, Serialize)]
@@ -43,8 +44,8 @@ pub enum State {
     Gone,
     /// A lock holds it.
     Locked {
-        /// Until when; null where the store does not say.
-        until: Option<UtcTime>,
+        /// Until when.
+        until: UtcTime,
     },
     /// It could not be deleted.
     Failed {
@@ -93,6 +94,8 @@ fn in_store(
             }];
         }
     };
+    let cut = doomed.cut;
+    let doomed = doomed.objects;
     // A marker goes last: it hides what a lock keeps, and readers of stock tools with it.
     let (markers, content): (Vec<_>, Vec<_>) = doomed.into_iter().partition(|one| one.is_marker);
     let mut states: BTreeMap<EscrowId, State> = BTreeMap::new();
@@ -104,6 +107,10 @@ fn in_store(
     };
     let markers: Vec<Doomed> = markers.into_iter().filter(bare).collect();
     delete_all(store, &markers, &mut states, cancel);
+    for escrow in cut {
+        let why = format!("it has more than {OF_ONE} versions here; the next run goes on");
+        states.insert(escrow, State::Failed { why });
+    }
     let told = states.into_iter().map(|(escrow, state)| Deleted {
         store: store.name().clone(),
         escrow: Some(escrow),
@@ -152,11 +159,11 @@ fn delete_one(store: &dyn Store, doomed: &Doomed) -> State {
     };
     let locked = versions.and_then(|(versions, id)| lock_of(versions, &doomed.key, id));
     match locked {
-        Some(until) => State::Locked { until: Some(until) },
-        // A bucket's own lock rules are not seen through S3.
-        None if error.kind == StoreErrorKind::Denied && versions.is_some() => {
-            State::Locked { until: None }
-        }
+        Some(until) => State::Locked { until },
+        // A bucket's own lock rules are not seen through S3, and not every caller sees locks.
+        None if error.kind == StoreErrorKind::Denied => State::Failed {
+            why: format!("{}; perhaps a lock that is not shown", error_chain(&error)),
+        },
         None => State::Failed {
             why: error_chain(&error),
         },
@@ -170,14 +177,34 @@ fn lock_of(versions: &dyn Versions, key: &str, id: &str) -> Option<UtcTime> {
     }
 }
 
+/// What there is to delete in a store.
+#[derive(Default)]
+struct Found {
+    objects: Vec<Doomed>,
+    counts: BTreeMap<EscrowId, usize>,
+    /// Escrows of which there is more.
+    cut: BTreeSet<EscrowId>,
+}
+
+impl Found {
+    fn add(&mut self, doomed: Doomed) {
+        let count = self.counts.entry(doomed.escrow.clone()).or_default();
+        *count += 1;
+        match *count > OF_ONE {
+            true => drop(self.cut.insert(doomed.escrow)),
+            false => self.objects.push(doomed),
+        }
+    }
+}
+
 /// Everything in a store that belongs to these escrows.
 fn find(
     store: &dyn Store,
     layout: &Layout,
     escrows: &BTreeSet<EscrowId>,
-) -> Result<Vec<Doomed>, StoreError> {
+) -> Result<Found, StoreError> {
     if escrows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     let wanted = |key: &str| layout.parse_escrow(key).filter(|id| escrows.contains(id));
     if let Some(versions) = store.versions() {
@@ -186,21 +213,21 @@ fn find(
             other => return other,
         }
     }
-    let mut doomed = Vec::new();
+    let mut found = Found::default();
     let listed = store.list(&layout.escrows(), None, &mut |meta| {
         if let Some(escrow) = wanted(&meta.key) {
-            doomed.push(Doomed {
+            found.add(Doomed {
                 escrow,
                 key: meta.key,
                 version: None,
                 is_marker: false,
             });
         }
-        at_most(&doomed)
+        ControlFlow::Continue(())
     });
     match listed {
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(doomed),
-        other => other.map(|()| doomed),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(found),
+        other => other.map(|()| found),
     }
 }
 
@@ -208,25 +235,18 @@ fn find_versions(
     versions: &dyn Versions,
     layout: &Layout,
     wanted: &dyn Fn(&str) -> Option<EscrowId>,
-) -> Result<Vec<Doomed>, StoreError> {
-    let mut doomed = Vec::new();
+) -> Result<Found, StoreError> {
+    let mut found = Found::default();
     versions.list_versions(&layout.escrows(), None, &mut |version| {
         if let Some(escrow) = wanted(&version.key) {
-            doomed.push(Doomed {
+            found.add(Doomed {
                 escrow,
                 is_marker: version.is_delete_marker(),
                 key: version.key,
                 version: Some(version.id),
             });
         }
-        at_most(&doomed)
+        ControlFlow::Continue(())
     })?;
-    Ok(doomed)
-}
-
-fn at_most(doomed: &[Doomed]) -> ControlFlow<()> {
-    match doomed.len() < AT_ONCE {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    }
+    Ok(found)
 }

@@ -7,28 +7,28 @@
 //! signatures and policies are never deleted.
 
 mod delete;
+mod plan;
 mod sweep;
-
-use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use crate::base::names::{EscrowId, StoreName};
-use crate::base::time::UtcTime;
 use crate::model::amend::{Amend, Change};
 use crate::model::finding::{Finding, Severity};
-use crate::model::layout::Layout;
 use crate::model::manifest::Instance;
 use crate::model::mark::Mark;
-use crate::model::proof::{Level, Outcome, ProofRecord};
-use crate::model::retention::{self, Candidate, Reason, Rules};
+use crate::model::proof::ProofRecord;
+use crate::model::retention::Rules;
 
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
-use super::history::{Entry, EscrowSummary, History};
+use super::history::History;
 use super::inventory::{self, Holding};
 
 pub use delete::{Deleted, State};
+pub use plan::Row;
 pub use sweep::{Left, Swept};
+
+use plan::Planner;
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub struct Settings {
 /// What was decided, and done.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Every escrow, oldest first, save those that went before and left nothing behind.
+    /// Every escrow that this host has not let go before, oldest first.
     pub escrows: Vec<Row>,
     /// What became of what was let go, now or earlier, in each store.
     pub deleted: Vec<Deleted>,
@@ -52,43 +52,6 @@ pub struct Report {
     pub announced_by: Option<Mark>,
     /// What was found on the way.
     pub findings: Vec<Finding>,
-}
-
-/// What is decided of one escrow.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    /// Its place in the chain.
-    pub seq: u64,
-    /// Which.
-    pub id: EscrowId,
-    /// When its copy began.
-    pub snapshot_at: UtcTime,
-    /// Of its payload, in bytes.
-    pub size: u64,
-    /// Why it is kept; empty where it goes.
-    pub kept_for: BTreeSet<Reason>,
-    /// The manifest that announced before that it goes.
-    pub let_go_by: Option<u64>,
-}
-
-impl Row {
-    /// Whether it goes.
-    pub fn goes(&self) -> bool {
-        self.kept_for.is_empty()
-    }
-}
-
-impl Report {
-    /// What goes, or went before.
-    fn going(&self) -> impl Iterator<Item = &Row> {
-        self.escrows.iter().filter(|row| row.goes())
-    }
-
-    /// What goes and was not announced before.
-    fn fresh(&self) -> Vec<EscrowId> {
-        let fresh = self.going().filter(|row| row.let_go_by.is_none());
-        fresh.map(|row| row.id.clone()).collect()
-    }
 }
 
 /// Nothing was deleted.
@@ -138,7 +101,10 @@ pub fn run(
         chain.finish_pending()?;
     }
     let history = chain.read_history(Reach::Whole)?;
-    chain.look_for_stolen_key(&history)?;
+    match settings.dry_run {
+        true => chain.tell_strangers(&chain.strangers(&history)?),
+        false => chain.look_for_stolen_key(&history)?,
+    }
     let (holdings, unlisted) = inventory::read(ports.destinations, chain.layout());
     refuse_missing(
         &history,
@@ -148,27 +114,28 @@ pub fn run(
     )?;
     refuse_doubt(&chain, &history)?;
     refuse_alarm(&history)?;
-    let disowned = ports
-        .state
-        .strangers(author.slug)
-        .map_err(CommitError::from)?;
-    let (escrows, past) = plan(&history, &holdings, &disowned.manifests, &settings.rules);
-    let swept = sweep::find(&chain, &history, &holdings, ports.clock.now());
+    let disowned = chain.strangers(&history)?;
+    let planner = Planner {
+        rules: &settings.rules,
+        own_key: chain.fingerprint(),
+        disowned: &disowned.manifests,
+    };
+    let plan = planner.plan(&history, &holdings);
     let mut report = Report {
-        escrows,
         deleted: Vec::new(),
-        swept,
+        swept: sweep::find(&mut chain, &history, &holdings, ports.clock.now()),
         announced_by: None,
         findings: Vec::new(),
+        escrows: Vec::new(),
     };
     if !settings.dry_run {
-        let mut gone = past;
-        gone.extend(report.going().map(|row| row.id.clone()));
-        report.announced_by = announce(&mut chain, history, report.fresh())?;
+        let gone = plan.gone();
+        report.announced_by = announce(&mut chain, history, plan.fresh())?;
         report.deleted = delete::delete(ports.destinations, chain.layout(), &gone, ports.cancel);
         ports.cancel.check().map_err(CommitError::from)?;
         sweep::sweep(&mut report.swept, ports, chain.layout());
     }
+    report.escrows = plan.rows;
     report.findings = std::mem::take(&mut chain.findings);
     Ok(report)
 }
@@ -223,72 +190,6 @@ fn refuse_alarm(history: &History) -> Result<(), PruneError> {
         }
         _ => Ok(()),
     }
-}
-
-/// What becomes of each escrow, and those that were let go before and have left no payload behind.
-///
-/// What was announced before and is still there is planned once more: whoever could sign that
-/// everything goes cannot make this host delete what its own rules keep.
-fn plan(
-    history: &History,
-    holdings: &[Holding<'_>],
-    disowned: &[Mark],
-    rules: &Rules,
-) -> (Vec<Row>, BTreeSet<EscrowId>) {
-    let layout = history.layout();
-    // What somebody announced who had stolen the key is not announced.
-    let announced = |escrow: &EscrowSummary| {
-        let by = escrow.let_go_by;
-        by.filter(|seq| disowned.iter().all(|mark| mark.seq != *seq))
-    };
-    let is_there = |escrow: &EscrowSummary| {
-        let key = layout.payload(&escrow.id);
-        announced(escrow).is_none() || holdings.iter().any(|one| one.holds(&key))
-    };
-    let (strange, own): (Vec<_>, Vec<_>) = history
-        .escrows()
-        .partition(|(entry, _)| disowned.contains(&entry.mark()));
-    let (own, past): (Vec<_>, Vec<_>) = own.into_iter().partition(|(_, one)| is_there(one));
-    let candidate = |(entry, escrow): &(&Entry, &EscrowSummary)| Candidate {
-        seq: entry.link.seq,
-        snapshot_at: escrow.snapshot_at,
-        secret_key_id: escrow.secret_key_id.clone(),
-        is_proven: escrow.proof.as_ref().is_some_and(is_proven),
-        is_replicated: announced(escrow).is_some() || is_replicated(escrow, holdings, layout),
-    };
-    let candidates: Vec<Candidate> = own.iter().map(candidate).collect();
-    let planned = own.into_iter().zip(retention::plan(&candidates, rules));
-    let row = |entry: &Entry, escrow: &EscrowSummary, kept_for| Row {
-        seq: entry.link.seq,
-        id: escrow.id.clone(),
-        snapshot_at: escrow.snapshot_at,
-        size: escrow.size,
-        kept_for,
-        let_go_by: announced(escrow),
-    };
-    let planned = planned.map(|((entry, escrow), kept_for)| row(entry, escrow, kept_for));
-    let strange = strange.into_iter();
-    let strange = strange.map(|(entry, escrow)| row(entry, escrow, [Reason::Disowned].into()));
-    let past = past.into_iter().map(|(_, escrow)| escrow.id.clone());
-    let mut rows: Vec<Row> = planned.chain(strange).collect();
-    rows.sort_by_key(|row| row.seq);
-    (rows, past.collect())
-}
-
-/// Whether the key is proven to fit the metadata at least, and nothing failed.
-fn is_proven(proof: &ProofRecord) -> bool {
-    let mut levels = proof.levels.iter();
-    proof.reaches(Level::Fields) && levels.all(|level| level.outcome != Outcome::Failed)
-}
-
-/// Whether every store that has to hold its payload lists it, in the signed size.
-fn is_replicated(escrow: &EscrowSummary, holdings: &[Holding<'_>], layout: &Layout) -> bool {
-    let key = layout.payload(&escrow.id);
-    let mut required = holdings.iter().filter(|one| one.destination.required);
-    required.all(|one| {
-        one.get(&key)
-            .is_some_and(|listed| listed.size == escrow.size)
-    })
 }
 
 fn announce(

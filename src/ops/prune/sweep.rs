@@ -14,6 +14,7 @@ use crate::ops::commit::{Committer, Ports};
 use crate::ops::destination::Destination;
 use crate::ops::history::History;
 use crate::ops::inventory::Holding;
+use crate::ops::noncurrent;
 use crate::store::UploadTicket;
 
 use super::delete::{self, State};
@@ -56,16 +57,21 @@ pub enum Left {
 
 /// Findings after which an object may be named by a manifest that does not count here: one of a
 /// host that joined, by a key that is not known yet.
-const UNCLEAR: [&str; 4] = [
+const UNCLEAR: [&str; 9] = [
     "unverified-manifest",
     "manifest-unreadable",
+    "manifest-hidden",
+    "manifest-overwritten",
+    "misplaced-manifest",
     "signer-window",
     "policy-missing",
+    "versions-unseen",
+    "versions-left-out",
 ];
 
 /// Looks for what nobody is at work on any more.
 pub(super) fn find(
-    chain: &Committer<'_>,
+    chain: &mut Committer<'_>,
     history: &History,
     holdings: &[Holding<'_>],
     now: UtcTime,
@@ -75,12 +81,23 @@ pub(super) fn find(
         .flat_map(|holding| uploads(holding, history.layout(), now))
         .collect();
     let is_unclear = |finding: &Finding| UNCLEAR.contains(&finding.id);
-    if !chain.findings.iter().any(is_unclear) {
+    let hidden = |holding: &Holding<'_>| hides_manifests(holding, history.layout());
+    if chain.findings.iter().any(is_unclear) || holdings.iter().any(hidden) {
+        let why =
+            "payloads that no manifest names were not looked for: not every manifest is clear";
+        chain.tell(Finding::note("orphans-unknown", why));
+    } else {
         let named: BTreeSet<&EscrowId> = history.escrows().map(|(_, one)| &one.id).collect();
         let orphans = holdings.iter();
         found.extend(orphans.flat_map(|one| orphans_in(one, &named, history.layout(), now)));
     }
     found
+}
+
+/// Whether a manifest lies behind a delete marker or beneath something else, whoever signed it.
+fn hides_manifests(holding: &Holding<'_>, layout: &Layout) -> bool {
+    let sight = noncurrent::look(holding.store().as_ref(), &layout.manifests(), None);
+    sight.map_or(true, |sight| !sight.keys.is_empty())
 }
 
 fn orphans_in(

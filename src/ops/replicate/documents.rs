@@ -16,6 +16,8 @@ use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::StoreErrorKind;
 
+use super::Looking;
+
 /// An object whose bytes a signed manifest names.
 pub(super) struct Document {
     pub(super) key: String,
@@ -47,6 +49,11 @@ impl Document {
         documents
     }
 
+    /// Whether it is of use once the payload is gone.
+    pub(super) fn outlives_payload(&self) -> bool {
+        self.lasting == Lasting::Manifest
+    }
+
     /// Its bytes, from any store that has them whole.
     fn read(&self, holdings: &[Holding<'_>]) -> Option<Vec<u8>> {
         let holders = holdings.iter().filter(|one| one.holds(&self.key));
@@ -68,7 +75,7 @@ pub(super) fn spread(
         .iter()
         .filter(|one| !one.holds(&document.key))
         .collect();
-    if lacking.is_empty() || lacking.len() == holdings.len() {
+    if lacking.is_empty() {
         return (0, Vec::new());
     }
     let Some(bytes) = document.read(holdings) else {
@@ -86,6 +93,31 @@ pub(super) fn spread(
         }
     }
     (put, failed)
+}
+
+/// What each store has in a document's place that is something else, where all is to be read.
+pub(super) fn damaged(
+    document: &Document,
+    holdings: &[Holding<'_>],
+    looking: Looking,
+) -> Vec<String> {
+    if looking == Looking::Listed {
+        return Vec::new();
+    }
+    let holders = holdings.iter().filter(|one| one.holds(&document.key));
+    let differs = |one: &&Holding<'_>| {
+        let object = one.store().get(&document.key, policy::MAX_BYTES);
+        object.is_ok_and(|object| Digest::of(&object.bytes) != document.sha256)
+    };
+    let told = holders.filter(differs);
+    told.map(|one| {
+        format!(
+            "store {}: {} is not what was signed",
+            one.name(),
+            document.key
+        )
+    })
+    .collect()
 }
 
 /// Puts a manifest with its signature into every store that lacks it. Where a store holds another

@@ -209,9 +209,9 @@ impl Run<'_> {
     fn bring_up(&mut self, chain: &mut Committer<'_>, entry: &Entry) -> Result<(), CommitError> {
         if let Some(escrow) = &entry.escrow {
             let manifest = self.history.load(entry)?;
-            self.spread_documents(chain, &manifest);
+            self.spread_documents(chain, escrow, &manifest);
             // What retention has let go is not copied any more.
-            if escrow.let_go_by.is_none() {
+            if !escrow.is_let_go() {
                 self.spread_payload(chain, escrow, &manifest);
             }
         }
@@ -223,8 +223,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn spread_documents(&mut self, chain: &mut Committer<'_>, manifest: &Manifest) {
-        for document in Document::all_of(manifest, self.history.layout()) {
+    fn spread_documents(
+        &mut self,
+        chain: &mut Committer<'_>,
+        escrow: &EscrowSummary,
+        manifest: &Manifest,
+    ) {
+        let all = Document::all_of(manifest, self.history.layout()).into_iter();
+        for document in all.filter(|one| !escrow.is_let_go() || one.outlives_payload()) {
+            let damaged = documents::damaged(&document, &self.holdings, self.job.looking);
+            for why in damaged {
+                chain.tell(Finding::violation("document-damaged", why));
+            }
             let (put, failed) = documents::spread(&document, &self.holdings, self.job.now);
             self.report.documents += put;
             tell_missing(chain, failed);
@@ -245,6 +255,10 @@ impl Run<'_> {
         let from: Vec<Arc<dyn Store>> = whole.map(|(one, _)| one.store.clone()).collect();
         for (destination, copy) in seen {
             let name = destination.store.name();
+            if matches!(copy, Copy::Absent) && escrow.stored_in.contains(name) {
+                let why = format!("escrow {}: it was stored in {name}, and is gone", escrow.id);
+                chain.tell(Finding::warning("copy-missing", why));
+            }
             let outcome = match copy {
                 Copy::Whole if escrow.stored_in.contains(name) => continue,
                 // A run that died before it could say so has copied it.

@@ -414,6 +414,14 @@ impl<'a> Run<'a> {
         self.compare_policy(&history, manifest.policy_sha256);
         let documents = self.documents(&policy, &committable.sealed.custodial);
         let undocumented = self.chain.put_documents(&documents);
+        let is_whole =
+            |copy: &Copy| copy.failure().is_none() && !undocumented.contains_key(copy.name());
+        if !committable.copies.iter().any(is_whole) {
+            // What opens it exists nowhere else, and is wiped.
+            self.ports.cancel.check()?;
+            let told = undocumented.into_values().collect();
+            return Err(CommitError::NoStore { told, first: None }.into());
+        }
         let committed = self.chain.commit(&mut manifest, history)?;
         let lacks = |name| committed.lacking.get(name).or(undocumented.get(name));
         let copies = committable.copies.iter();

@@ -108,7 +108,7 @@ fn what_has_no_slot_goes_from_every_store_and_its_manifest_stays() {
     assert_eq!(history.escrows().count(), 6);
     let let_go = history
         .escrows()
-        .filter(|(_, escrow)| escrow.let_go_by == Some(7));
+        .filter(|(_, escrow)| escrow.let_go_by == [7]);
     let let_go: BTreeSet<EscrowId> = let_go.map(|(_, escrow)| escrow.id.clone()).collect();
     assert_eq!(let_go, set(&ids[..3]));
 }
@@ -288,6 +288,56 @@ fn an_upload_that_never_ended_is_swept_once_it_is_old() {
     std::mem::forget(upload);
     let swept = prune(&bed, &host).unwrap().swept;
     assert!(swept.is_empty(), "{swept:?}");
+}
+
+#[test]
+fn what_another_host_announces_is_planned_like_everything_else() {
+    let bed = Bed::new();
+    let (first, second) = (bed.host("host-1"), bed.host("host-2"));
+    let ids = nights(&bed, &first, 5);
+    // Somebody has the other host's key, and hides what is to go.
+    steal(&bed, &second);
+    prune(&bed, &first).unwrap();
+    assert_eq!(kept(&bed), set(&ids[2..]));
+}
+
+#[test]
+fn what_is_announced_and_gone_is_not_announced_again() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    nights(&bed, &host, 5);
+    prune(&bed, &host).unwrap();
+    nights(&bed, &host, 1);
+    let report = prune(&bed, &host).unwrap();
+    assert_eq!(report.escrows.iter().filter(|row| row.goes()).count(), 1);
+    assert_eq!(report.deleted.len(), 2);
+}
+
+#[test]
+fn a_manifest_that_names_an_escrow_again_takes_nothing_from_it() {
+    let bed = Bed::new();
+    let (first, second) = (bed.host("host-1"), bed.host("host-2"));
+    let ids = nights(&bed, &first, 3);
+    name_again(&bed, &second);
+    bed.clock.advance(9 * DAY);
+    nights(&bed, &first, 1);
+    prune(&bed, &first).unwrap();
+    assert!(kept(&bed).contains(&ids[2]));
+}
+
+/// Commits the newest escrow's manifest once more, dated today.
+fn name_again(bed: &Bed, host: &Host) {
+    let ports = Ports {
+        destinations: &Bed::destinations(&bed.stores),
+        state: &host.state,
+        clock: &bed.clock,
+        cancel: &Cancel::new(),
+    };
+    let mut other = Committer::new(author(bed, host), ports).unwrap();
+    let history = other.read_history(Reach::Whole).unwrap();
+    let (newest, _) = history.escrows().next_back().unwrap();
+    let mut manifest = history.load(newest).unwrap();
+    other.commit(&mut manifest, history).unwrap();
 }
 
 /// Somebody who has the host's key signs that everything goes.
