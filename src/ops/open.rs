@@ -92,7 +92,7 @@ pub fn fetcher(
     });
     Fetcher::new(
         copies.collect(),
-        Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id),
+        Layout::new(&manifest.instance.slug).payload(manifest.sealed()),
         manifest.payload.clone(),
         cancel.clone(),
         on_bytes,

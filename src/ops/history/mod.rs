@@ -14,13 +14,13 @@ use std::sync::Arc;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
-use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
+use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::Change;
+use crate::model::amend::{Change, Rekeyed};
 use crate::model::chain::{self, Link};
 use crate::model::document::Document;
 use crate::model::finding::Finding;
-use crate::model::layout::Layout;
+use crate::model::layout::{Layout, Sealed};
 use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
@@ -94,6 +94,17 @@ pub struct EscrowSummary {
     pub late_copies: Vec<StoreRecord>,
     /// The manifest by which retention let it go: its payload may be gone.
     pub let_go_by: Option<u64>,
+    /// How it was sealed again, the newest last.
+    pub rekeyed: Vec<Resealing>,
+}
+
+/// An escrow's later sealing, and the manifest that reports it.
+#[derive(Clone, Debug)]
+pub struct Resealing {
+    /// That manifest's sequence number.
+    pub seq: u64,
+    /// What it says.
+    pub rekeyed: Box<Rekeyed>,
 }
 
 /// Every verified manifest of an instance, and everything that was found wrong on the way.
@@ -193,7 +204,7 @@ impl History {
         findings.extend(missing_documents(&verdict.verified, &listings.answered));
         let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
-        amend(&mut entries);
+        amend(&mut entries, &layout);
         Ok(Self {
             entries,
             findings,
@@ -239,8 +250,30 @@ impl History {
     }
 
     /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
-    /// that were verified.
+    /// that were verified. Of an escrow that was sealed again it tells the newest sealing.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
+        let mut manifest = self.load_signed(entry)?;
+        let newest = entry.escrow.as_ref().and_then(|one| one.rekeyed.last());
+        if let Some(newest) = newest {
+            newest.rekeyed.apply_to(&mut manifest);
+        }
+        Ok(manifest)
+    }
+
+    /// What a manifest says of each of its escrow's sealings, the newest last.
+    pub fn load_sealings(&self, entry: &Entry) -> Result<Vec<Manifest>, HistoryError> {
+        let signed = self.load_signed(entry)?;
+        let later = entry.escrow.iter().flat_map(|one| &one.rekeyed);
+        let later = later.map(|one| {
+            let mut manifest = signed.clone();
+            one.rekeyed.apply_to(&mut manifest);
+            manifest
+        });
+        let later: Vec<Manifest> = later.collect();
+        Ok(std::iter::once(signed).chain(later).collect())
+    }
+
+    fn load_signed(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
         let document = Document::parse(&self.bytes_of(entry)?)
             .map_err(|source| HistoryError::Unusable { seq, source })?;
@@ -314,11 +347,40 @@ impl EscrowSummary {
                 .collect(),
             late_copies: Vec::new(),
             let_go_by: None,
+            rekeyed: Vec::new(),
         }
     }
 
-    fn add_copy(&mut self, copy: &StoreRecord) {
-        if copy.state == StoreState::Stored {
+    /// Which sealing is in force.
+    pub fn sealed(&self) -> Sealed<'_> {
+        Sealed {
+            escrow: &self.id,
+            rekey: self.rekey_id(),
+        }
+    }
+
+    fn rekey_id(&self) -> Option<&RekeyId> {
+        Some(&self.rekeyed.last()?.rekeyed.rekey_id)
+    }
+
+    /// The copies that held the payload before are of no use to the new sealing.
+    fn reseal(&mut self, seq: u64, rekeyed: &Rekeyed) {
+        let stored = rekeyed.stores.iter();
+        let stored = stored.filter(|record| record.state == StoreState::Stored);
+        self.stored_in = stored.map(|record| record.name.clone()).collect();
+        self.late_copies.clear();
+        self.size = rekeyed.payload.size;
+        self.policy_sha256 = rekeyed.policy_sha256;
+        self.rekeyed.push(Resealing {
+            seq,
+            rekeyed: Box::new(rekeyed.clone()),
+        });
+    }
+
+    fn add_copy(&mut self, layout: &Layout, copy: &StoreRecord) {
+        // Another host may have copied what was just sealed again.
+        let is_replaced = !self.rekeyed.is_empty() && copy.key != layout.payload(self.sealed());
+        if copy.state == StoreState::Stored && !is_replaced {
             if !self.stored_in.contains(&copy.name) {
                 self.stored_in.push(copy.name.clone());
             }
@@ -328,7 +390,7 @@ impl EscrowSummary {
 }
 
 /// Lets each escrow know what later manifests say of it.
-fn amend(entries: &mut [Entry]) {
+fn amend(entries: &mut [Entry], layout: &Layout) {
     let reports = entries.iter_mut().filter(|entry| !entry.changes.is_empty());
     let reports: Vec<(u64, Vec<Change>)> = reports
         .map(|entry| (entry.link.seq, entry.changes.clone()))
@@ -342,10 +404,13 @@ fn amend(entries: &mut [Entry]) {
         {
             match change {
                 Change::Copied { escrow_id, store } if *escrow_id == escrow.id => {
-                    escrow.add_copy(store);
+                    escrow.add_copy(layout, store);
                 }
                 Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
                     escrow.let_go_by.get_or_insert(*seq);
+                }
+                Change::Rekeyed(rekeyed) if rekeyed.escrow_id == escrow.id => {
+                    escrow.reseal(*seq, rekeyed);
                 }
                 _ => {}
             }

@@ -242,7 +242,7 @@ fn plan(
         by.filter(|seq| disowned.iter().all(|mark| mark.seq != *seq))
     };
     let is_there = |escrow: &EscrowSummary| {
-        let key = layout.payload(&escrow.id);
+        let key = layout.payload(escrow.sealed());
         announced(escrow).is_none() || holdings.iter().any(|one| one.holds(&key))
     };
     let (strange, own): (Vec<_>, Vec<_>) = history
@@ -283,7 +283,7 @@ fn is_proven(proof: &ProofRecord) -> bool {
 
 /// Whether every store that has to hold its payload lists it, in the signed size.
 fn is_replicated(escrow: &EscrowSummary, holdings: &[Holding<'_>], layout: &Layout) -> bool {
-    let key = layout.payload(&escrow.id);
+    let key = layout.payload(escrow.sealed());
     let mut required = holdings.iter().filter(|one| one.destination.required);
     required.all(|one| {
         one.get(&key)

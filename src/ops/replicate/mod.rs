@@ -253,7 +253,7 @@ impl Run<'_> {
         escrow: &EscrowSummary,
         manifest: &Manifest,
     ) {
-        let key = self.history.layout().payload(&escrow.id);
+        let key = self.history.layout().payload(escrow.sealed());
         let look = |holding| payloads::look(holding, &key, manifest, self.job.looking);
         let seen = self.holdings.iter().map(|one| (one.destination, look(one)));
         let seen: Vec<(&Destination, Copy)> = seen.collect();

@@ -524,6 +524,7 @@ impl<'a> Run<'a> {
             canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
+            rekeyed: None,
         })
     }
 
