@@ -226,6 +226,9 @@ impl Run<'_> {
         if let Some(escrow) = &entry.escrow {
             let manifest = self.history.load(entry)?;
             self.spread_documents(chain, &manifest);
+            if manifest.rekeyed.is_some() {
+                self.spread_first_policy(chain, entry)?;
+            }
             // What retention has let go is not copied any more.
             if escrow.let_go_by.is_none() {
                 self.spread_payload(chain, escrow, &manifest);
@@ -241,10 +244,28 @@ impl Run<'_> {
 
     fn spread_documents(&mut self, chain: &mut Committer<'_>, manifest: &Manifest) {
         for document in Document::all_of(manifest, self.history.layout()) {
-            let (put, failed) = documents::spread(&document, &self.holdings, self.job.now);
-            self.report.documents += put;
-            tell_missing(chain, failed);
+            self.spread(chain, &document);
         }
+    }
+
+    /// Whoever verifies learns signers from the policy that the signed manifest itself names.
+    fn spread_first_policy(
+        &mut self,
+        chain: &mut Committer<'_>,
+        entry: &Entry,
+    ) -> Result<(), CommitError> {
+        let sealings = self.history.load_sealings(entry)?;
+        if let Some(first) = sealings.first() {
+            let document = Document::policy_of(first, self.history.layout());
+            self.spread(chain, &document);
+        }
+        Ok(())
+    }
+
+    fn spread(&mut self, chain: &mut Committer<'_>, document: &Document) {
+        let (put, failed) = documents::spread(document, &self.holdings, self.job.now);
+        self.report.documents += put;
+        tell_missing(chain, failed);
     }
 
     fn spread_payload(
