@@ -56,7 +56,7 @@ pub(in crate::cli) fn prune(error: PruneError) -> CliError {
     CliError::new(exit, error).maybe_hint(hint)
 }
 
-fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
+pub(super) fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
     match error {
         Uncertain::NotAllStores(_) => (
             Exit::Failed,
@@ -73,7 +73,7 @@ fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
 }
 
 /// A manifest was not committed.
-fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
+pub(super) fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
     match error {
         CommitError::State(StateError::Busy(_)) => (
             Exit::Busy,
