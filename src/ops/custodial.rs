@@ -1,6 +1,8 @@
 //! What an escrow holds for its custodians: unlock files where several have to come together,
 //! and a canary for each.
 
+use std::collections::BTreeSet;
+
 use crate::base::digest::Digest;
 use crate::base::names::CustodianName;
 use crate::model::finding::Finding;
@@ -10,8 +12,10 @@ use crate::model::quorum::Quorum;
 use crate::model::recipients::{RecipientSpec, Recipients};
 use crate::ops::commit::Document;
 use crate::ops::destination::Lasting;
-use crate::sealing::custody::{CustodySealError, EscrowIdentity, seal_canary, seal_layers};
-use crate::sealing::identities::{BoxedRecipient, age_recipients};
+use crate::sealing::custody::{
+    CustodySealError, EscrowIdentity, open_layer, seal_canary, seal_layers,
+};
+use crate::sealing::identities::{BoxedRecipient, Identities, age_recipients};
 
 /// To whom the payload is sealed, what the manifest says of it, and the objects that it names.
 pub(super) struct Custodial {
@@ -53,6 +57,17 @@ impl Custodial {
             bytes,
             lasting: Lasting::Payload,
         })
+    }
+
+    /// Whose canaries these identities open.
+    pub(super) fn opened_by(&self, identities: &Identities) -> BTreeSet<CustodianName> {
+        let opens = |canary: &&Canary| {
+            let mut objects = self.objects.iter();
+            let object = objects.find(|(key, _)| *key == canary.key);
+            object.is_some_and(|(_, bytes)| open_layer(bytes, identities).is_ok())
+        };
+        let opened = self.canaries.iter().filter(opens);
+        opened.map(|canary| canary.custodian.clone()).collect()
     }
 
     fn of_each(recipients: Vec<BoxedRecipient>) -> Self {

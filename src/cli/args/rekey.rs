@@ -23,7 +23,8 @@ that copy. Interrupted anywhere, run it again.
 Exit codes: 0 all are sealed to the custodians in force · 1 a store does not answer: nothing was changed
 3 some are not, or something could not be deleted · 10 no such escrow · 11 another run is at work
 12 no identity opens them: nothing was changed · 13 the chain or a copy is not what was signed
-14 refused on the source's own box.")]
+14 refused on the source's own box, and where too
+few custodians in force have checked in or give their identities here.")]
 pub struct Rekey {
     /// Seal only this escrow again; repeatable
     #[arg(long = "escrow", value_name = "ID")]

@@ -23,6 +23,13 @@ pub(in crate::cli) fn rekey(error: RekeyError) -> CliError {
             Exit::Usage,
             Some("the plugin of a recipient must be installed on this host"),
         ),
+        RekeyError::Unproven { .. } => (
+            Exit::Refused,
+            Some(
+                "`databasus-escrow custody challenge NAME` prints how they show it; or give their \
+                 identities here, too",
+            ),
+        ),
         RekeyError::Closed { source, .. } => unpack_exit(source),
     };
     CliError::new(exit, error).maybe_hint(hint)

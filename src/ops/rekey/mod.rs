@@ -8,7 +8,8 @@
 //! what it replaced, and what earlier runs left. Whatever fails before that manifest leaves the old
 //! payload in force, and whatever fails after it the new one.
 //!
-//! What was replaced is deleted on this host's own word alone: it was here that every byte went from
+//! Nothing begins unless enough of those custodians have shown that they hold their identities, by a
+//! check-in or here. What was replaced is deleted on this host's own word alone: it was here that every byte went from
 //! one payload into the other. Somebody else's manifest that claims as much deletes nothing.
 
 mod reseal;
@@ -35,6 +36,8 @@ use super::certainty::{self, Uncertain};
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::custodial;
 use super::custody::exposure::{self, ExposedCopy};
+use super::custody::status::{self, Status};
+use super::destination;
 use super::history::{Entry, EscrowSummary, History, HistoryError};
 use super::inventory;
 use super::prune::{Deleted, State as Fate};
@@ -154,6 +157,14 @@ pub enum RekeyError {
     /// A recipient cannot be encrypted to.
     #[error("cannot seal to the recipients")]
     Recipient(#[from] CustodySealError),
+    /// The old payload would go, and nobody may be able to open the new one.
+    #[error("{}", unproven(*.takes, .proven))]
+    Unproven {
+        /// How many custodians it takes.
+        takes: u32,
+        /// Those who have shown that they hold their identities.
+        proven: Vec<CustodianName>,
+    },
     /// None of the escrows could be opened.
     #[error("cannot open escrow {id}")]
     Closed {
@@ -163,6 +174,18 @@ pub enum RekeyError {
         #[source]
         source: UnpackError,
     },
+}
+
+fn unproven(takes: u32, proven: &[CustodianName]) -> String {
+    let names: Vec<&str> = proven.iter().map(CustodianName::as_str).collect();
+    let shown = match names.as_slice() {
+        [] => "nobody".to_owned(),
+        names => format!("only {}", names.join(", ")),
+    };
+    format!(
+        "{takes} of the custodians in force open what is sealed again, and {shown} can be seen to \
+         hold an identity"
+    )
 }
 
 impl From<HistoryError> for RekeyError {
@@ -221,13 +244,6 @@ impl Report {
             _ => Completeness::Whole,
         }
     }
-
-    /// Bytes of the payloads that are to be sealed again.
-    pub fn due_bytes(&self) -> u64 {
-        let due = self.escrows.iter();
-        let due = due.filter(|row| row.outcome == Outcome::Due);
-        due.map(|row| row.size).sum()
-    }
 }
 
 /// Tells what would be sealed again, and changes nothing.
@@ -238,9 +254,9 @@ pub fn plan(
 ) -> Result<Report, RekeyError> {
     let _lock = ports.state.lock(author.slug).map_err(CommitError::from)?;
     let mut chain = Committer::new(author, ports)?;
-    let due = read(&mut chain, settings)?;
+    let planned = read(&mut chain, settings)?;
     Ok(Report {
-        escrows: due.into_iter().map(|(row, _)| row).collect(),
+        escrows: planned.escrows.into_iter().map(|(row, _)| row).collect(),
         deleted: Vec::new(),
         findings: std::mem::take(&mut chain.findings),
     })
@@ -258,32 +274,47 @@ pub fn run(
     let leftovers = chain.uploads().remove_leftovers(ports.destinations);
     leftovers.map_err(CommitError::from)?;
     chain.finish_pending()?;
-    let planned = read(&mut chain, settings)?;
+    let Planned { escrows, proven } = read(&mut chain, settings)?;
+    let work = Work {
+        settings,
+        proven,
+        on_bytes,
+    };
     let mut first = None;
-    let mut escrows = Vec::new();
-    for (mut row, manifest) in planned {
+    let mut rows = Vec::new();
+    for (mut row, manifest) in escrows {
         if row.outcome == Outcome::Due {
-            row.outcome = rekey(&mut chain, &manifest, settings, on_bytes, &mut first)?;
+            row.outcome = rekey(&mut chain, &manifest, &work, &mut first)?;
         }
-        escrows.push(row);
+        rows.push(row);
     }
     let is_rekeyed = |row: &Row| matches!(row.outcome, Outcome::Rekeyed { .. });
-    if let Some(closed) = first.filter(|_| !escrows.iter().any(is_rekeyed)) {
+    if let Some(closed) = first.filter(|_| !rows.iter().any(is_rekeyed)) {
         return Err(closed);
     }
     let deleted = retire::retire(&mut chain)?;
     Ok(Report {
-        escrows,
+        escrows: rows,
         deleted,
         findings: std::mem::take(&mut chain.findings),
     })
 }
 
 /// What is there, and what is due of it.
-fn read(
-    chain: &mut Committer<'_>,
-    settings: &Settings<'_>,
-) -> Result<Vec<(Row, Manifest)>, RekeyError> {
+struct Planned {
+    escrows: Vec<(Row, Manifest)>,
+    /// Who of the custodians in force has checked in.
+    proven: BTreeSet<CustodianName>,
+}
+
+/// What every escrow is sealed again with.
+struct Work<'a> {
+    settings: &'a Settings<'a>,
+    proven: BTreeSet<CustodianName>,
+    on_bytes: &'a Told,
+}
+
+fn read(chain: &mut Committer<'_>, settings: &Settings<'_>) -> Result<Planned, RekeyError> {
     let history = chain.read_history(Reach::Whole)?;
     chain.look_for_stolen_key(&history)?;
     let ports = *chain.ports();
@@ -295,7 +326,23 @@ fn read(
         let manifest = history.load(entry)?;
         Ok((row(settings, summary, &manifest), manifest))
     });
-    rows.collect()
+    Ok(Planned {
+        escrows: rows.collect::<Result<_, RekeyError>>()?,
+        proven: proven(&history, settings, ports),
+    })
+}
+
+fn proven(history: &History, settings: &Settings<'_>, ports: Ports<'_>) -> BTreeSet<CustodianName> {
+    let status = Status::gather(&status::Request {
+        recipients: settings.recipients,
+        quorum: settings.quorum,
+        history,
+        stores: &destination::stores(ports.destinations),
+        now: ports.clock.now(),
+    });
+    let proven = status.custodians.into_iter();
+    let proven = proven.filter(|one| one.proven_at.is_some());
+    proven.map(|one| one.name).collect()
 }
 
 fn chosen<'h>(
@@ -338,12 +385,11 @@ fn row(settings: &Settings<'_>, summary: &EscrowSummary, manifest: &Manifest) ->
 fn rekey(
     chain: &mut Committer<'_>,
     manifest: &Manifest,
-    settings: &Settings<'_>,
-    on_bytes: &Told,
+    work: &Work<'_>,
     first: &mut Option<RekeyError>,
 ) -> Result<Outcome, RekeyError> {
     let cancel = chain.ports().cancel;
-    let rekeyed = reseal::rekey(chain, manifest, settings, on_bytes);
+    let rekeyed = reseal::rekey(chain, manifest, work);
     // What failed because of a signal is told as that.
     cancel.check().map_err(CommitError::from)?;
     match rekeyed {

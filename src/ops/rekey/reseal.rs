@@ -12,6 +12,7 @@ use crate::model::layout::Sealed;
 use crate::model::manifest::{Instance, Manifest, Payload};
 use crate::model::mark::Mark;
 use crate::model::policy::Policy;
+use crate::model::quorum::Quorum;
 use crate::ops::commit::{CommitError, Committer, Document, Reach};
 use crate::ops::copies::{self, Copy};
 use crate::ops::custodial::{self, Custodial};
@@ -24,7 +25,7 @@ use crate::sealing::reseal::{ResealError, Unsealed, expect_end};
 use crate::sealing::unpack::UnpackError;
 use crate::store::Store;
 
-use super::{RekeyError, Settings, Told, are_enough};
+use super::{RekeyError, Settings, Work, are_enough};
 
 /// By how many bytes a header for other recipients may be longer. The rest of a payload stays as
 /// long as it was.
@@ -50,22 +51,23 @@ impl<E: Into<RekeyError>> From<E> for Refusal {
 pub(super) fn rekey(
     chain: &mut Committer<'_>,
     manifest: &Manifest,
-    settings: &Settings<'_>,
-    on_bytes: &Told,
+    work: &Work<'_>,
 ) -> Result<Mark, Refusal> {
     let at = chain.ports().clock.now();
     let job = Job {
         manifest,
-        settings,
+        work,
+        settings: work.settings,
         at,
         rekey_id: RekeyId::new(at, rand::random()),
     };
-    let resealed = job.reseal(chain, on_bytes)?;
+    let resealed = job.reseal(chain)?;
     job.commit(chain, resealed)
 }
 
 struct Job<'a> {
     manifest: &'a Manifest,
+    work: &'a Work<'a>,
     settings: &'a Settings<'a>,
     /// When it began.
     at: UtcTime,
@@ -88,9 +90,9 @@ impl Job<'_> {
     }
 
     /// Opens the payload, and passes on what is inside. Nothing is stored before it opens.
-    fn reseal(&self, chain: &mut Committer<'_>, on_bytes: &Told) -> Result<Resealed, Refusal> {
+    fn reseal(&self, chain: &mut Committer<'_>) -> Result<Resealed, Refusal> {
         let ports = *chain.ports();
-        let told = Arc::clone(on_bytes);
+        let told = Arc::clone(self.work.on_bytes);
         let on_bytes: OnBytes = Box::new(move |count| told(count));
         let from = stores(ports.destinations);
         let fetcher = open::fetcher(self.manifest, &from, ports.cancel, on_bytes);
@@ -122,6 +124,7 @@ impl Job<'_> {
             recipients: self.settings.recipients,
             quorum: self.settings.quorum,
         })?;
+        self.expect_openers(&custodial)?;
         self.remember(chain)?;
         let mut begun = Vec::new();
         let fan_out = self.begin(chain, &mut begun)?;
@@ -164,6 +167,27 @@ impl Job<'_> {
             Unsealed::open(stream, own)
         })
         .map_err(Refusal::Closed)
+    }
+
+    /// Whoever has not checked in may show with the canary made for them that the identity is here.
+    fn expect_openers(&self, custodial: &Custodial) -> Result<(), RekeyError> {
+        let takes = self.settings.quorum.map_or(1, Quorum::k);
+        let mut proven = self.work.proven.clone();
+        if proven.len() < takes as usize {
+            let identities = self.settings.identities;
+            proven.extend(
+                identities
+                    .into_iter()
+                    .flat_map(|own| custodial.opened_by(own)),
+            );
+        }
+        match proven.len() < takes as usize {
+            false => Ok(()),
+            true => Err(RekeyError::Unproven {
+                takes,
+                proven: proven.into_iter().collect(),
+            }),
+        }
     }
 
     fn part_size(&self) -> u64 {

@@ -6,10 +6,12 @@ mod sweep;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::names::EscrowId;
+use databasus_escrow::base::time::{Clock, UtcTime};
 use databasus_escrow::model::amend::{Amend, Change};
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::lock::{LockMode, LockPolicy};
@@ -91,7 +93,18 @@ fn rekey_in(
     with: &Identities,
     escrows: &[EscrowId],
 ) -> Result<Report, RekeyError> {
-    let host = bed.host("host-2");
+    rekey_by(bed, "host-2", stores, to, with, escrows)
+}
+
+fn rekey_by(
+    bed: &Bed,
+    host: &str,
+    stores: &[Arc<dyn Store>],
+    to: &Custodians,
+    with: &Identities,
+    escrows: &[EscrowId],
+) -> Result<Report, RekeyError> {
+    let host = bed.host(host);
     let mut destinations = Bed::destinations(stores);
     for destination in &mut destinations {
         destination.lock = bed.lock;
@@ -219,7 +232,7 @@ fn the_bytes_inside_are_the_same() {
         age::decrypt(&person.identity, &sealed).unwrap()
     };
     let before = inside(&bed, &alice);
-    rekey(&bed, &custodians(&[&bob], None), &[&alice]).unwrap();
+    rekey(&bed, &custodians(&[&bob], None), &[&alice, &bob]).unwrap();
     assert!(inside(&bed, &bob) == before);
     assert_eq!(manifests(&bed)[0].payload.parts.len(), 3);
 }
@@ -232,17 +245,17 @@ fn custody_of_several_becomes_that_of_each_and_back() {
     let any = custodians(&everybody, None);
     let two = custodians(&everybody, Some(2));
     snapshot(&bed, &any);
-    rekey(&bed, &two, &[&carol]).unwrap();
+    rekey(&bed, &two, &[&bob, &carol]).unwrap();
     let shared = &manifests(&bed)[0];
     assert_eq!(shared.custody.mode, CustodyMode::KOfN);
     assert!(opens(&bed, &[&bob, &carol], shared) && !opens(&bed, &[&carol], shared));
 
     let refused = rekey(&bed, &any, &[&carol]);
-    let closed = UnpackError::NoIdentity;
-    assert!(
-        matches!(refused, Err(RekeyError::Closed { .. })),
-        "{closed}"
-    );
+    let not_met = |error: &RekeyError| {
+        let is_locked = |source: &UnpackError| matches!(source, UnpackError::Locked(_));
+        matches!(error, RekeyError::Closed { source, .. } if is_locked(source))
+    };
+    assert!(refused.is_err_and(|error| not_met(&error)));
     rekey(&bed, &any, &[&alice, &carol]).unwrap();
     let each = &manifests(&bed)[0];
     assert!(each.unlock.is_empty() && opens(&bed, &[&bob], each));
@@ -270,6 +283,22 @@ fn with_the_wrong_identity_nothing_is_changed() {
 }
 
 #[test]
+fn nothing_changes_hands_while_nobody_has_shown_that_they_open_it() {
+    let bed = Bed::new();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(Person::new);
+    snapshot(&bed, &custodians(&[&alice], None));
+    let before = keys(&bed.stores[0]);
+    let two = custodians(&[&alice, &bob, &carol], Some(2));
+    let refused = rekey(&bed, &two, &[&alice]);
+    let only_alice = |error: &RekeyError| match error {
+        RekeyError::Unproven { takes: 2, proven } => proven.len() == 1,
+        _ => false,
+    };
+    assert!(refused.is_err_and(|error| only_alice(&error)));
+    assert_eq!(keys(&bed.stores[0]), before);
+}
+
+#[test]
 fn where_everything_is_in_force_nothing_is_written() {
     let bed = Bed::new();
     let alice = Person::new("alice");
@@ -288,7 +317,14 @@ fn only_the_escrows_that_are_named_change_hands() {
     let first = snapshot(&bed, &custodians(&[&alice], None));
     snapshot(&bed, &custodians(&[&alice], None));
     let to = custodians(&[&bob], None);
-    rekey_in(&bed, &bed.stores, &to, &identities(&[&alice]), &[first]).unwrap();
+    rekey_in(
+        &bed,
+        &bed.stores,
+        &to,
+        &identities(&[&alice, &bob]),
+        &[first],
+    )
+    .unwrap();
     let now = manifests(&bed);
     assert!(opens(&bed, &[&bob], &now[0]) && opens(&bed, &[&alice], &now[1]));
 }
@@ -319,9 +355,9 @@ fn what_retention_has_let_go_is_left_alone() {
         },
     );
     let to = custodians(&[&bob], None);
-    let report = rekey(&bed, &to, &[&alice]).unwrap();
+    let report = rekey(&bed, &to, &[&alice, &bob]).unwrap();
     assert_eq!(report.escrows.len(), 1);
-    let named = rekey_in(&bed, &bed.stores, &to, &identities(&[&alice]), &[old]);
+    let named = rekey_in(&bed, &bed.stores, &to, &identities(&[&alice, &bob]), &[old]);
     assert!(matches!(named, Err(RekeyError::LetGo(_))));
 }
 
@@ -352,7 +388,7 @@ fn nothing_begins_while_a_store_is_silent() {
     snapshot(&bed, &custodians(&[&alice], None));
     let stores = [bed.stores[0].clone(), faulty(&bed, Plan::every("list", ""))];
     let to = custodians(&[&bob], None);
-    let refused = rekey_in(&bed, &stores, &to, &identities(&[&alice]), &[]);
+    let refused = rekey_in(&bed, &stores, &to, &identities(&[&alice, &bob]), &[]);
     let is_silent =
         |error: &RekeyError| matches!(error, RekeyError::Uncertain(Uncertain::NotAllStores(_)));
     assert!(refused.is_err_and(|error| is_silent(&error)));
@@ -380,7 +416,7 @@ fn a_store_that_does_not_take_it_keeps_the_old_one_in_force() {
         snapshot(&bed, &custodians(&[&alice], None));
         let to = custodians(&[&bob], None);
         let stores = [bed.stores[0].clone(), faulty(&bed, plan)];
-        let report = rekey_in(&bed, &stores, &to, &identities(&[&alice]), &[]).unwrap();
+        let report = rekey_in(&bed, &stores, &to, &identities(&[&alice, &bob]), &[]).unwrap();
         assert_eq!(report.completeness(), Completeness::Partial);
         assert!(matches!(report.escrows[0].outcome, Outcome::Failed { .. }));
         assert!(opens(&bed, &[&alice], &manifests(&bed)[0]));
@@ -402,7 +438,7 @@ fn a_damaged_payload_is_never_sealed_again() {
         store.delete(&key).unwrap();
         store.put_if_absent(&key, &bytes).unwrap();
     }
-    let refused = rekey(&bed, &custodians(&[&bob], None), &[&alice]);
+    let refused = rekey(&bed, &custodians(&[&bob], None), &[&alice, &bob]);
     assert!(refused.is_err() || refused.is_ok_and(|one| one.completeness() == Completeness::Alarm));
     assert!(manifests(&bed)[0].rekeyed.is_none());
     assert_eq!(payloads(&bed.stores[0]), [key].into());
@@ -423,31 +459,29 @@ fn somebody_elses_word_deletes_nothing() {
             Arc::new(FaultStore::new(store.clone(), uploads, process, Some(plan))) as Arc<dyn Store>
         })
         .collect();
-    let report = rekey_in(&bed, &stores, &to, &identities(&[&alice]), &[]).unwrap();
+    let report = rekey_in(&bed, &stores, &to, &identities(&[&alice, &bob]), &[]).unwrap();
     assert_eq!(report.completeness(), Completeness::Partial);
-    let kept = bed.host("host-2").state_dir;
-    let aside = kept.with_extension("aside");
-    std::fs::rename(&kept, &aside).unwrap();
-    rekey(&bed, &to, &[&bob]).unwrap();
+    // To any other host it is a signed claim, and no more.
+    rekey_by(&bed, "host-1", &bed.stores, &to, &identities(&[&bob]), &[]).unwrap();
     assert_eq!(payloads(&bed.stores[0]).len(), 2);
-    // Whoever did it deletes it.
-    std::fs::remove_dir_all(&kept).unwrap();
-    std::fs::rename(&aside, &kept).unwrap();
     rekey(&bed, &to, &[&bob]).unwrap();
     assert_eq!(payloads(&bed.stores[0]).len(), 1);
+}
+
+/// The clock of a store that locks.
+struct StoreClock(AtomicI64);
+
+impl Clock for StoreClock {
+    fn now(&self) -> UtcTime {
+        UtcTime::from_unix(self.0.load(Ordering::SeqCst))
+    }
 }
 
 #[test]
 fn what_a_lock_holds_is_told_and_goes_when_it_ends() {
     let mut bed = Bed::new();
-    let clock = Arc::new(databasus_escrow::base::time::SystemClock);
-    let now = databasus_escrow::base::time::Clock::now(clock.as_ref());
-    drop(clock);
-    bed.clock.advance(now.unix() - 1_780_000_000);
-    let locking = MemoryStore::versioned(
-        "a".parse().unwrap(),
-        Arc::new(databasus_escrow::base::time::FixedClock(now)),
-    );
+    let clock = Arc::new(StoreClock(AtomicI64::new(bed.clock.now().unix())));
+    let locking = MemoryStore::versioned("a".parse().unwrap(), clock.clone());
     bed.stores = vec![Arc::new(locking)];
     bed.lock = Some(LockPolicy {
         mode: LockMode::Compliance,
@@ -467,6 +501,10 @@ fn what_a_lock_holds_is_told_and_goes_when_it_ends() {
     assert_eq!(exposed.len(), 1);
     assert_eq!(exposed[0].replaced_by, Some(2));
     assert_eq!(exposed[0].copies[0].locked_until, until);
+    assert_eq!(payloads(&bed.stores[0]).len(), 2);
+    clock.0.fetch_add(40 * DAY, Ordering::SeqCst);
+    rekey(&bed, &custodians(&[&alice], None), &[&alice]).unwrap();
+    assert_eq!(payloads(&bed.stores[0]).len(), 1);
 }
 
 #[test]
@@ -474,7 +512,7 @@ fn a_new_store_gets_what_is_in_force() {
     let mut bed = Bed::with_stores(&["a", "b"]);
     let [alice, bob] = ["alice", "bob"].map(Person::new);
     snapshot(&bed, &custodians(&[&alice], None));
-    rekey(&bed, &custodians(&[&bob], None), &[&alice]).unwrap();
+    rekey(&bed, &custodians(&[&bob], None), &[&alice, &bob]).unwrap();
     bed.stores
         .push(Arc::new(MemoryStore::new("c".parse().unwrap())));
     let host = bed.host("host-1");

@@ -66,15 +66,15 @@ fn sweep(store: usize, fault: Fault) {
         snapshot(&bed, &custodians(&[&alice], None));
         let to = custodians(&[&bob, &carol], Some(2));
         let uploads = OpenUploads::default();
+        let everybody = [&alice, &bob, &carol];
         let faulty = stores(&bed, store, &uploads, Plan::new(call, fault));
         // It may well fail: what counts is what is left.
-        let _ = rekey_in(&bed, &shared(&faulty), &to, &identities(&[&alice]), &[]);
+        let _ = rekey_in(&bed, &shared(&faulty), &to, &identities(&everybody), &[]);
         if !faulty[store].was_hit() {
             assert!(call > 20, "rekeying makes more than {call} calls");
             return;
         }
         let place = format!("{fault:?} at call {call} of store {store}");
-        let everybody = [&alice, &bob, &carol];
         assert_openable(&bed, &everybody, &place);
         let whole = stores(&bed, store, &uploads, Plan::never());
         let report = rekey_in(&bed, &shared(&whole), &to, &identities(&everybody), &[]).unwrap();
