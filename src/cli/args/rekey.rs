@@ -12,7 +12,8 @@ use crate::base::names::EscrowId;
 Examples, on a box that is not the source's, after `custody add` or `custody remove`:
   databasus-escrow rekey --dry-run
   databasus-escrow rekey --identity alice.key
-  databasus-escrow rekey --identity alice.key --identity bob.key --escrow 20260612T020000Z-0123456789abcdef
+  databasus-escrow rekey --identity alice.key --identity bob.key
+  databasus-escrow rekey --identity alice.key --escrow 20260612T020000Z-0123456789abcdef
 
 Every escrow that retention keeps is sealed to the custodians in the recipients file, as many of them
 together as custody.k says. The payload is decrypted in memory and encrypted under a new file key; it is
