@@ -22,9 +22,14 @@ pub enum NameError {
         /// Characters this kind allows beyond the common ones.
         extra: &'static str,
     },
-    /// Not an escrow id.
-    #[error("escrow id {0:?} must look like 20260612T020000Z-0123456789abcdef")]
-    EscrowId(String),
+    /// Not an id of the form of [`EscrowId`].
+    #[error("{kind} id {text:?} must look like 20260612T020000Z-0123456789abcdef")]
+    Id {
+        /// What the id was for.
+        kind: &'static str,
+        /// What was given.
+        text: String,
+    },
 }
 
 fn check(
@@ -50,28 +55,8 @@ fn check(
     })
 }
 
-macro_rules! name_type {
-    ($(#[$doc:meta])* $type:ident, $kind:literal, $extra:literal, $allowed:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $type(String);
-
-        impl $type {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = NameError;
-
-            fn from_str(text: &str) -> Result<Self, NameError> {
-                check($kind, text, $extra, $allowed)?;
-                Ok(Self(text.to_owned()))
-            }
-        }
-
+macro_rules! text_traits {
+    ($type:ident) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -99,6 +84,32 @@ macro_rules! name_type {
     };
 }
 
+macro_rules! name_type {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $extra:literal, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check($kind, text, $extra, $allowed)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        text_traits!($type);
+    };
+}
+
 name_type!(
     /// One Databasus installation, as the configuration names it.
     Slug, "instance", "", b""
@@ -123,68 +134,59 @@ name_type!(
     SignerName, "signer", " or '@'", b"@"
 );
 
-/// One escrow: the second its snapshot began (UTC) and 8 random bytes, so that ids sort by
-/// time and two hosts never choose the same one.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EscrowId(String);
+macro_rules! id_type {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(String);
 
-impl EscrowId {
-    /// Makes an id from the snapshot's time and 8 random bytes.
-    pub fn new(at: UtcTime, random: [u8; 8]) -> Self {
-        Self(format!("{}-{}", at.compact(), hex::encode(random)))
-    }
+        impl $type {
+            /// Makes an id from a time and 8 random bytes.
+            pub fn new(at: UtcTime, random: [u8; 8]) -> Self {
+                Self(format!("{}-{}", at.compact(), hex::encode(random)))
+            }
 
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
 
-    /// When its snapshot began, as the id itself says.
-    pub fn at(&self) -> UtcTime {
-        let stamp = self.0.split_once('-').map_or("", |(stamp, _)| stamp);
-        UtcTime::from_compact(stamp).unwrap_or(UtcTime::from_unix(0))
-    }
+            /// The time that it was made from, as the id itself says.
+            pub fn at(&self) -> UtcTime {
+                let stamp = self.0.split_once('-').map_or("", |(stamp, _)| stamp);
+                UtcTime::from_compact(stamp).unwrap_or(UtcTime::from_unix(0))
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let parsed = text.split_once('-').and_then(|(stamp, random)| {
+                    let mut bytes = [0; 8];
+                    hex::decode_to_slice(random, &mut bytes).ok()?;
+                    Some(Self::new(UtcTime::from_compact(stamp)?, bytes))
+                });
+                parsed.filter(|id| id.0 == text).ok_or_else(|| NameError::Id {
+                    kind: $kind,
+                    text: text.chars().take(80).collect(),
+                })
+            }
+        }
+
+        text_traits!($type);
+    };
 }
 
-impl FromStr for EscrowId {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let parsed = text.split_once('-').and_then(|(stamp, random)| {
-            let mut bytes = [0; 8];
-            hex::decode_to_slice(random, &mut bytes).ok()?;
-            Some(Self::new(UtcTime::from_compact(stamp)?, bytes))
-        });
-        parsed
-            .filter(|id| id.0 == text)
-            .ok_or_else(|| NameError::EscrowId(text.chars().take(80).collect()))
-    }
-}
-
-impl fmt::Display for EscrowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for EscrowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl Serialize for EscrowId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for EscrowId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+id_type!(
+    /// One escrow: the second its snapshot began (UTC) and 8 random bytes, so that ids sort by
+    /// time and two hosts never choose the same one.
+    EscrowId, "escrow"
+);
+id_type!(
+    /// One re-sealing of an escrow: the second it began (UTC) and 8 random bytes.
+    RekeyId, "rekey"
+);
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ mod point_in_time;
 mod prune;
 mod recover;
 mod rehydrate;
+mod rekey;
 mod replicate;
 mod stopped;
 mod unfence;
@@ -36,6 +37,7 @@ pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remember
 pub use prune::Prune;
 pub use recover::Recover;
 pub use rehydrate::{Fencing, FromKey, Rehydrate};
+pub use rekey::Rekey;
 pub use replicate::Replicate;
 pub use stopped::StoppedDirectory;
 pub use unfence::Unfence;
@@ -108,6 +110,8 @@ pub enum Command {
     Replicate(Replicate),
     /// Let old escrows go: a plan, an announcement, deletion
     Prune(Prune),
+    /// Seal retained escrows again, to the custodians now in force
+    Rekey(Rekey),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
     /// Custodians: open together, prove who still can, join and leave

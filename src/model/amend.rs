@@ -3,10 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{FORMAT, Instance, Kind, Place, StoreRecord, Tool};
+use super::layout::Sealed;
+use super::manifest::{
+    Canary, Custody, FORMAT, Instance, Kind, Manifest, ManifestError, Payload, Place, Recipient,
+    StoreRecord, Tool, Unlock,
+};
 use super::strict_json::{self, StrictJsonError};
 use crate::base::digest::Digest;
-use crate::base::names::EscrowId;
+use crate::base::names::{EscrowId, RekeyId};
 use crate::base::time::UtcTime;
 
 /// A manifest of kind [`Kind::Amend`].
@@ -48,6 +52,8 @@ pub enum Change {
         /// The escrows.
         escrow_ids: Vec<EscrowId>,
     },
+    /// An escrow is sealed to others from now on.
+    Rekeyed(Box<Rekeyed>),
     /// Two valid manifests have one place in the chain, and somebody has looked into it.
     ForkClosed {
         /// The place.
@@ -60,6 +66,65 @@ pub enum Change {
     /// Something that a later version reports.
     #[serde(untagged)]
     Unknown(serde_json::Value),
+}
+
+/// An escrow sealed again: the same bytes inside, under a new file key. Each field stands in the
+/// place of the one of that name in the escrow's manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rekeyed {
+    /// Which.
+    pub escrow_id: EscrowId,
+    /// This re-sealing: its objects lie in a folder of that name.
+    pub rekey_id: RekeyId,
+    /// The key of the payload that was in force. It is deleted from now on, with what lies beside
+    /// it, wherever that is possible.
+    pub replaces: String,
+    /// The sealed bytes.
+    pub payload: Payload,
+    /// To whom it is sealed.
+    pub recipients: Vec<Recipient>,
+    /// How many of them it takes.
+    pub custody: Custody,
+    /// The wrapped ephemeral identities of k-of-n custody.
+    pub unlock: Vec<Unlock>,
+    /// One challenge per custodian.
+    pub canaries: Vec<Canary>,
+    /// Digest of the policy object in force.
+    pub policy_sha256: Digest,
+    /// Where the payload was stored when this was signed.
+    pub stores: Vec<StoreRecord>,
+}
+
+impl Rekeyed {
+    /// Which sealing of which escrow.
+    pub fn sealed(&self) -> Sealed<'_> {
+        Sealed {
+            escrow: &self.escrow_id,
+            rekey: Some(&self.rekey_id),
+        }
+    }
+
+    /// Makes the manifest of the escrow one of this sealing.
+    pub fn apply_to(&self, manifest: &mut Manifest) {
+        manifest.payload = self.payload.clone();
+        manifest.recipients.clone_from(&self.recipients);
+        manifest.custody = self.custody.clone();
+        manifest.unlock.clone_from(&self.unlock);
+        manifest.canaries.clone_from(&self.canaries);
+        manifest.policy_sha256 = self.policy_sha256;
+        manifest.stores.clone_from(&self.stores);
+        manifest.rekeyed = Some(self.rekey_id.clone());
+    }
+}
+
+impl Change {
+    pub(super) fn check(&self) -> Result<(), ManifestError> {
+        let Self::Rekeyed(rekeyed) = self else {
+            return Ok(());
+        };
+        rekeyed.payload.check()?;
+        rekeyed.custody.check(&rekeyed.unlock)
+    }
 }
 
 impl Amend {

@@ -40,6 +40,7 @@ impl Document {
         match head.kind {
             Kind::Amend => {
                 let Changes { changes } = strict_json::from_slice(bytes)?;
+                changes.iter().try_for_each(Change::check)?;
                 Ok(Self {
                     head,
                     escrow: None,
@@ -49,7 +50,7 @@ impl Document {
             Kind::Snapshot => {
                 let manifest: Manifest = strict_json::from_slice(bytes)?;
                 manifest.payload.check()?;
-                manifest.check_custody()?;
+                manifest.custody.check(&manifest.unlock)?;
                 Ok(Self {
                     head,
                     escrow: Some(Box::new(manifest)),

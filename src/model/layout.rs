@@ -2,7 +2,7 @@
 //! prefix is not part of them.
 
 use crate::base::digest::Digest;
-use crate::base::names::{CustodianName, EscrowId, SignerName, Slug};
+use crate::base::names::{CustodianName, EscrowId, RekeyId, SignerName, Slug};
 use crate::base::time::UtcTime;
 
 /// Where the objects of one instance lie.
@@ -21,6 +21,24 @@ pub struct ManifestKey {
     pub digest: Option<Digest>,
 }
 
+/// An escrow as it was sealed by its snapshot, or later to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed<'a> {
+    /// Which escrow.
+    pub escrow: &'a EscrowId,
+    /// The re-sealing; none for what the snapshot sealed.
+    pub rekey: Option<&'a RekeyId>,
+}
+
+impl<'a> From<&'a EscrowId> for Sealed<'a> {
+    fn from(escrow: &'a EscrowId) -> Self {
+        Self {
+            escrow,
+            rekey: None,
+        }
+    }
+}
+
 impl Layout {
     /// The layout of instance `slug`.
     pub fn new(slug: &Slug) -> Self {
@@ -35,19 +53,27 @@ impl Layout {
     }
 
     /// The sealed payload.
-    pub fn payload(&self, id: &EscrowId) -> String {
-        format!("{}escrow/{id}/payload.tar.zst.age", self.root)
+    pub fn payload<'a>(&self, of: impl Into<Sealed<'a>>) -> String {
+        format!("{}payload.tar.zst.age", self.sealed(of.into()))
     }
 
     /// The wrapped identity of an escrow that these custodians open together, in this order.
-    pub fn unlock(&self, id: &EscrowId, custodians: &[CustodianName]) -> String {
+    pub fn unlock<'a>(&self, of: impl Into<Sealed<'a>>, custodians: &[CustodianName]) -> String {
         let names: Vec<&str> = custodians.iter().map(CustodianName::as_str).collect();
-        format!("{}escrow/{id}/unlock/{}.age", self.root, names.join("+"))
+        format!("{}unlock/{}.age", self.sealed(of.into()), names.join("+"))
     }
 
     /// A custodian's challenge in an escrow.
-    pub fn canary(&self, id: &EscrowId, custodian: &CustodianName) -> String {
-        format!("{}escrow/{id}/canary/{custodian}.age", self.root)
+    pub fn canary<'a>(&self, of: impl Into<Sealed<'a>>, custodian: &CustodianName) -> String {
+        format!("{}canary/{custodian}.age", self.sealed(of.into()))
+    }
+
+    fn sealed(&self, of: Sealed<'_>) -> String {
+        let escrow = self.escrow(of.escrow);
+        match of.rekey {
+            None => escrow,
+            Some(rekey) => format!("{escrow}rekeyed-{rekey}/"),
+        }
     }
 
     /// A custodian's answer to a challenge.
@@ -75,6 +101,15 @@ impl Layout {
         let rest = key.strip_prefix(self.root.as_str())?;
         let (id, _) = rest.strip_prefix("escrow/")?.split_once('/')?;
         id.parse().ok()
+    }
+
+    /// The re-sealing that a key below [`Layout::escrows`] belongs to; none for what a snapshot
+    /// made, and for a name this format does not know.
+    pub fn parse_rekey(&self, key: &str) -> Option<RekeyId> {
+        let rest = key.strip_prefix(&self.escrows())?;
+        let (_, inside) = rest.split_once('/')?;
+        let (folder, _) = inside.split_once('/')?;
+        folder.strip_prefix("rekeyed-")?.parse().ok()
     }
 
     /// The commit point of sequence number `seq`.
@@ -179,6 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sealed_again_lies_beside_and_is_of_the_same_escrow() {
+        let layout = layout();
+        let id: EscrowId = "20260612T020000Z-0123456789abcdef".parse().unwrap();
+        let rekey: RekeyId = "20260712T020000Z-aaaaaaaaaaaaaaaa".parse().unwrap();
+        let sealed = Sealed {
+            escrow: &id,
+            rekey: Some(&rekey),
+        };
+        let bob = "bob".parse().unwrap();
+        for (key, end) in [
+            (layout.payload(sealed), "payload.tar.zst.age"),
+            (layout.unlock(sealed, &[bob]), "unlock/bob.age"),
+        ] {
+            assert_eq!(
+                key,
+                format!("heatwave-prod/escrow/{id}/rekeyed-{rekey}/{end}")
+            );
+            assert_eq!(layout.parse_escrow(&key), Some(id.clone()));
+            assert_eq!(layout.parse_rekey(&key), Some(rekey.clone()));
+        }
+        assert_eq!(layout.parse_rekey(&layout.payload(&id)), None);
+    }
+
+    #[test]
     fn manifest_names_that_are_not_canonical_are_foreign() {
         let layout = layout();
         for foreign in [
@@ -226,6 +285,7 @@ mod tests {
         fn foreign_keys_never_panic(key in ".{0,80}") {
             let _ = layout().parse_manifest(&key);
             let _ = layout().parse_signature(&key);
+            let _ = layout().parse_rekey(&key);
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Sealed;
 use super::lock::LockRecord;
 use super::method::Method;
 use super::proof::ProofRecord;
 use super::strict_json::{self, StrictJsonError};
 use crate::base::digest::Digest;
-use crate::base::names::{CustodianName, EscrowId, Slug, StoreName};
+use crate::base::names::{CustodianName, EscrowId, RekeyId, Slug, StoreName};
 use crate::base::time::UtcTime;
 
 /// The only format this version writes, and the only one it reads.
@@ -134,6 +135,10 @@ pub struct Manifest {
     pub proof: Option<ProofRecord>,
     /// Escrows that this run's retention lets go.
     pub expires: Vec<EscrowId>,
+    /// By which re-sealing the escrow is what this says; none as its snapshot sealed it, which is
+    /// what every stored manifest says. An amend tells (see [`super::amend::Rekeyed`]).
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub rekeyed: Option<RekeyId>,
 }
 
 /// The sealed payload, `age(zstd(tar))`, as stored.
@@ -302,14 +307,21 @@ impl Manifest {
         strict_json::to_vec(self)
     }
 
-    pub(super) fn check_custody(&self) -> Result<(), ManifestError> {
-        let k = self
-            .custody
-            .k
-            .map(|k| usize::try_from(k).unwrap_or(usize::MAX));
-        let fits = match (self.custody.mode, k) {
-            (CustodyMode::Any, None) => self.unlock.is_empty(),
-            (CustodyMode::KOfN, Some(k)) => k >= 2 && self.unlock.iter().all(|one| one.takes(k)),
+    /// Which of the escrow's sealings this describes.
+    pub fn sealed(&self) -> Sealed<'_> {
+        Sealed {
+            escrow: &self.escrow_id,
+            rekey: self.rekeyed.as_ref(),
+        }
+    }
+}
+
+impl Custody {
+    pub(super) fn check(&self, unlock: &[Unlock]) -> Result<(), ManifestError> {
+        let k = self.k.map(|k| usize::try_from(k).unwrap_or(usize::MAX));
+        let fits = match (self.mode, k) {
+            (CustodyMode::Any, None) => unlock.is_empty(),
+            (CustodyMode::KOfN, Some(k)) => k >= 2 && unlock.iter().all(|one| one.takes(k)),
             _ => false,
         };
         fits.then_some(()).ok_or(ManifestError::Contradiction(
@@ -404,6 +416,7 @@ pub(crate) mod tests {
             canaries: vec![],
             proof: None,
             expires: vec![],
+            rekeyed: None,
         }
     }
 

@@ -4,7 +4,10 @@
 pub mod backup_object;
 pub mod bucket;
 pub mod card;
+pub mod certainty;
 pub mod commit;
+mod copies;
+mod custodial;
 pub mod custody;
 pub mod destination;
 pub mod escrowed_key;
@@ -27,6 +30,7 @@ pub mod proof;
 pub mod prune;
 pub mod recover;
 pub mod rehydrate;
+pub mod rekey;
 pub mod replicate;
 pub mod select;
 pub mod snapshot;

@@ -38,6 +38,19 @@ pub fn open(
     cancel: &Cancel,
     on_bytes: OnBytes,
 ) -> Result<Opened, UnpackError> {
+    with_identities(manifest, stores, identities, |own| {
+        open_with(manifest, stores, own, visitor, cancel, on_bytes)
+    })
+}
+
+/// Opens something with the identities that open the escrow itself: where it takes several
+/// custodians, the escrow's own.
+pub(super) fn with_identities<T>(
+    manifest: &Manifest,
+    stores: &[Arc<dyn Store>],
+    identities: &Identities,
+    open: impl FnOnce(&Identities) -> Result<T, UnpackError>,
+) -> Result<T, UnpackError> {
     let unlocked = unlock::escrow_identity(manifest, stores, identities)
         .map(|own| own.map(|own| own.into_identities("the escrow's own")));
     let own = match &unlocked {
@@ -45,8 +58,7 @@ pub fn open(
         // Where nothing was unlocked, one of them may be the escrow's own.
         Ok(None) | Err(_) => identities,
     };
-    let opened = open_with(manifest, stores, own, visitor, cancel, on_bytes);
-    match (opened, unlocked) {
+    match (open(own), unlocked) {
         (Err(UnpackError::NoIdentity), Err(why)) => Err(why.into()),
         (opened, _) => opened,
     }
@@ -92,7 +104,7 @@ pub fn fetcher(
     });
     Fetcher::new(
         copies.collect(),
-        Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id),
+        Layout::new(&manifest.instance.slug).payload(manifest.sealed()),
         manifest.payload.clone(),
         cancel.clone(),
         on_bytes,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::base::digest::Digest;
 use crate::base::file_error::{FileError, failed};
-use crate::base::names::{SignerName, Slug, StoreName};
+use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::lock::ProbeRecord;
 use crate::model::mark::Mark;
@@ -101,6 +101,17 @@ impl OpenUpload {
             ticket,
         }
     }
+}
+
+/// A re-sealing that this host began, and of which something may have to be deleted yet: itself,
+/// if it was never committed, or what it replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenRekey {
+    /// Of which escrow.
+    pub escrow_id: EscrowId,
+    /// Which.
+    pub rekey_id: RekeyId,
 }
 
 /// A try to break a lock, and what it left behind.
@@ -288,6 +299,22 @@ impl State {
         match stores.is_empty() {
             true => self.remove(&name),
             false => self.write(&name, stores),
+        }
+    }
+
+    /// Re-sealings of this host that have left something to delete.
+    pub fn open_rekeys(&self, slug: &Slug) -> Result<Vec<OpenRekey>, StateError> {
+        Ok(self
+            .read(&format!("{slug}.rekeys.json"))?
+            .unwrap_or_default())
+    }
+
+    /// Replaces the list of such re-sealings.
+    pub fn set_open_rekeys(&self, slug: &Slug, open: &[OpenRekey]) -> Result<(), StateError> {
+        let name = format!("{slug}.rekeys.json");
+        match open.is_empty() {
+            true => self.remove(&name),
+            false => self.write(&name, &open),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod identities;
 pub mod parts;
 pub mod payload;
 pub mod person;
+pub mod reseal;
 pub mod sshsig;
 mod tar_format;
 pub mod unpack;

@@ -8,6 +8,19 @@ use md5::{Digest as _, Md5};
 use crate::base::digest::{Digest, Hasher};
 use crate::model::manifest::Payload;
 
+/// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
+const MAX_PARTS: u64 = 10_000;
+const SMALLEST_PART: u64 = 8 << 20;
+
+/// The smallest of 8, 16, 32 … MiB that fits so many bytes into 10,000 parts.
+pub fn part_size(estimate: u64) -> u64 {
+    let mut size = SMALLEST_PART;
+    while size.saturating_mul(MAX_PARTS) < estimate {
+        size *= 2;
+    }
+    size
+}
+
 /// A part of the sealed payload on its way to the stores.
 #[derive(Clone, Debug)]
 pub struct SealedPart {
@@ -318,6 +331,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn parts_fit_the_limit_and_are_not_larger_than_needed(estimate in 0u64..(5 << 40)) {
+            let size = part_size(estimate);
+            prop_assert!(size * MAX_PARTS >= estimate);
+            prop_assert!(size == SMALLEST_PART || (size / 2) * MAX_PARTS < estimate);
+            prop_assert!((size / SMALLEST_PART).is_power_of_two());
+        }
+
         #[test]
         fn parts_are_equal_and_reread_exactly(
             body in prop::collection::vec(any::<u8>(), 0..2000),

@@ -9,6 +9,7 @@ use crate::base::names::EscrowId;
 use crate::base::time::UtcTime;
 use crate::model::index::{self, Catalogue, EntryKind, Index, IndexEntry};
 
+use super::identities::BoxedRecipient;
 use super::tar_format::{self, HeaderFields};
 
 /// Where the data directory lies in the tar.
@@ -38,7 +39,7 @@ const COPY_BUFFER: usize = 256 << 10;
 /// How to seal.
 pub struct Sealing<'a> {
     /// To whom; at least one.
-    pub recipients: &'a [Box<dyn age::Recipient + Send>],
+    pub recipients: &'a [BoxedRecipient],
     /// zstd level, 1 to 19.
     pub level: i32,
     /// zstd worker threads.
@@ -71,13 +72,7 @@ pub struct PayloadWriter<W: Write> {
 impl<W: Write> PayloadWriter<W> {
     /// Begins a payload on `out`.
     pub fn new(out: W, sealing: &Sealing<'_>) -> Result<Self, SealError> {
-        let recipients = sealing
-            .recipients
-            .iter()
-            .map(|recipient| recipient.as_ref() as &dyn age::Recipient);
-        let encryptor =
-            age::Encryptor::with_recipients(recipients).map_err(SealError::Recipients)?;
-        let mut out = zstd::Encoder::new(encryptor.wrap_output(out)?, sealing.level)?;
+        let mut out = zstd::Encoder::new(age_layer(out, sealing.recipients)?, sealing.level)?;
         out.include_checksum(true)?;
         out.multithread(sealing.workers)?;
         out.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
@@ -208,6 +203,16 @@ impl<W: Write> PayloadWriter<W> {
             sha256,
         });
     }
+}
+
+/// The outermost layer, under a file key of its own.
+pub(super) fn age_layer<W: Write>(
+    out: W,
+    recipients: &[BoxedRecipient],
+) -> Result<age::stream::StreamWriter<W>, SealError> {
+    let recipients = recipients.iter().map(|one| one.as_ref() as _);
+    let encryptor = age::Encryptor::with_recipients(recipients).map_err(SealError::Recipients)?;
+    Ok(encryptor.wrap_output(out)?)
 }
 
 fn owner_of(path: &str) -> (u64, u64) {

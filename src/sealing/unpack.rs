@@ -153,24 +153,32 @@ fn decrypt<'a, R: Read + 'a>(
     stream: R,
     identities: &[&dyn age::Identity],
 ) -> Result<impl Read + 'a, UnpackError> {
+    let plain = age_layer(stream, identities)?;
+    let mut decoder = zstd::Decoder::new(plain).map_err(UnpackError::Read)?;
+    decoder
+        .window_log_max(MAX_WINDOW_LOG)
+        .map_err(UnpackError::Read)?;
+    Ok(decoder)
+}
+
+/// What is inside the outermost layer.
+pub(super) fn age_layer<R: Read>(
+    stream: R,
+    identities: &[&dyn age::Identity],
+) -> Result<age::stream::StreamReader<R>, UnpackError> {
     let failed = |error| match error {
         age::DecryptError::NoMatchingKeys => UnpackError::NoIdentity,
         age::DecryptError::Io(error) => UnpackError::Read(error),
         other => UnpackError::Decrypt(other),
     };
     let decryptor = age::Decryptor::new(stream).map_err(failed)?;
-    let plain = decryptor
+    decryptor
         .decrypt(
             identities
                 .iter()
                 .map(|identity| *identity as &dyn age::Identity),
         )
-        .map_err(failed)?;
-    let mut decoder = zstd::Decoder::new(plain).map_err(UnpackError::Read)?;
-    decoder
-        .window_log_max(MAX_WINDOW_LOG)
-        .map_err(UnpackError::Read)?;
-    Ok(decoder)
+        .map_err(failed)
 }
 
 /// Walks the tar to its end and the stream to its own: a reader that stopped at the archive's

@@ -32,6 +32,7 @@ mod prune;
 mod races;
 mod recover;
 mod rehydrate;
+mod rekey;
 mod replicate;
 mod restore_md;
 mod risks;

@@ -14,6 +14,7 @@ pub(super) mod pitr;
 pub(super) mod prune;
 pub(super) mod recover;
 pub(super) mod rehydrate;
+pub(super) mod rekey;
 pub(super) mod replicate;
 pub(super) mod show;
 pub(super) mod snapshot;

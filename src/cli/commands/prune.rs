@@ -47,13 +47,18 @@ pub(in crate::cli) fn run(
         exit: exit.code(),
     };
     output.result(&document, || text(&report, args.dry_run))?;
-    for deleted in &report.deleted {
-        if let Fate::Failed { why } = &deleted.state {
+    complain(&report.deleted, output);
+    super::findings::complain(&report.findings, output);
+    Ok(exit)
+}
+
+/// Tells what could not be deleted, which a quiet run must tell too.
+pub(super) fn complain(deleted: &[Deleted], output: &Output) {
+    for one in deleted {
+        if let Fate::Failed { why } = &one.state {
             output.complain(&format!("not deleted: {}", printable(why)));
         }
     }
-    super::findings::complain(&report.findings, output);
-    Ok(exit)
 }
 
 fn exit(report: &Report) -> Exit {
@@ -109,7 +114,8 @@ fn line(row: &Row, dry_run: bool) -> Vec<String> {
     ]
 }
 
-fn deleted(deleted: &Deleted) -> Vec<String> {
+/// What became of an escrow's objects in a store.
+pub(super) fn deleted(deleted: &Deleted) -> Vec<String> {
     let escrow = deleted.escrow.as_ref().map(ToString::to_string);
     vec![
         format!("  {}", deleted.store),

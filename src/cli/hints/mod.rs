@@ -5,6 +5,7 @@ mod import;
 mod pitr;
 mod recover;
 mod rehydrate;
+mod rekey;
 mod snapshot;
 mod unfence;
 
@@ -29,6 +30,7 @@ pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};
 pub(super) use rehydrate::{rehydrate, unpack};
+pub(super) use rekey::rekey;
 pub(super) use snapshot::{prune, replicate, snapshot};
 pub(super) use unfence::unfence;
 

@@ -53,7 +53,7 @@ pub(in crate::cli) fn unpack(error: UnpackError) -> CliError {
     CliError::new(exit, error).maybe_hint(hint)
 }
 
-fn unpack_exit(error: &UnpackError) -> (Exit, Option<&'static str>) {
+pub(super) fn unpack_exit(error: &UnpackError) -> (Exit, Option<&'static str>) {
     match error {
         UnpackError::NoIdentity => (
             Exit::NoIdentity,

@@ -1,6 +1,7 @@
 //! What keeps a snapshot from being committed.
 
 use crate::cli::exit::{CliError, Exit};
+use crate::ops::certainty::Uncertain;
 use crate::ops::commit::CommitError;
 use crate::ops::history::HistoryError;
 use crate::ops::prune::PruneError;
@@ -42,16 +43,7 @@ pub(in crate::cli) fn replicate(error: CommitError) -> CliError {
 pub(in crate::cli) fn prune(error: PruneError) -> CliError {
     let (exit, hint) = match &error {
         PruneError::Commit(error) => commit(error),
-        PruneError::NotAllStores(_) => (
-            Exit::Failed,
-            Some("what a silent store holds is not known; run it again when all answer"),
-        ),
-        PruneError::Doubtful(_) => (
-            Exit::Integrity,
-            Some(
-                "`databasus-escrow list` shows what is wrong; runbooks/findings.md says what to do",
-            ),
-        ),
+        PruneError::Uncertain(error) => uncertain(error),
         PruneError::NotProven(_) => (
             Exit::Refused,
             Some("find out why first: an escrow whose key opens nothing must not push others out"),
@@ -60,13 +52,28 @@ pub(in crate::cli) fn prune(error: PruneError) -> CliError {
             Exit::Refused,
             Some("find out who changed it; the next snapshot under the same key lifts this"),
         ),
-        PruneError::Nothing => (Exit::NotFound, None),
     };
     CliError::new(exit, error).maybe_hint(hint)
 }
 
+pub(super) fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
+    match error {
+        Uncertain::NotAllStores(_) => (
+            Exit::Failed,
+            Some("what a silent store holds is not known; run it again when all answer"),
+        ),
+        Uncertain::Doubtful(_) => (
+            Exit::Integrity,
+            Some(
+                "`databasus-escrow list` shows what is wrong; runbooks/findings.md says what to do",
+            ),
+        ),
+        Uncertain::Nothing => (Exit::NotFound, None),
+    }
+}
+
 /// A manifest was not committed.
-fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
+pub(super) fn commit(error: &CommitError) -> (Exit, Option<&'static str>) {
     match error {
         CommitError::State(StateError::Busy(_)) => (
             Exit::Busy,

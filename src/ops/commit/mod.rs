@@ -212,6 +212,11 @@ impl<'a> Committer<'a> {
         self.author.slug
     }
 
+    /// The `allowed_signers` file's text.
+    pub fn allowed_signers(&self) -> &'a str {
+        self.author.allowed_signers
+    }
+
     /// What it stands on.
     pub fn ports(&self) -> &Ports<'a> {
         &self.ports

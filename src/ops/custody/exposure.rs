@@ -22,6 +22,8 @@ pub struct Exposure {
     pub copies: Vec<ExposedCopy>,
     /// Whether retention has let it go: copies may be deleted by now.
     pub let_go: bool,
+    /// The manifest by which it was sealed to others: unlocked copies may be deleted by now.
+    pub replaced_by: Option<u64>,
 }
 
 /// A copy that somebody who can read the store can open.
@@ -33,30 +35,45 @@ pub struct ExposedCopy {
     pub locked_until: Option<UtcTime>,
 }
 
-/// Every escrow that is sealed to a custodian, the newest first.
+/// Every sealing of an escrow that a custodian's identity opens, the newest escrow first.
 pub fn of(history: &History, custodian: &CustodianName) -> Result<Vec<Exposure>, HistoryError> {
     let mut exposed = Vec::new();
     for (entry, summary) in history.escrows().rev() {
-        let manifest = history.load(entry)?;
-        let mut recipients = manifest.recipients.iter();
-        if recipients.any(|one| one.custodian == *custodian) {
-            exposed.push(exposure(&manifest, summary));
+        let sealings = history.load_sealings(entry)?;
+        let later = summary.rekeyed.iter().map(|later| Some(later.seq));
+        let replaced_by = later.chain([None]);
+        for (manifest, replaced_by) in sealings.iter().zip(replaced_by) {
+            let mut recipients = manifest.recipients.iter();
+            if recipients.any(|one| one.custodian == *custodian) {
+                exposed.push(exposure(manifest, summary, replaced_by));
+            }
         }
     }
     Ok(exposed)
 }
 
-fn exposure(manifest: &Manifest, summary: &EscrowSummary) -> Exposure {
-    let records = manifest.stores.iter().chain(&summary.late_copies);
-    let stored = records.filter(|record| record.state == StoreState::Stored);
+fn exposure(manifest: &Manifest, summary: &EscrowSummary, replaced_by: Option<u64>) -> Exposure {
+    // Copies that were made later are of the sealing in force.
+    let late = match replaced_by {
+        None => summary.late_copies.as_slice(),
+        Some(_) => &[],
+    };
     Exposure {
         escrow_id: manifest.escrow_id.clone(),
         seq: manifest.seq,
         snapshot_at: manifest.snapshot_at,
         others_needed: others_needed(&manifest.custody),
-        copies: stored.map(copy).collect(),
+        copies: copies(manifest, late),
         let_go: summary.is_let_go(),
+        replaced_by,
     }
+}
+
+/// Where a payload was stored, when its manifest was signed and later.
+pub fn copies(manifest: &Manifest, late: &[StoreRecord]) -> Vec<ExposedCopy> {
+    let records = manifest.stores.iter().chain(late);
+    let stored = records.filter(|record| record.state == StoreState::Stored);
+    stored.map(copy).collect()
 }
 
 fn others_needed(custody: &Custody) -> u32 {

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
-use crate::base::names::{EscrowId, SignerName, Slug, StoreName};
+use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::Change;
+use crate::model::amend::{Change, Rekeyed};
 use crate::model::chain::{self, Link};
 use crate::model::document::Document;
 use crate::model::finding::Finding;
-use crate::model::layout::Layout;
-use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState};
+use crate::model::layout::{Layout, Sealed};
+use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState, Unlock};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::policy::{self, Policy};
@@ -96,6 +96,17 @@ pub struct EscrowSummary {
     pub let_go_by: Vec<u64>,
     /// Keys and sizes in bytes of what it takes to open it beside identities (k-of-n custody).
     pub unlock: Vec<(String, u64)>,
+    /// How it was sealed again, the newest last.
+    pub rekeyed: Vec<Resealing>,
+}
+
+/// An escrow's later sealing, and the manifest that reports it.
+#[derive(Clone, Debug)]
+pub struct Resealing {
+    /// That manifest's sequence number.
+    pub seq: u64,
+    /// What it says.
+    pub rekeyed: Box<Rekeyed>,
 }
 
 /// Every verified manifest of an instance, and everything that was found wrong on the way.
@@ -195,7 +206,7 @@ impl History {
         findings.extend(missing_documents(&verdict.verified, &listings.answered));
         let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
-        amend(&mut entries);
+        amend(&mut entries, &layout);
         Ok(Self {
             entries,
             findings,
@@ -241,8 +252,30 @@ impl History {
     }
 
     /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
-    /// that were verified.
+    /// that were verified. Of an escrow that was sealed again it tells the newest sealing.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
+        let mut manifest = self.load_signed(entry)?;
+        let newest = entry.escrow.as_ref().and_then(|one| one.rekeyed.last());
+        if let Some(newest) = newest {
+            newest.rekeyed.apply_to(&mut manifest);
+        }
+        Ok(manifest)
+    }
+
+    /// What a manifest says of each of its escrow's sealings, the newest last.
+    pub fn load_sealings(&self, entry: &Entry) -> Result<Vec<Manifest>, HistoryError> {
+        let signed = self.load_signed(entry)?;
+        let later = entry.escrow.iter().flat_map(|one| &one.rekeyed);
+        let later = later.map(|one| {
+            let mut manifest = signed.clone();
+            one.rekeyed.apply_to(&mut manifest);
+            manifest
+        });
+        let later: Vec<Manifest> = later.collect();
+        Ok(std::iter::once(signed).chain(later).collect())
+    }
+
+    fn load_signed(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
         let seq = entry.link.seq;
         let document = Document::parse(&self.bytes_of(entry)?)
             .map_err(|source| HistoryError::Unusable { seq, source })?;
@@ -316,11 +349,8 @@ impl EscrowSummary {
                 .collect(),
             late_copies: Vec::new(),
             let_go_by: Vec::new(),
-            unlock: manifest
-                .unlock
-                .iter()
-                .map(|one| (one.key.clone(), one.size))
-                .collect(),
+            unlock: keys_and_sizes(&manifest.unlock),
+            rekeyed: Vec::new(),
         }
     }
 
@@ -329,8 +359,37 @@ impl EscrowSummary {
         !self.let_go_by.is_empty()
     }
 
-    fn add_copy(&mut self, copy: &StoreRecord) {
-        if copy.state == StoreState::Stored {
+    /// Which sealing is in force.
+    pub fn sealed(&self) -> Sealed<'_> {
+        Sealed {
+            escrow: &self.id,
+            rekey: self.rekey_id(),
+        }
+    }
+
+    fn rekey_id(&self) -> Option<&RekeyId> {
+        Some(&self.rekeyed.last()?.rekeyed.rekey_id)
+    }
+
+    /// The copies that held the payload before are of no use to the new sealing.
+    fn reseal(&mut self, seq: u64, rekeyed: &Rekeyed) {
+        let stored = rekeyed.stores.iter();
+        let stored = stored.filter(|record| record.state == StoreState::Stored);
+        self.stored_in = stored.map(|record| record.name.clone()).collect();
+        self.late_copies.clear();
+        self.size = rekeyed.payload.size;
+        self.unlock = keys_and_sizes(&rekeyed.unlock);
+        self.policy_sha256 = rekeyed.policy_sha256;
+        self.rekeyed.push(Resealing {
+            seq,
+            rekeyed: Box::new(rekeyed.clone()),
+        });
+    }
+
+    fn add_copy(&mut self, layout: &Layout, copy: &StoreRecord) {
+        // Another host may have copied what was just sealed again.
+        let is_replaced = !self.rekeyed.is_empty() && copy.key != layout.payload(self.sealed());
+        if copy.state == StoreState::Stored && !is_replaced {
             if !self.stored_in.contains(&copy.name) {
                 self.stored_in.push(copy.name.clone());
             }
@@ -339,8 +398,13 @@ impl EscrowSummary {
     }
 }
 
+fn keys_and_sizes(unlock: &[Unlock]) -> Vec<(String, u64)> {
+    let files = unlock.iter();
+    files.map(|one| (one.key.clone(), one.size)).collect()
+}
+
 /// Lets each escrow know what later manifests say of it.
-fn amend(entries: &mut [Entry]) {
+fn amend(entries: &mut [Entry], layout: &Layout) {
     let reports = entries.iter_mut().filter(|entry| !entry.changes.is_empty());
     let reports: Vec<(u64, Vec<Change>)> = reports
         .map(|entry| (entry.link.seq, entry.changes.clone()))
@@ -354,10 +418,13 @@ fn amend(entries: &mut [Entry]) {
         {
             match change {
                 Change::Copied { escrow_id, store } if *escrow_id == escrow.id => {
-                    escrow.add_copy(store);
+                    escrow.add_copy(layout, store);
                 }
                 Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
                     escrow.let_go_by.push(*seq);
+                }
+                Change::Rekeyed(rekeyed) if rekeyed.escrow_id == escrow.id => {
+                    escrow.reseal(*seq, rekeyed);
                 }
                 _ => {}
             }

@@ -63,6 +63,9 @@ struct Doomed {
     is_marker: bool,
 }
 
+/// Whose object is to be deleted; none where it stays.
+type Wanted<'a> = &'a dyn Fn(&str) -> Option<EscrowId>;
+
 /// Deletes everything of these escrows in all stores. Those of which nothing was left are not
 /// told.
 pub(super) fn delete(
@@ -71,19 +74,33 @@ pub(super) fn delete(
     escrows: &BTreeSet<EscrowId>,
     cancel: &Cancel,
 ) -> Vec<Deleted> {
+    if escrows.is_empty() {
+        return Vec::new();
+    }
+    let wanted = |key: &str| layout.parse_escrow(key).filter(|id| escrows.contains(id));
+    delete_objects(destinations, layout, &wanted, cancel)
+}
+
+/// Deletes the objects of escrows that are wanted, in all stores.
+pub(in crate::ops) fn delete_objects(
+    destinations: &[Destination],
+    layout: &Layout,
+    wanted: Wanted<'_>,
+    cancel: &Cancel,
+) -> Vec<Deleted> {
     let stores = destinations.iter().map(|to| to.store.as_ref());
     stores
-        .flat_map(|store| in_store(store, layout, escrows, cancel))
+        .flat_map(|store| in_store(store, layout, wanted, cancel))
         .collect()
 }
 
 fn in_store(
     store: &dyn Store,
     layout: &Layout,
-    escrows: &BTreeSet<EscrowId>,
+    wanted: Wanted<'_>,
     cancel: &Cancel,
 ) -> Vec<Deleted> {
-    let doomed = match find(store, layout, escrows) {
+    let doomed = match find(store, layout, wanted) {
         Ok(doomed) => doomed,
         Err(error) => {
             let why = error_chain(&error);
@@ -197,18 +214,10 @@ impl Found {
     }
 }
 
-/// Everything in a store that belongs to these escrows.
-fn find(
-    store: &dyn Store,
-    layout: &Layout,
-    escrows: &BTreeSet<EscrowId>,
-) -> Result<Found, StoreError> {
-    if escrows.is_empty() {
-        return Ok(Found::default());
-    }
-    let wanted = |key: &str| layout.parse_escrow(key).filter(|id| escrows.contains(id));
+/// Everything in a store that is wanted.
+fn find(store: &dyn Store, layout: &Layout, wanted: Wanted<'_>) -> Result<Found, StoreError> {
     if let Some(versions) = store.versions() {
-        match find_versions(versions, layout, &wanted) {
+        match find_versions(versions, layout, wanted) {
             Err(error) if error.kind == StoreErrorKind::Unsupported => {}
             other => return other,
         }
@@ -234,7 +243,7 @@ fn find(
 fn find_versions(
     versions: &dyn Versions,
     layout: &Layout,
-    wanted: &dyn Fn(&str) -> Option<EscrowId>,
+    wanted: Wanted<'_>,
 ) -> Result<Found, StoreError> {
     let mut found = Found::default();
     versions.list_versions(&layout.escrows(), None, &mut |version| {

@@ -12,18 +12,20 @@ mod sweep;
 
 use serde::Serialize;
 
-use crate::base::names::{EscrowId, StoreName};
+use crate::base::names::EscrowId;
 use crate::model::amend::{Amend, Change};
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::Finding;
 use crate::model::manifest::Instance;
 use crate::model::mark::Mark;
 use crate::model::proof::ProofRecord;
 use crate::model::retention::Rules;
 
+use super::certainty::{self, Uncertain};
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::history::History;
-use super::inventory::{self, Holding};
+use super::inventory;
 
+pub(super) use delete::delete_objects;
 pub use delete::{Deleted, State};
 pub use plan::Row;
 pub use sweep::{Left, Swept};
@@ -60,34 +62,16 @@ pub enum PruneError {
     /// The chain could not be read or extended.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// What a store that does not answer holds is not known.
-    #[error("not all stores could be read: {}", .0.join("; "))]
-    NotAllStores(Vec<String>),
-    /// The chain is not whole.
-    #[error("the chain is in doubt: {0}")]
-    Doubtful(String),
+    /// What was signed, and what is where, is not certain.
+    #[error(transparent)]
+    Uncertain(#[from] Uncertain),
     /// The newest escrow may open nothing.
     #[error("the key in the newest escrow, {0}, opened nothing that was tried")]
     NotProven(EscrowId),
     /// Older escrows may be what is needed.
     #[error("secret.key is another one since escrow {0}")]
     KeyChanged(EscrowId),
-    /// There is nothing to prune.
-    #[error("there is no verified escrow of this instance")]
-    Nothing,
 }
-
-/// Findings that leave it open what was signed and when.
-const DOUBTFUL: [&str; 8] = [
-    "rollback",
-    "history-rewritten",
-    "future-manifest",
-    "time-runs-back",
-    "chain-break",
-    "chain-gap",
-    "chain-fork",
-    "unknown-manifest-of-ours",
-];
 
 /// Plans, and unless this is a dry run announces and deletes, under the host's lock.
 pub fn run(
@@ -106,13 +90,8 @@ pub fn run(
         false => chain.look_for_stolen_key(&history)?,
     }
     let (holdings, unlisted) = inventory::read(ports.destinations, chain.layout());
-    refuse_missing(
-        &history,
-        &holdings,
-        ports,
-        unlisted.into_iter().map(|(_, why)| why),
-    )?;
-    refuse_doubt(&chain, &history)?;
+    certainty::of_stores(&history, &holdings, ports, unlisted)?;
+    certainty::of_chain(&chain, &history)?;
     refuse_alarm(&history)?;
     let disowned = chain.strangers(&history)?;
     let planner = Planner {
@@ -140,45 +119,11 @@ pub fn run(
     Ok(report)
 }
 
-/// The absence of something proves nothing while a store does not answer.
-fn refuse_missing(
-    history: &History,
-    holdings: &[Holding<'_>],
-    ports: Ports<'_>,
-    unlisted: impl Iterator<Item = String>,
-) -> Result<(), PruneError> {
-    let all = ports.destinations.len();
-    if history.complete && history.answered.len() == all && holdings.len() == all {
-        return Ok(());
-    }
-    let answered = |name: &StoreName| history.answered.contains(name);
-    let names = ports.destinations.iter().map(|to| to.store.name());
-    let silent = names.filter(|name| !answered(name));
-    let mut told: Vec<String> = silent.map(|name| format!("store {name}")).collect();
-    told.extend(unlisted);
-    if told.is_empty() {
-        told.push("a manifest could not be read".to_owned());
-    }
-    Err(PruneError::NotAllStores(told))
-}
-
-fn refuse_doubt(chain: &Committer<'_>, history: &History) -> Result<(), PruneError> {
-    if history.escrows().next().is_none() {
-        return Err(PruneError::Nothing);
-    }
-    let mut findings = chain.findings.iter();
-    let doubt = findings
-        .find(|finding| finding.severity == Severity::Violation && DOUBTFUL.contains(&finding.id));
-    doubt.map_or(Ok(()), |doubt| {
-        Err(PruneError::Doubtful(doubt.message.clone()))
-    })
-}
-
 /// A newest escrow that may be useless must not push older ones out.
 fn refuse_alarm(history: &History) -> Result<(), PruneError> {
     let mut newest_first = history.escrows().rev().map(|(_, escrow)| escrow);
     let Some(newest) = newest_first.next() else {
-        return Err(PruneError::Nothing);
+        return Ok(());
     };
     let proof = newest.proof.as_ref();
     if proof.is_some_and(ProofRecord::speaks_against_the_key) {

@@ -147,7 +147,7 @@ fn is_proven(proof: &ProofRecord) -> bool {
 /// Whether every store that has to hold it lists its payload, and what opens it, in the signed
 /// sizes.
 fn is_replicated(escrow: &EscrowSummary, holdings: &[Holding<'_>], layout: &Layout) -> bool {
-    let payload = (layout.payload(&escrow.id), escrow.size);
+    let payload = (layout.payload(escrow.sealed()), escrow.size);
     let holds = |one: &Holding<'_>, key: &str, size: u64| {
         one.get(key).is_some_and(|listed| listed.size == size)
     };

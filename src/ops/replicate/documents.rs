@@ -28,14 +28,14 @@ pub(super) struct Document {
 impl Document {
     /// All that the manifest of an escrow names, the payload aside.
     pub(super) fn all_of(manifest: &Manifest, layout: &Layout) -> Vec<Self> {
-        let (policy, restore) = (&manifest.policy_sha256, &manifest.restore_md_sha256);
+        let restore = &manifest.restore_md_sha256;
         let named = |key, sha256: &Digest, lasting| Self {
             key,
             sha256: *sha256,
             lasting,
         };
         let mut documents = vec![
-            named(layout.policy(policy), policy, Lasting::Manifest),
+            Self::policy_of(manifest, layout),
             named(layout.restore_md(restore), restore, Lasting::Manifest),
         ];
         // A key is only believed where the layout would have put it.
@@ -52,6 +52,15 @@ impl Document {
     /// Whether it is of use once the payload is gone.
     pub(super) fn outlives_payload(&self) -> bool {
         self.lasting == Lasting::Manifest
+    }
+
+    /// The recipients and signers that were in force.
+    pub(super) fn policy_of(manifest: &Manifest, layout: &Layout) -> Self {
+        Self {
+            key: layout.policy(&manifest.policy_sha256),
+            sha256: manifest.policy_sha256,
+            lasting: Lasting::Manifest,
+        }
     }
 
     /// Its bytes, from any store that has them whole.

@@ -210,6 +210,9 @@ impl Run<'_> {
         if let Some(escrow) = &entry.escrow {
             let manifest = self.history.load(entry)?;
             self.spread_documents(chain, escrow, &manifest);
+            if manifest.rekeyed.is_some() {
+                self.spread_first_policy(chain, entry)?;
+            }
             // What retention has let go is not copied any more.
             if !escrow.is_let_go() {
                 self.spread_payload(chain, escrow, &manifest);
@@ -231,14 +234,31 @@ impl Run<'_> {
     ) {
         let all = Document::all_of(manifest, self.history.layout()).into_iter();
         for document in all.filter(|one| !escrow.is_let_go() || one.outlives_payload()) {
-            let damaged = documents::damaged(&document, &self.holdings, self.job.looking);
-            for why in damaged {
-                chain.tell(Finding::violation("document-damaged", why));
-            }
-            let (put, failed) = documents::spread(&document, &self.holdings, self.job.now);
-            self.report.documents += put;
-            tell_missing(chain, failed);
+            self.spread(chain, &document);
         }
+    }
+
+    /// Whoever verifies learns signers from the policy that the signed manifest itself names.
+    fn spread_first_policy(
+        &mut self,
+        chain: &mut Committer<'_>,
+        entry: &Entry,
+    ) -> Result<(), CommitError> {
+        let sealings = self.history.load_sealings(entry)?;
+        if let Some(first) = sealings.first() {
+            let document = Document::policy_of(first, self.history.layout());
+            self.spread(chain, &document);
+        }
+        Ok(())
+    }
+
+    fn spread(&mut self, chain: &mut Committer<'_>, document: &Document) {
+        for why in documents::damaged(document, &self.holdings, self.job.looking) {
+            chain.tell(Finding::violation("document-damaged", why));
+        }
+        let (put, failed) = documents::spread(document, &self.holdings, self.job.now);
+        self.report.documents += put;
+        tell_missing(chain, failed);
     }
 
     fn spread_payload(
@@ -247,7 +267,7 @@ impl Run<'_> {
         escrow: &EscrowSummary,
         manifest: &Manifest,
     ) {
-        let key = self.history.layout().payload(&escrow.id);
+        let key = self.history.layout().payload(escrow.sealed());
         let look = |holding| payloads::look(holding, &key, manifest, self.job.looking);
         let seen = self.holdings.iter().map(|one| (one.destination, look(one)));
         let seen: Vec<(&Destination, Copy)> = seen.collect();

@@ -79,7 +79,7 @@ pub(super) fn copy(
     to: &Destination,
     tell: &mut dyn FnMut(Finding),
 ) -> Result<StoreRecord, String> {
-    let key = &Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+    let key = &Layout::new(&manifest.instance.slug).payload(manifest.sealed());
     let on_bytes: OnBytes = Box::new({
         let told = Arc::clone(&job.on_bytes);
         move |bytes| told(bytes)

@@ -6,8 +6,6 @@
 //! and signature → manifest (the commit point) → read back → remember the mark → give stores what
 //! they lack of earlier nights. A failure before the manifest leaves nothing that looks committed.
 
-mod copies;
-mod custody;
 mod risks;
 mod seal;
 
@@ -36,6 +34,8 @@ use crate::source::{Source, SourceError};
 use crate::store::Store;
 
 use super::commit::{self, Author, CommitError, Committer, Completeness, Document, Reach};
+use super::copies::{self, Copy};
+use super::custodial::{self, Custodial};
 use super::destination::{Destination, Lasting};
 use super::history::History;
 use super::replicate::{self, Looking};
@@ -43,8 +43,6 @@ use super::state::{OpenUpload, State, StateError};
 use super::storages::OpenStorage;
 use super::upload::FanOut;
 
-use copies::Copy;
-use custody::Custodial;
 use seal::Sealed;
 
 /// What a snapshot of this instance is made with.
@@ -346,7 +344,7 @@ impl<'a> Run<'a> {
         let escrow_id = EscrowId::new(snapshot_at, self.ports.random);
         let key = self.chain.layout().payload(&escrow_id);
         let draft = seal::Draft::examine(self, escrow_id, snapshot_at)?;
-        let spare = custody::nobody_to_spare(self.settings.quorum.as_ref());
+        let spare = custodial::nobody_to_spare(self.settings.quorum.as_ref());
         self.chain.findings.extend(spare);
         self.compare_key(history, draft.key_id());
         let uploads = self.chain.uploads();
@@ -447,19 +445,12 @@ impl<'a> Run<'a> {
             (layout.policy(&Digest::of(policy)), policy),
             (layout.restore_md(&Digest::of(restore)), restore),
         ];
-        let document = |lasting| {
-            move |(key, bytes)| Document {
-                key,
-                bytes,
-                lasting,
-            }
-        };
-        let custodial = custodial.objects.iter();
-        let custodial = custodial.map(|(key, bytes)| (key.clone(), bytes.as_slice()));
-        let lasting = lasting.into_iter().map(document(Lasting::Manifest));
-        lasting
-            .chain(custodial.map(document(Lasting::Payload)))
-            .collect()
+        let lasting = lasting.into_iter().map(|(key, bytes)| Document {
+            key,
+            bytes,
+            lasting: Lasting::Manifest,
+        });
+        lasting.chain(custodial.documents()).collect()
     }
 
     /// Recipients or signers that changed make the printed trust card an old one.
@@ -501,12 +492,7 @@ impl<'a> Run<'a> {
             payload: sealed.payload.clone(),
             source: sealed.source.clone(),
             secret_key_id: sealed.key_id.to_string(),
-            recipients: self
-                .settings
-                .recipients
-                .iter()
-                .map(seal::recipient_record)
-                .collect(),
+            recipients: custodial::recipient_records(&self.settings.recipients),
             custody: sealed.custodial.custody.clone(),
             unlock: sealed.custodial.unlock.clone(),
             policy_sha256: policy,
@@ -515,6 +501,7 @@ impl<'a> Run<'a> {
             canaries: sealed.custodial.canaries.clone(),
             proof: Some(sealed.proof.clone()),
             expires: Vec::new(),
+            rekeyed: None,
         })
     }
 

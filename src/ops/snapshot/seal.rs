@@ -13,23 +13,18 @@ use crate::databasus::restore_md::restore_md;
 use crate::databasus::secret_key::{SecretKey, SecretKeyId};
 use crate::model::finding::Finding;
 use crate::model::index::Catalogue;
-use crate::model::manifest::{Payload, Recipient, Source as SourceRecord};
+use crate::model::manifest::{Payload, Source as SourceRecord};
 use crate::model::method::Method;
 use crate::model::proof::{Outcome, ProofRecord};
-use crate::model::recipients::RecipientSpec;
+use crate::ops::custodial::{self, Custodial};
 use crate::ops::proof;
 use crate::ops::upload::FanOut;
-use crate::sealing::parts::PartWriter;
+use crate::sealing::parts::{self, PartWriter};
 use crate::sealing::payload::{DATA_DIR, DUMP_DIR, PayloadWriter, RESTORE_MD_PATH, Sealing};
 use crate::source::data_dir::{DataDir, LeftOut, SecretKeyFile, Tally};
 use crate::source::{EntryReceipt, EntrySink, PgFacts, SinkError, SourceContent, SourceEntry};
 
-use super::custody::{self, Custodial};
 use super::{Run, SealError, SecretKeyProblem, SnapshotError, risks};
-
-/// A payload can have this many parts (S3's limit), each of at least [`SMALLEST_PART`].
-const MAX_PARTS: u64 = 10_000;
-const SMALLEST_PART: u64 = 8 << 20;
 
 /// Databasus writes about 100 bytes.
 const MAX_INSTANCE_JSON: u64 = 64 << 10;
@@ -101,7 +96,7 @@ impl Draft {
 
     /// The smallest of 8, 16, 32 … MiB that fits the estimate into 10,000 parts.
     pub(super) fn part_size(&self) -> u64 {
-        part_size(self.estimate)
+        parts::part_size(self.estimate)
     }
 
     /// Seals everything; every layer is closed and every part handed over when this returns.
@@ -110,9 +105,9 @@ impl Draft {
         run: &mut Run<'_>,
         fan_out: FanOut,
     ) -> Result<(FanOut, Sealed), SnapshotError> {
-        let custodial = Custodial::make(&custody::Request {
+        let custodial = Custodial::make(&custodial::Request {
             layout: run.chain.layout(),
-            escrow_id: &self.escrow_id,
+            sealed: (&self.escrow_id).into(),
             recipients: &run.settings.recipients,
             quorum: run.settings.quorum.as_ref(),
         })?;
@@ -247,24 +242,6 @@ impl<W: io::Write> EntrySink for PayloadSink<'_, W> {
     }
 }
 
-/// The recipient as the manifest names it.
-pub(super) fn recipient_record(spec: &RecipientSpec) -> Recipient {
-    Recipient {
-        custodian: spec.custodian.clone(),
-        kind: spec.kind.name(),
-        recipient: spec.text.clone(),
-        fingerprint: spec.fingerprint.to_string(),
-    }
-}
-
-fn part_size(estimate: u64) -> u64 {
-    let mut size = SMALLEST_PART;
-    while size.saturating_mul(MAX_PARTS) < estimate {
-        size *= 2;
-    }
-    size
-}
-
 /// Proves what the settings want, before anything is uploaded. The key is the one whose id the
 /// manifest will name.
 fn prove(run: &mut Run<'_>, key: &SecretKey) -> Result<ProofRecord, SnapshotError> {
@@ -365,20 +342,4 @@ fn instance_id(root: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     file.take(MAX_INSTANCE_JSON).read_to_end(&mut bytes).ok()?;
     instance::parse_id(&bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn parts_fit_the_limit_and_are_not_larger_than_needed(estimate in 0u64..(5 << 40)) {
-            let size = part_size(estimate);
-            prop_assert!(size * MAX_PARTS >= estimate);
-            prop_assert!(size == SMALLEST_PART || (size / 2) * MAX_PARTS < estimate);
-            prop_assert!((size / SMALLEST_PART).is_power_of_two());
-        }
-    }
 }

@@ -126,7 +126,7 @@ enum Seen {
 
 impl Seen {
     fn of(manifest: &Manifest, store: &Arc<dyn Store>) -> Self {
-        let key = Layout::new(&manifest.instance.slug).payload(&manifest.escrow_id);
+        let key = Layout::new(&manifest.instance.slug).payload(manifest.sealed());
         let signed = manifest.payload.size;
         match store.head(&key) {
             Err(error) if error.kind == StoreErrorKind::NotFound => Self::Nothing,

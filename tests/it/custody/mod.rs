@@ -1,6 +1,6 @@
 //! Custody that survives people: several custodians, their check-ins, and the key itself.
 
-mod bed;
+pub mod bed;
 mod change;
 mod checkins;
 mod identities;

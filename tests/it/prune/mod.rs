@@ -13,6 +13,7 @@ use databasus_escrow::model::amend::{Amend, Change};
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::manifest::Instance;
 use databasus_escrow::model::retention::Rules;
+use databasus_escrow::ops::certainty::Uncertain;
 use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
 use databasus_escrow::ops::prune::{self, PruneError, Report, Settings, State};
 use databasus_escrow::store::{Part, Store, list_all};
@@ -150,7 +151,10 @@ fn nothing_is_deleted_while_a_store_is_silent() {
     );
     let stores = [bed.stores[0].clone(), Arc::new(silent) as Arc<dyn Store>];
     let refused = prune_in(&bed, &host, &stores, false);
-    assert!(matches!(refused, Err(PruneError::NotAllStores(_))));
+    assert!(matches!(
+        refused,
+        Err(PruneError::Uncertain(Uncertain::NotAllStores(_)))
+    ));
     assert_eq!(keys(&bed), before);
 }
 
@@ -163,7 +167,10 @@ fn nothing_is_deleted_while_the_chain_has_a_gap() {
         store.delete(&Layout::new(&bed.slug).manifest(2)).unwrap();
     }
     let refused = prune(&bed, &host);
-    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    assert!(matches!(
+        refused,
+        Err(PruneError::Uncertain(Uncertain::Doubtful(_)))
+    ));
     assert_eq!(kept(&bed).len(), 6);
 }
 
@@ -372,11 +379,17 @@ fn what_a_thief_announces_is_not_deleted() {
     thief.state = databasus_escrow::ops::state::State::new(bed.folder.path().join("thief"));
     steal(&bed, &thief);
     let refused = prune(&bed, &host);
-    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    assert!(matches!(
+        refused,
+        Err(PruneError::Uncertain(Uncertain::Doubtful(_)))
+    ));
     // The alarm stays, also over the next manifest of the host's own.
     let more = nights(&bed, &host, 1);
     let refused = prune(&bed, &host);
-    assert!(matches!(refused, Err(PruneError::Doubtful(_))));
+    assert!(matches!(
+        refused,
+        Err(PruneError::Uncertain(Uncertain::Doubtful(_)))
+    ));
     // Once the key is replaced, pruning goes on, by its own rules alone.
     host.state.key_was_replaced(&bed.slug).unwrap();
     prune(&bed, &host).unwrap();

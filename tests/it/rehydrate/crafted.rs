@@ -172,5 +172,6 @@ fn manifest_of(payload: Payload) -> Manifest {
         canaries: Vec::new(),
         proof: None,
         expires: Vec::new(),
+        rekeyed: None,
     }
 }

@@ -268,11 +268,21 @@ impl Bed {
         manifest: &Manifest,
         stores: &[Arc<dyn Store>],
     ) -> Result<Vec<Finding>, UnpackError> {
+        self.open_as(&self.identities(), manifest, stores)
+    }
+
+    /// The same as somebody else.
+    pub fn open_as(
+        &self,
+        identities: &Identities,
+        manifest: &Manifest,
+        stores: &[Arc<dyn Store>],
+    ) -> Result<Vec<Finding>, UnpackError> {
         let mut found = Found::default();
         let opened = open::open(
             manifest,
             stores,
-            &self.identities(),
+            identities,
             &mut found,
             &Cancel::new(),
             Box::new(|_| {}),

@@ -165,6 +165,11 @@ fn matrix(exposure: &[Exposure]) -> Vec<Vec<String>> {
         if one.let_go {
             copies.push_str(" (let go by retention)");
         }
+        if let Some(seq) = one.replaced_by {
+            copies.push_str(&format!(
+                " (replaced by manifest {seq}; there only while locked)"
+            ));
+        }
         vec![one.escrow_id.to_string(), opens, copies]
     }));
     rows

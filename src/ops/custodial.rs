@@ -1,15 +1,21 @@
 //! What an escrow holds for its custodians: unlock files where several have to come together,
 //! and a canary for each.
 
+use std::collections::BTreeSet;
+
 use crate::base::digest::Digest;
-use crate::base::names::{CustodianName, EscrowId};
+use crate::base::names::CustodianName;
 use crate::model::finding::Finding;
-use crate::model::layout::Layout;
-use crate::model::manifest::{Canary, Custody, CustodyMode, Unlock};
+use crate::model::layout::{Layout, Sealed};
+use crate::model::manifest::{Canary, Custody, CustodyMode, Recipient, Unlock};
 use crate::model::quorum::Quorum;
 use crate::model::recipients::{RecipientSpec, Recipients};
-use crate::sealing::custody::{CustodySealError, EscrowIdentity, seal_canary, seal_layers};
-use crate::sealing::identities::{BoxedRecipient, age_recipients};
+use crate::ops::commit::Document;
+use crate::ops::destination::Lasting;
+use crate::sealing::custody::{
+    CustodySealError, EscrowIdentity, open_layer, seal_canary, seal_layers,
+};
+use crate::sealing::identities::{BoxedRecipient, Identities, age_recipients};
 
 /// To whom the payload is sealed, what the manifest says of it, and the objects that it names.
 pub(super) struct Custodial {
@@ -25,7 +31,7 @@ pub(super) struct Custodial {
 /// Who makes it, for which escrow.
 pub(super) struct Request<'a> {
     pub(super) layout: &'a Layout,
-    pub(super) escrow_id: &'a EscrowId,
+    pub(super) sealed: Sealed<'a>,
     pub(super) recipients: &'a Recipients,
     pub(super) quorum: Option<&'a Quorum>,
 }
@@ -42,6 +48,26 @@ impl Custodial {
             made.add_canary(request, spec)?;
         }
         Ok(made)
+    }
+
+    /// The objects, to be put before a manifest names them.
+    pub(super) fn documents(&self) -> impl Iterator<Item = Document<'_>> {
+        self.objects.iter().map(|(key, bytes)| Document {
+            key: key.clone(),
+            bytes,
+            lasting: Lasting::Payload,
+        })
+    }
+
+    /// Whose canaries these identities open.
+    pub(super) fn opened_by(&self, identities: &Identities) -> BTreeSet<CustodianName> {
+        let opens = |canary: &&Canary| {
+            let mut objects = self.objects.iter();
+            let object = objects.find(|(key, _)| *key == canary.key);
+            object.is_some_and(|(_, bytes)| open_layer(bytes, identities).is_ok())
+        };
+        let opened = self.canaries.iter().filter(opens);
+        opened.map(|canary| canary.custodian.clone()).collect()
     }
 
     fn of_each(recipients: Vec<BoxedRecipient>) -> Self {
@@ -80,7 +106,7 @@ impl Custodial {
     ) -> Result<(), CustodySealError> {
         let layered = seal_layers(identity.text().as_bytes(), set)?;
         let custodians: Vec<CustodianName> = set.iter().map(|s| s.custodian.clone()).collect();
-        let key = request.layout.unlock(request.escrow_id, &custodians);
+        let key = request.layout.unlock(request.sealed, &custodians);
         self.unlock.push(Unlock {
             custodians,
             key: key.clone(),
@@ -98,7 +124,7 @@ impl Custodial {
         spec: &RecipientSpec,
     ) -> Result<(), CustodySealError> {
         let sealed = seal_canary(spec)?;
-        let key = request.layout.canary(request.escrow_id, &spec.custodian);
+        let key = request.layout.canary(request.sealed, &spec.custodian);
         self.canaries.push(Canary {
             custodian: spec.custodian.clone(),
             key: key.clone(),
@@ -108,6 +134,17 @@ impl Custodial {
         self.objects.push((key, sealed.bytes));
         Ok(())
     }
+}
+
+/// The recipients as a manifest names them.
+pub(super) fn recipient_records(recipients: &Recipients) -> Vec<Recipient> {
+    let record = |spec: &RecipientSpec| Recipient {
+        custodian: spec.custodian.clone(),
+        kind: spec.kind.name(),
+        recipient: spec.text.clone(),
+        fingerprint: spec.fingerprint.to_string(),
+    };
+    recipients.iter().map(record).collect()
 }
 
 /// With nobody to spare, one lost identity closes every escrow for ever.
