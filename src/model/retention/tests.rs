@@ -205,7 +205,7 @@ fn random_history(rng: &mut StdRng) -> (Vec<Candidate>, Rules) {
             seq += rng.random_range(1..3);
             Candidate {
                 seq,
-                at: at,
+                at,
                 secret_key_id: ["a", "b"][usize::from(rng.random_bool(0.2))].to_owned(),
                 is_proven: rng.random_bool(0.7),
                 is_replicated: rng.random_bool(0.9),
