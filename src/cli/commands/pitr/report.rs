@@ -213,6 +213,9 @@ impl<'a> Document<'a> {
             out.push_str(&format!("Asked in the database {}:\n", printable(database)));
             let lines = rewound.checks.checks.iter().map(checked);
             out.push_str(&indented(&lines.collect::<Vec<_>>()));
+            if !rewound.checks.all_hold() {
+                out.push_str("Another database is asked with --check-database.\n");
+            }
         }
         out.push_str(&passed_over(&rewound.passed_over));
         out.push_str(&armed(&rewound.armed));

@@ -76,10 +76,7 @@ pub(super) fn run(
     let document = Document::done(&planned, &place, &restored, exit);
     output.result(&document, || document.text())?;
     if exit != Exit::Done {
-        output.complain(
-            "a check did not hold on the rewound cluster; --check-database asks in another \
-             database",
-        );
+        output.complain("a check did not hold on the rewound cluster");
     }
     Ok(exit)
 }

@@ -30,12 +30,17 @@ fn worlds() -> impl Strategy<Value = World> {
         let switch = switch.map(|(number, offset)| within(number, offset));
         let mut known = Facts::default();
         for (id, (number, length, timeline, parent, manifest)) in (1u128..).zip(bases) {
+            let parent = parent.filter(|_| !known.bases.is_empty());
+            let parent = parent.map(|(parent, is_gone)| (parent.get(&known.bases), is_gone));
             let completed = i64::try_from((number + length) * 10 + 5).unwrap();
-            let mut base = full(id, number, completed);
+            // Databasus begins an incremental backup once the one it stands on is complete.
+            let below = parent.and_then(|(parent, _)| parent.completed);
+            let below = below.map_or(completed, |below| below.as_second() + 1);
+            let mut base = full(id, number, completed.max(below));
             base.stop = Some(within(number + length, 0x300));
             base.timeline = timeline;
-            if let (Some((parent, is_gone)), false) = (parent, known.bases.is_empty()) {
-                base.kind = child_of(parent.get(&known.bases), is_gone);
+            if let Some((parent, is_gone)) = parent {
+                base.kind = child_of(parent, is_gone);
             }
             if !manifest && id % 3 == 0 {
                 base.stored = stored(base.stored.name().clone(), 1, false);

@@ -59,19 +59,16 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Of a chain that PostgreSQL 17 made.
+    /// Over a chain, with PostgreSQL of its major.
     pub fn of(chain: &Chain) -> Option<Self> {
-        let variable = match chain.pg_major {
-            17 => needed("ESCROW_TEST_PG_BIN")?,
-            _ => needed("ESCROW_TEST_PG18_BIN")?,
-        };
+        let bin = chain.programs()?;
         let home = home();
         let bucket = home.path().join("bucket");
         chain.write_to(&bucket);
         let store = DirStore::open("bucket".parse().unwrap(), bucket).unwrap();
         let mut keys = KeyRing::default();
         keys.add(secret_key(KEY), "key".to_owned(), None);
-        Some(Self::with(Arc::new(store), keys, home, &variable))
+        Some(Self::with(Arc::new(store), keys, home, &bin))
     }
 
     pub fn of_fixture(name: &str, bin: &str) -> Option<Self> {

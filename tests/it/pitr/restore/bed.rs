@@ -26,11 +26,7 @@ pub struct Bed {
 impl Bed {
     /// Over a chain, with PostgreSQL of its major.
     pub fn of(chain: &Chain) -> Self {
-        let variable = match chain.pg_major {
-            18 => "ESCROW_TEST_PG18_BIN",
-            _ => "ESCROW_TEST_PG_BIN",
-        };
-        let bin = std::env::var_os(variable).unwrap().into();
+        let bin = chain.programs().unwrap();
         let sandbox = Sandbox::new();
         let bucket = sandbox.folder("bucket");
         chain.write_to(&bucket);

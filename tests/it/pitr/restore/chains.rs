@@ -128,9 +128,6 @@ fn a_promotion_is_followed_by_its_history_file() {
     source.switch_wal();
     native.wal(&source);
     native.histories(&source);
-    native
-        .chain(&source)
-        .write_to(std::path::Path::new("/tmp/promo"));
     let document = Bed::of(&native.chain(&source)).rewind(present.newest_at, present.id);
     assert_eq!(document["plan"]["timeline"], 2);
 }
@@ -310,6 +307,7 @@ fn a_check_that_does_not_hold_keeps_the_directory_and_says_so() {
     let ran = bed.restore(&["--latest", "--check", NEWEST, "--expect", "7"]);
     let said = stdout(&ran.code(3));
     assert!(said.contains("gave 6 and not 7"), "{said}");
+    assert!(said.contains("--check-database"), "{said}");
     assert_eq!(bed.around(), ["rewound"]);
 }
 

@@ -1,6 +1,6 @@
 //! Points that nothing reaches: exit 10, the nearest ones on both sides, and nothing left behind.
 
-use jiff::ToSpan as _;
+use jiff::{Timestamp, ToSpan as _};
 
 use super::bed::Bed;
 use crate::support::chains::shared;
@@ -15,7 +15,13 @@ fn a_time_before_the_first_backup_was_complete() {
     // too early.
     let to = completed.checked_sub(60.seconds()).unwrap();
     let says = ["nothing reaches", "before the first", "nearest after it: "];
-    Bed::of(&chain).refuse_time(to, 10, &says);
+    let said = Bed::of(&chain).refuse_time(to, 10, &says);
+    let (_, nearest) = said.split_once("nearest after it: ").unwrap();
+    let mut words = nearest.split([' ', ',', '\n']);
+    let nearest: Timestamp = words.find_map(|word| word.parse().ok()).unwrap();
+    // Named to the microsecond, rounded up.
+    let rounded = completed.checked_add(1.microsecond()).unwrap();
+    assert!(to < nearest && nearest <= rounded, "{said}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use databasus_escrow::base::digest::Digest;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::source::{Sentinel, Source};
 use super::{How, format, secret_key};
+use crate::support::needed;
 
 /// A base backup in a chain.
 #[derive(Clone, Debug)]
@@ -63,6 +64,14 @@ pub struct Chain {
 const STORED_CHUNK: usize = 4 + CHUNK_BYTES + 16;
 
 impl Chain {
+    /// The programs of its PostgreSQL.
+    pub fn programs(&self) -> Option<PathBuf> {
+        needed(match self.pg_major {
+            18 => "ESCROW_TEST_PG18_BIN",
+            _ => "ESCROW_TEST_PG_BIN",
+        })
+    }
+
     pub(super) fn of(source: &Source, name: &str, database: Option<Uuid>) -> Self {
         Self {
             objects: BTreeMap::new(),
