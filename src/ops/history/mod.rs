@@ -17,10 +17,12 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::amend::{Change, Rekeyed};
-use crate::model::chain::{self, Link};
+use crate::model::chain;
 use crate::model::document::Document;
 use crate::model::finding::Finding;
+use crate::model::fork::{self, Fork};
 use crate::model::layout::{Layout, Sealed};
+use crate::model::link::{self, Link};
 use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState, Unlock};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
@@ -115,6 +117,8 @@ pub struct History {
     pub entries: Vec<Entry>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Places that several of them claim, closed ones included.
+    pub forks: Vec<Fork>,
     /// Stores that answered.
     pub answered: Vec<StoreName>,
     /// Whether every store answered, and gave what it had listed. Only then does the absence of
@@ -198,7 +202,10 @@ impl History {
         let complete = verdict.complete && listings.are_complete();
         findings.extend(verdict.findings);
         let links: Vec<Link> = verdict.verified.values().map(|entry| entry.link).collect();
-        let judged = chain::judge(&links, first, request.mark.as_ref(), request.now);
+        let changes =
+            |digest: &Digest| verdict.verified.get(digest).map_or(&[][..], |e| &e.changes);
+        let forks = fork::forks(&links, changes);
+        let judged = chain::judge(&links, &forks, first, request.mark.as_ref(), request.now);
         findings.extend(judged.into_iter().map(|finding| match complete {
             true => finding,
             false => doubted(finding, &links, request.mark.as_ref()),
@@ -210,6 +217,7 @@ impl History {
         Ok(Self {
             entries,
             findings,
+            forks,
             answered: names(&listings.answered),
             complete,
             trust: verdict.trust,
@@ -220,9 +228,15 @@ impl History {
 
     /// The newest verified manifest. Of a fork, the one dated first: its writer was first.
     pub fn head(&self) -> Option<&Entry> {
-        let seq = self.entries.last()?.link.seq;
-        let slot = self.entries.iter().filter(|entry| entry.link.seq == seq);
-        slot.min_by_key(|entry| (entry.link.created_at, entry.link.digest))
+        let links: Vec<Link> = self.entries.iter().map(|entry| entry.link).collect();
+        let head = *link::head(&links)?;
+        self.entries.iter().find(|entry| entry.link == head)
+    }
+
+    /// Whether it lies beside the chain, and a manifest of the chain says that this is known.
+    pub fn is_left_aside(&self, entry: &Entry) -> bool {
+        let mut closed = self.forks.iter().filter(|fork| fork.closed_by.is_some());
+        closed.any(|fork| fork.others.contains(&entry.link.digest))
     }
 
     /// Holds the chain against one more mark, older than the one it was read with.
@@ -249,6 +263,12 @@ impl History {
         self.entries
             .iter()
             .filter_map(|entry| Some((entry, entry.escrow.as_ref()?)))
+    }
+
+    /// The same without those that a closed fork left beside the chain.
+    pub fn followed_escrows(&self) -> impl DoubleEndedIterator<Item = (&Entry, &EscrowSummary)> {
+        self.escrows()
+            .filter(|(entry, _)| !self.is_left_aside(entry))
     }
 
     /// Reads a whole manifest again, from any store that holds it. It must be the very bytes

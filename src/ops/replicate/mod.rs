@@ -17,9 +17,9 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::{Amend, Change};
+use crate::model::amend::Change;
 use crate::model::finding::Finding;
-use crate::model::manifest::{Instance, Manifest, StoreRecord};
+use crate::model::manifest::{Manifest, StoreRecord};
 use crate::model::mark::Mark;
 use crate::store::Store;
 
@@ -172,17 +172,12 @@ fn sign(
     history: History,
     records: Vec<(EscrowId, StoreRecord)>,
 ) -> Result<Option<Mark>, CommitError> {
-    let Some(head) = history.head().filter(|_| !records.is_empty()) else {
+    if records.is_empty() {
         return Ok(None);
-    };
+    }
     let changes = records.into_iter();
     let changes = changes.map(|(escrow_id, store)| Change::Copied { escrow_id, store });
-    let instance = Instance {
-        slug: chain.slug().clone(),
-        id: None,
-    };
-    let mut amend = Amend::new(instance, head.next_due, changes.collect());
-    Ok(Some(chain.commit(&mut amend, history)?.mark))
+    Ok(Some(chain.report(history, changes.collect())?.mark))
 }
 
 /// What copying stands on.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
-use databasus_escrow::base::names::EscrowId;
+use databasus_escrow::base::names::{EscrowId, RekeyId};
 use databasus_escrow::model::amend::{Amend, Change};
-use databasus_escrow::model::layout::Layout;
+use databasus_escrow::model::layout::{Layout, Sealed};
 use databasus_escrow::model::manifest::Instance;
 use databasus_escrow::model::retention::Rules;
 use databasus_escrow::ops::certainty::Uncertain;
 use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
-use databasus_escrow::ops::prune::{self, PruneError, Report, Settings, State};
+use databasus_escrow::ops::prune::{self, Left, PruneError, Report, Settings, State};
 use databasus_escrow::store::{Part, Store, list_all};
 
 use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
@@ -277,6 +277,36 @@ fn what_a_crashed_run_left_is_swept_once_it_is_old() {
     assert_eq!(report.swept.len(), 1);
     assert_eq!(report.swept[0].outcome, Some(State::Gone));
     assert!(store.get(&key, 100).is_err());
+}
+
+#[test]
+fn what_a_crashed_rekey_left_is_swept_and_the_escrow_stays() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 1);
+    let store = &bed.stores[0];
+    let rekey = RekeyId::new(ids[0].at(), [7; 8]);
+    let sealed = Sealed {
+        escrow: &ids[0],
+        rekey: Some(&rekey),
+    };
+    let key = Layout::new(&bed.slug).payload(sealed);
+    store.put_if_absent(&key, b"orphan").unwrap();
+    nights(&bed, &host, 1);
+    assert!(prune(&bed, &host).unwrap().swept.is_empty());
+    nights(&bed, &host, 1);
+    let report = prune(&bed, &host).unwrap();
+    let left = Left::Orphan {
+        escrow: ids[0].clone(),
+        rekey: Some(rekey),
+    };
+    assert_eq!(report.swept.len(), 1);
+    assert_eq!(
+        (&report.swept[0].what, &report.swept[0].outcome),
+        (&left, &Some(State::Gone))
+    );
+    assert!(store.get(&key, 100).is_err());
+    assert!(kept(&bed).contains(&ids[0]));
 }
 
 #[test]
