@@ -6,6 +6,7 @@
 //! → one signed manifest that says what was copied. A copy that no manifest reports yet is found
 //! and reported by the next run; nothing is ever overwritten.
 
+mod checkins;
 mod documents;
 mod payloads;
 
@@ -144,6 +145,9 @@ pub fn catch_up(
         run.bring_up(chain, entry)?;
     }
     ports.cancel.check()?;
+    let (put, unput) = checkins::spread(&history, &run.holdings, run.job.now);
+    run.report.documents += put;
+    tell_missing(chain, unput);
     // What could not be put has been told; the rest is there now.
     let is_put = |finding: &Finding| matches!(finding.id, "manifest-missing" | "signature-missing");
     chain.findings.retain(|finding| !is_put(finding));
