@@ -272,17 +272,15 @@ impl History {
     }
 
     /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
-    /// that were verified. Of an escrow that was sealed again it tells the newest sealing.
+    /// that were verified, here with what later manifests say of it: of an escrow that was sealed
+    /// again the newest sealing, and the copies that were made later, behind those it records.
     pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
-        let mut manifest = self.load_signed(entry)?;
-        let newest = entry.escrow.as_ref().and_then(|one| one.rekeyed.last());
-        if let Some(newest) = newest {
-            newest.rekeyed.apply_to(&mut manifest);
-        }
-        Ok(manifest)
+        let newest = self.load_sealings(entry)?.pop();
+        newest.ok_or(HistoryError::NoEscrow(entry.link.seq))
     }
 
-    /// What a manifest says of each of its escrow's sealings, the newest last.
+    /// What manifests say of each of an escrow's sealings, the newest last, which is the one that
+    /// [`History::load`] gives.
     pub fn load_sealings(&self, entry: &Entry) -> Result<Vec<Manifest>, HistoryError> {
         let signed = self.load_signed(entry)?;
         let later = entry.escrow.iter().flat_map(|one| &one.rekeyed);
@@ -292,7 +290,11 @@ impl History {
             manifest
         });
         let later: Vec<Manifest> = later.collect();
-        Ok(std::iter::once(signed).chain(later).collect())
+        let mut all: Vec<Manifest> = std::iter::once(signed).chain(later).collect();
+        if let (Some(newest), Some(escrow)) = (all.last_mut(), &entry.escrow) {
+            newest.stores.extend(escrow.late_copies.iter().cloned());
+        }
+        Ok(all)
     }
 
     fn load_signed(&self, entry: &Entry) -> Result<Manifest, HistoryError> {

@@ -41,14 +41,7 @@ impl Forked {
     }
 
     fn night_without(&self, silent: usize, host: &Host) {
-        let mut stores = self.bed.stores.clone();
-        let never = Plan::new(0, Fault::Forever);
-        stores[silent] = Arc::new(FaultStore::new(
-            stores[silent].clone(),
-            OpenUploads::default(),
-            Process::default(),
-            Some(never),
-        ));
+        let stores = self.bed.stores_without(silent);
         let cancel = Cancel::new();
         self.bed.snapshot_into(host, &stores, &cancel).unwrap();
     }
@@ -64,12 +57,7 @@ impl Forked {
         stores: &[Arc<dyn Store>],
         job: impl FnOnce(Author<'_>, Ports<'_>) -> T,
     ) -> T {
-        let author = Author {
-            slug: &self.bed.slug,
-            signer: &host.settings.signer,
-            signing_key: &host.settings.signing_key,
-            allowed_signers: &host.settings.allowed_signers_text,
-        };
+        let author = self.bed.author(host);
         let ports = Ports {
             destinations: &Bed::destinations(stores),
             state: &host.state,
@@ -190,7 +178,7 @@ fn both_manifests_reach_every_store_once_the_fork_is_closed() {
     });
     assert_eq!(report.completeness(), Completeness::Whole, "{report:?}");
     for store in &forked.bed.stores {
-        let history = forked.bed.read_from(&[store.clone()], None);
+        let history = forked.bed.read_from(std::slice::from_ref(store), None);
         assert_eq!(ids(&history.findings), ["chain-fork-closed (note)"]);
     }
 }
@@ -198,13 +186,7 @@ fn both_manifests_reach_every_store_once_the_fork_is_closed() {
 #[test]
 fn nothing_is_closed_while_a_store_is_silent() {
     let forked = Forked::new();
-    let mut stores = forked.bed.stores.clone();
-    stores[1] = Arc::new(FaultStore::new(
-        stores[1].clone(),
-        OpenUploads::default(),
-        Process::default(),
-        Some(Plan::new(0, Fault::Forever)),
-    ));
+    let stores = forked.bed.stores_without(1);
     let refused = forked.with_stores(&forked.first, &stores, |author, ports| {
         close_forks::look(author, ports, &[])
     });

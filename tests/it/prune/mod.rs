@@ -14,7 +14,7 @@ use databasus_escrow::model::layout::{Layout, Sealed};
 use databasus_escrow::model::manifest::Instance;
 use databasus_escrow::model::retention::Rules;
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
+use databasus_escrow::ops::commit::{Committer, Ports, Reach};
 use databasus_escrow::ops::prune::{self, Left, PruneError, Report, Settings, State};
 use databasus_escrow::store::{Part, Store, list_all};
 
@@ -28,15 +28,6 @@ const RULES: Rules = Rules {
     monthly: 0,
     floor: 1,
 };
-
-fn author<'a>(bed: &'a Bed, host: &'a Host) -> Author<'a> {
-    Author {
-        slug: &bed.slug,
-        signer: &host.settings.signer,
-        signing_key: &host.settings.signing_key,
-        allowed_signers: &host.settings.allowed_signers_text,
-    }
-}
 
 fn prune_in(
     bed: &Bed,
@@ -54,7 +45,7 @@ fn prune_in(
         rules: RULES,
         dry_run,
     };
-    prune::run(author(bed, host), ports, &settings)
+    prune::run(bed.author(host), ports, &settings)
 }
 
 fn prune(bed: &Bed, host: &Host) -> Result<Report, PruneError> {
@@ -370,7 +361,7 @@ fn name_again(bed: &Bed, host: &Host) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut other = Committer::new(author(bed, host), ports).unwrap();
+    let mut other = Committer::new(bed.author(host), ports).unwrap();
     let history = other.read_history(Reach::Whole).unwrap();
     let (newest, _) = history.escrows().next_back().unwrap();
     let mut manifest = history.load(newest).unwrap();
@@ -385,7 +376,7 @@ fn steal(bed: &Bed, host: &Host) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut thief = Committer::new(author(bed, host), ports).unwrap();
+    let mut thief = Committer::new(bed.author(host), ports).unwrap();
     let history = thief.read_history(Reach::Whole).unwrap();
     let escrow_ids = history
         .escrows()
