@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::base::names::StoreName;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +27,9 @@ pub struct Finding {
     pub severity: Severity,
     /// What was found, where.
     pub message: String,
+    /// The store that it is about, where it is about one: the sentence names it too.
+    #[serde(skip)]
+    pub store: Option<StoreName>,
 }
 
 impl Finding {
@@ -48,7 +53,14 @@ impl Finding {
             id,
             severity,
             message,
+            store: None,
         }
+    }
+
+    /// The same, about this store.
+    pub fn about(mut self, store: &StoreName) -> Self {
+        self.store = Some(store.clone());
+        self
     }
 }
 

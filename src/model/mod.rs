@@ -2,6 +2,7 @@
 
 pub mod allowed_signers;
 pub mod amend;
+pub mod audit;
 pub mod chain;
 pub mod checkin;
 pub mod config;

@@ -101,10 +101,9 @@ impl Listings {
 
     /// Stores that did not answer, and names that do not belong.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let failed = self
-            .failed
-            .iter()
-            .map(|error| Finding::warning("store-unreachable", error_chain(error)));
+        let failed = self.failed.iter().map(|error| {
+            Finding::warning("store-unreachable", error_chain(error)).about(&error.store)
+        });
         let told = self.answered.iter().flat_map(Listing::findings);
         failed.chain(told).collect()
     }

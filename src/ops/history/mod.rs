@@ -346,7 +346,7 @@ fn missing_documents(verified: &BTreeMap<Digest, Entry>, answered: &[Listing]) -
         let missing = lacking(&|entry| !holds(entry));
         if !missing.is_empty() {
             let message = format!("store {store} lacks {}", manifests(&missing));
-            findings.push(Finding::warning("manifest-missing", message));
+            findings.push(Finding::warning("manifest-missing", message).about(store));
         }
         let unsigned = lacking(&|entry| holds(entry) && !signed(entry));
         if !unsigned.is_empty() {
@@ -354,7 +354,7 @@ fn missing_documents(verified: &BTreeMap<Digest, Entry>, answered: &[Listing]) -
                 "store {store} lacks the signature of {}",
                 manifests(&unsigned)
             );
-            findings.push(Finding::warning("signature-missing", message));
+            findings.push(Finding::warning("signature-missing", message).about(store));
         }
     }
     findings

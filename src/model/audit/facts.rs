@@ -1,0 +1,305 @@
+//! What an audit saw, as plain data.
+//!
+//! Whatever could not be seen is [`Seen::Unknown`], with the reason. That a fact is missing never
+//! reads as a good one: a demand that rests on it is then unknown.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::base::digest::Digest;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::names::{CustodianName, EscrowId, SignerName, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::finding::Finding;
+use crate::model::lock::{LockState, ProbeRecord};
+use crate::model::manifest::Custody;
+use crate::model::mark::Mark;
+use crate::model::proof::ProofRecord;
+
+/// Something that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// What was seen.
+    Known(T),
+    /// It could not be seen, and why.
+    Unknown(String),
+}
+
+impl<T> Seen<T> {
+    /// Unknown for this reason.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown(why.into())
+    }
+}
+
+/// How far a run was to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// At everything.
+    Full,
+    /// At the newest manifest alone, in few requests: what monitoring asks every few minutes.
+    Head,
+}
+
+/// Everything that an audit rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// How far it was to be looked.
+    pub scope: Scope,
+    /// When it was looked.
+    pub now: UtcTime,
+    /// The chain of manifests, each verified.
+    pub chain: Seen<ChainFacts>,
+    /// Payloads in each store, by what a listing told.
+    pub copies: BTreeMap<StoreName, Seen<CopiesSeen>>,
+    /// Parts that were read and hashed, in each store.
+    pub parts: BTreeMap<StoreName, Seen<PartsSeen>>,
+    /// Locks on the newest escrow, in each store.
+    pub locks: BTreeMap<StoreName, Seen<LocksSeen>>,
+    /// Recorded locks that do not hold any more, or could not be asked for.
+    pub weakened: Seen<Vec<Finding>>,
+    /// To whom the newest escrow is sealed, as its manifest says.
+    pub custody: Seen<CustodySeen>,
+    /// The newest escrow's age header, as a store gave it.
+    pub header: Seen<HeaderSeen>,
+    /// Unlock files and canaries of the newest escrow that are not as signed.
+    pub custody_objects: Seen<Vec<Finding>>,
+    /// When custodians last showed that they can open what is sealed to them.
+    pub checkins: Seen<CheckinsSeen>,
+    /// What others have seen of the chain.
+    pub witnesses: Seen<WitnessesSeen>,
+    /// Drills, of which reports are stored.
+    pub drills: Seen<DrillsSeen>,
+    /// By how many seconds each store's clock was ahead of the signer's when it got the newest
+    /// manifest.
+    pub clocks: BTreeMap<StoreName, Seen<i64>>,
+}
+
+/// What the chain of manifests tells. All of it was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainFacts {
+    /// The newest manifest that was known before; none at first contact.
+    pub mark: Option<Mark>,
+    /// Whether every store answered, and gave what it had listed.
+    pub is_complete: bool,
+    /// How many manifests have a good signature.
+    pub verified: usize,
+    /// What was found about the chain.
+    pub findings: Vec<Finding>,
+    /// The newest manifest.
+    pub head: Option<HeadSeen>,
+    /// The newest escrow, if there is any.
+    pub newest: Seen<Option<EscrowSeen>>,
+    /// Every escrow that retention keeps, the oldest first.
+    pub retained: Vec<Retained>,
+    /// Every id of `secret.key` that the chain names, with the first manifest that does, in
+    /// the order of the chain. One that comes back stands again.
+    pub secret_key_ids: Vec<(u64, String)>,
+    /// The same of PostgreSQL's system identifiers.
+    pub system_identifiers: Vec<(u64, String)>,
+}
+
+/// The newest manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadSeen {
+    /// Which.
+    pub mark: Mark,
+    /// When it was signed.
+    pub created_at: UtcTime,
+    /// When the next escrow is due.
+    pub next_due: UtcTime,
+    /// Who signed it.
+    pub signer: SignerName,
+    /// With which key.
+    pub key: Fingerprint,
+}
+
+/// The newest escrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EscrowSeen {
+    /// Which.
+    pub id: EscrowId,
+    /// Its manifest.
+    pub mark: Mark,
+    /// When its copy began.
+    pub snapshot_at: UtcTime,
+    /// With which key it was signed.
+    pub key: Fingerprint,
+    /// What was proven before it was signed.
+    pub proof: Option<ProofRecord>,
+}
+
+/// An escrow that has to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// Which.
+    pub id: EscrowId,
+    /// Its place in the chain.
+    pub seq: u64,
+}
+
+/// What a store's listing tells of payloads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopiesSeen {
+    /// Each of them.
+    pub by_escrow: BTreeMap<EscrowId, CopySeen>,
+    /// What lies behind a delete, or beneath an overwrite.
+    pub hidden: Vec<Finding>,
+}
+
+/// What a store's listing tells of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopySeen {
+    /// It is there, with the signed size; and with the signed entity tag where the store keeps
+    /// one that can be compared.
+    AsSigned,
+    /// It is not there.
+    Missing,
+    /// It has another size than was signed.
+    OtherSize,
+    /// The size is right, the entity tag another one than at the upload.
+    OtherTag,
+}
+
+/// What reading parts of a store's payloads came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartsSeen {
+    /// How many have the signed hash.
+    pub whole: usize,
+    /// Those that do not.
+    pub damaged: Vec<String>,
+    /// Those that could not be read.
+    pub unread: Vec<String>,
+}
+
+/// Locks in a store, on what belongs to the newest escrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocksSeen {
+    /// On its payload.
+    pub payload: LockState,
+    /// On its manifest.
+    pub manifest: LockState,
+    /// The last try to break a lock there, as the manifest tells of it.
+    pub probe: Option<ProbeRecord>,
+}
+
+/// To whom an escrow is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustodySeen {
+    /// How many of them it takes.
+    pub custody: Custody,
+    /// Each of them, and a short name for the recipient.
+    pub recipients: Vec<(CustodianName, Fingerprint)>,
+}
+
+/// The header of the newest escrow's payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderSeen {
+    /// Whether these bytes are the signed ones.
+    pub is_as_signed: bool,
+    /// Types of the stanzas in it.
+    pub stanzas: Vec<String>,
+    /// The type that each recipient should have; none for plugins, whose stanzas have names of
+    /// their own.
+    pub expected: Vec<Option<&'static str>>,
+}
+
+/// Who has shown that they can open escrows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckinsSeen {
+    /// Each custodian, and when they last did; none for never.
+    pub proven: Vec<(CustodianName, Option<UtcTime>)>,
+    /// How many custodians it takes.
+    pub takes: usize,
+    /// What was found on the way.
+    pub findings: Vec<Finding>,
+}
+
+/// What signed witnesses say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WitnessesSeen {
+    /// The newest good one of each signer.
+    pub newest: Vec<WitnessSeen>,
+    /// What could not be read, or is not signed by a witness.
+    pub findings: Vec<Finding>,
+}
+
+/// The head that somebody saw, and signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessSeen {
+    /// Who.
+    pub signer: SignerName,
+    /// When.
+    pub at: UtcTime,
+    /// The head.
+    pub mark: Mark,
+    /// How it fits the chain.
+    pub fits: Fit,
+}
+
+/// How a head that was seen before fits the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The chain has this manifest.
+    Agrees,
+    /// The chain has another one in its place, or none though later ones are there.
+    Contradicts,
+    /// The chain ends before it.
+    Beyond,
+}
+
+/// What stored drill reports say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrillsSeen {
+    /// The newest that is signed by somebody who may.
+    pub newest: Option<DrillSeen>,
+    /// What could not be read, or is not signed.
+    pub findings: Vec<Finding>,
+}
+
+/// A drill, as its signed report tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrillSeen {
+    /// When it ended.
+    pub ended_at: UtcTime,
+    /// Of which escrow.
+    pub escrow: EscrowId,
+    /// Digest of the report.
+    pub sha256: Digest,
+    /// Whether all that it was to do succeeded.
+    pub has_succeeded: bool,
+    /// The highest level that was reached; none where not even the lowest was.
+    pub level: Option<u8>,
+    /// Seconds from nothing to the end; none where it is not known.
+    pub rto: Option<u64>,
+    /// Age in seconds of the newest thing that came back; none where it is not known.
+    pub rpo: Option<u64>,
+}
+
+impl Facts {
+    /// Nothing was looked at yet.
+    pub fn none(scope: Scope, now: UtcTime) -> Self {
+        Self {
+            scope,
+            now,
+            chain: not_yet(),
+            copies: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            weakened: not_yet(),
+            custody: not_yet(),
+            header: not_yet(),
+            custody_objects: not_yet(),
+            checkins: not_yet(),
+            witnesses: not_yet(),
+            drills: not_yet(),
+            clocks: BTreeMap::new(),
+        }
+    }
+}
+
+fn not_yet<T>() -> Seen<T> {
+    Seen::unknown("it was not looked at")
+}

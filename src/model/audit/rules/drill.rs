@@ -1,0 +1,106 @@
+//! Whether a restore was tried lately, and what it came to.
+
+use crate::base::time::{UtcTime, span};
+use crate::model::audit::check::{Check, Rule};
+use crate::model::audit::facts::{DrillSeen, Facts};
+use crate::model::audit::policy::DrillDemand;
+use crate::model::audit::span::Span;
+use crate::model::finding::Severity;
+
+pub(in crate::model::audit) fn judge(demand: &DrillDemand, facts: &Facts) -> Vec<Check> {
+    let seen = match facts.drills.or_unknown(Rule::Drill, "drill reports") {
+        Ok(seen) => seen,
+        Err(unknown) => return unknown,
+    };
+    let mut checks = match &seen.newest {
+        Some(drill) => judge_drill(demand, drill, facts.now),
+        None => vec![Check::fail(
+            Rule::Drill,
+            "drill-missing",
+            "there is no report of a drill",
+        )],
+    };
+    checks.extend(seen.findings.iter().map(|finding| match finding.severity {
+        // Anybody who can write to a store can plant something unsigned.
+        Severity::Note => Check::warn(Rule::Drill, finding.id, finding.message.as_str()),
+        _ => Check::taken_over(Rule::Drill, finding),
+    }));
+    checks
+}
+
+fn judge_drill(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Vec<Check> {
+    let level = level(demand, drill);
+    let rto = demand
+        .max_rto
+        .map(|most| bound("drill-slow", "took", most, drill.rto));
+    let rpo = demand
+        .max_rpo
+        .map(|most| bound("drill-loss", "would have lost", most, drill.rpo));
+    let checks = [succeeded(drill), recent(demand, drill, now), level];
+    let checks = checks.into_iter().chain(rto).chain(rpo);
+    checks.map(|check| check.on(drill.sha256)).collect()
+}
+
+fn succeeded(drill: &DrillSeen) -> Check {
+    let (at, escrow) = (drill.ended_at, &drill.escrow);
+    match drill.has_succeeded {
+        true => Check::pass(
+            Rule::Drill,
+            format!("the drill of {at}, of escrow {escrow}, succeeded"),
+        ),
+        false => Check::fail(
+            Rule::Drill,
+            "drill-failed",
+            format!("the drill of {at}, of escrow {escrow}, did not do all that it was to do"),
+        ),
+    }
+}
+
+fn recent(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Check {
+    let ago = drill.ended_at.relative_to(now);
+    match drill.ended_at < demand.max_age.before(now) {
+        true => {
+            let message = format!(
+                "the last drill ended {ago}; at most {} is demanded",
+                demand.max_age
+            );
+            Check::fail(Rule::Drill, "drill-old", message)
+        }
+        false => Check::pass(Rule::Drill, format!("the last drill ended {ago}")),
+    }
+}
+
+fn level(demand: &DrillDemand, drill: &DrillSeen) -> Check {
+    let wanted = demand.min_level;
+    match drill.level {
+        Some(level) if level >= wanted => {
+            Check::pass(Rule::Drill, format!("the last drill reached level {level}"))
+        }
+        Some(level) => Check::fail(
+            Rule::Drill,
+            "drill-level",
+            format!("the last drill reached level {level}; level {wanted} is demanded"),
+        ),
+        None => Check::fail(
+            Rule::Drill,
+            "drill-level",
+            format!("the last drill reached no level; level {wanted} is demanded"),
+        ),
+    }
+}
+
+fn bound(id: &'static str, words: &str, most: Span, measured: Option<u64>) -> Check {
+    let Some(seconds) = measured else {
+        let what = format!("what the last drill {words}");
+        return Check::not_seen(Rule::Drill, &what, "its report does not say");
+    };
+    let message = format!("the last drill {words} {}", span(seconds));
+    match i64::try_from(seconds).is_ok_and(|seconds| seconds <= most.seconds()) {
+        true => Check::pass(Rule::Drill, message),
+        false => Check::fail(
+            Rule::Drill,
+            id,
+            format!("{message}; at most {most} is demanded"),
+        ),
+    }
+}

@@ -1,0 +1,61 @@
+//! How old the newest escrow is, and whether the next is late.
+
+use crate::base::time::span;
+use crate::model::audit::check::{Check, Rule};
+use crate::model::audit::facts::Facts;
+use crate::model::audit::policy::FreshnessDemand;
+use crate::model::audit::span::Span;
+
+use super::no_escrow;
+
+pub(in crate::model::audit) fn judge(demand: &FreshnessDemand, facts: &Facts) -> Vec<Check> {
+    let due = demand.next_due.then(|| next_due(facts));
+    let age = demand.max_age.map(|most| age(most, facts));
+    let judged = due.into_iter().chain(age);
+    let judged: Vec<Check> = judged
+        .map(|check| check.unwrap_or_else(|other| other))
+        .collect();
+    match judged.is_empty() {
+        true => vec![Check::off(Rule::Freshness, "the policy names no age")],
+        false => judged,
+    }
+}
+
+fn next_due(facts: &Facts) -> Result<Check, Check> {
+    let chain = facts.chain_for(Rule::Freshness).map_err(first)?;
+    let head = chain.head.as_ref();
+    let head = head.ok_or_else(|| no_escrow(Rule::Freshness))?;
+    let (due, now) = (head.next_due, facts.now);
+    let relative = due.relative_to(now);
+    let check = match due < now {
+        true => Check::fail(
+            Rule::Freshness,
+            "escrow-overdue",
+            format!("the next escrow was due {due} ({relative}), and is not there"),
+        ),
+        false => Check::pass(
+            Rule::Freshness,
+            format!("the next escrow is due {due} ({relative})"),
+        ),
+    };
+    Ok(check.at(head.mark.seq).on(head.mark.manifest_sha256))
+}
+
+fn age(most: Span, facts: &Facts) -> Result<Check, Check> {
+    let escrow = facts.newest_for(Rule::Freshness).map_err(first)?;
+    let age = facts.now.unix() - escrow.snapshot_at.unix();
+    let words = span(age.unsigned_abs());
+    let check = match age > most.seconds() {
+        true => Check::fail(
+            Rule::Freshness,
+            "escrow-old",
+            format!("the newest escrow is {words} old; at most {most} is demanded"),
+        ),
+        false => Check::pass(Rule::Freshness, format!("the newest escrow is {words} old")),
+    };
+    Ok(check.at(escrow.mark.seq).on(escrow.mark.manifest_sha256))
+}
+
+fn first(mut checks: Vec<Check>) -> Check {
+    checks.pop().unwrap_or_else(|| no_escrow(Rule::Freshness))
+}
