@@ -7,6 +7,7 @@ pub mod chain;
 pub mod checkin;
 pub mod config;
 pub mod document;
+pub mod drill;
 pub mod finding;
 pub mod fork;
 pub mod index;

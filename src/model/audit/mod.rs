@@ -11,3 +11,6 @@ pub mod span;
 
 #[cfg(test)]
 mod tests;
+//! What an audit and a drill demand.
+
+pub mod drill_demands;
