@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
+use super::drill_demands::DrillDemands;
 use super::span::Span;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{CustodianName, SignerName, StoreName};
@@ -26,11 +27,8 @@ pub const VERSION: i64 = 1;
 /// Largest policy file that is read, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
 
-/// The highest level that a drill can reach: Databasus itself serves a backup.
-const MOST_DRILL: i64 = 5;
-
 /// What an audit demands.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditPolicy {
     /// How old the newest escrow may be.
     pub freshness: Option<FreshnessDemand>,
@@ -52,8 +50,8 @@ pub struct AuditPolicy {
     pub instance: Option<InstanceDemand>,
     /// How far the key must be proven.
     pub proof: Option<ProofDemand>,
-    /// How recently a restore must have been tried.
-    pub drill: Option<DrillDemand>,
+    /// What a drill has to bring back, and how recently one must have.
+    pub drill: Option<DrillDemands>,
     /// How far clocks may differ.
     pub clock: Option<ClockDemand>,
 }
@@ -189,27 +187,6 @@ pub struct ProofDemand {
     pub min_level: Level,
 }
 
-/// `[drill]`. What a drill does stands in the same table, and is read by `drill`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrillDemand {
-    /// When the last one ended.
-    pub max_age: Span,
-    /// What it reached at least, 0 to 5.
-    #[serde(default, deserialize_with = "drill_level")]
-    pub min_level: u8,
-    /// How long it may take from nothing to a running Databasus.
-    pub max_rto: Option<Span>,
-    /// How much may be lost: the age of the newest thing that came back.
-    pub max_rpo: Option<Span>,
-    /// Logical backups that a drill restores.
-    #[serde(default)]
-    pub database: Vec<toml::Table>,
-    /// Clusters that a drill rewinds.
-    #[serde(default)]
-    pub cluster: Vec<toml::Table>,
-}
-
 /// `[clock]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,7 +249,7 @@ struct Document {
     checkins: Option<CheckinsDemand>,
     instance: Option<InstanceDemand>,
     proof: Option<ProofDemand>,
-    drill: Option<DrillDemand>,
+    drill: Option<DrillDemands>,
     clock: Option<ClockDemand>,
 }
 
@@ -388,13 +365,6 @@ fn proof_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::E
     Level::try_from(number).map_err(serde::de::Error::custom)
 }
 
-fn drill_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    let level = u8::try_from(number).ok();
-    let level = level.filter(|_| (0..=MOST_DRILL).contains(&number));
-    level.ok_or_else(|| serde::de::Error::custom("a drill's level is 0 to 5"))
-}
-
 fn refused(text: &str, error: &toml::de::Error) -> AuditPolicyError {
     let problem = match UnknownKey::from_serde(error.message()) {
         Some(unknown) => Problem::UnknownKey(unknown),
@@ -464,7 +434,7 @@ mod tests {
             ("[freshness]\nmax_age = 26", "a string"),
             ("[freshness]\nmax_age = \"26 h\"", "length of time"),
             ("[proof]\nmin_level = 9", "0, 1, 2 or 3"),
-            ("[drill]\nmax_age = \"1d\"\nmin_level = 6", "0 to 5"),
+            ("[drill]\nmax_age = \"1d\"\nlevel = 6", "0 to 5"),
             ("[witness]\nmax_age = \"1d\"\nat_least = 0", "1 or more"),
             ("[parts]", "[parts] needs"),
             ("[checkins]\nwarn = \"9d\"\nfail = \"9d\"", "shorter"),

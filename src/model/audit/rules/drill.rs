@@ -3,17 +3,19 @@
 use crate::base::time::{UtcTime, span};
 use crate::model::audit::check::{Check, Rule};
 use crate::model::audit::facts::{DrillSeen, Facts};
-use crate::model::audit::policy::DrillDemand;
-use crate::model::audit::span::Span;
+use crate::model::audit::drill_demands::DrillDemands;
 use crate::model::finding::Severity;
 
-pub(in crate::model::audit) fn judge(demand: &DrillDemand, facts: &Facts) -> Vec<Check> {
+pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Vec<Check> {
+    let Some(max_age) = demand.max_age else {
+        return vec![Check::off(Rule::Drill, "the policy names no age of the last drill")];
+    };
     let seen = match facts.drills.or_unknown(Rule::Drill, "drill reports") {
         Ok(seen) => seen,
         Err(unknown) => return unknown,
     };
     let mut checks = match &seen.newest {
-        Some(drill) => judge_drill(demand, drill, facts.now),
+        Some(drill) => judge_drill(demand, max_age, drill, facts.now),
         None => vec![Check::fail(
             Rule::Drill,
             "drill-missing",
@@ -28,7 +30,12 @@ pub(in crate::model::audit) fn judge(demand: &DrillDemand, facts: &Facts) -> Vec
     checks
 }
 
-fn judge_drill(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Vec<Check> {
+fn judge_drill(
+    demand: &DrillDemands,
+    max_age: u64,
+    drill: &DrillSeen,
+    now: UtcTime,
+) -> Vec<Check> {
     let level = level(demand, drill);
     let rto = demand
         .max_rto
@@ -36,7 +43,7 @@ fn judge_drill(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Vec<Che
     let rpo = demand
         .max_rpo
         .map(|most| bound("drill-loss", "would have lost", most, drill.rpo));
-    let checks = [succeeded(drill), recent(demand, drill, now), level];
+    let checks = [succeeded(drill), recent(max_age, drill, now), level];
     let checks = checks.into_iter().chain(rto).chain(rpo);
     checks.map(|check| check.on(drill.sha256)).collect()
 }
@@ -56,9 +63,10 @@ fn succeeded(drill: &DrillSeen) -> Check {
     }
 }
 
-fn recent(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Check {
+fn recent(max_age: u64, drill: &DrillSeen, now: UtcTime) -> Check {
     let ago = drill.ended_at.relative_to(now);
-    match drill.ended_at < demand.max_age.before(now) {
+    let age = now.unix() - drill.ended_at.unix();
+    match u64::try_from(age).is_ok_and(|age| age > max_age) {
         true => {
             let message = format!(
                 "the last drill ended {ago}; at most {} is demanded",
@@ -70,8 +78,8 @@ fn recent(demand: &DrillDemand, drill: &DrillSeen, now: UtcTime) -> Check {
     }
 }
 
-fn level(demand: &DrillDemand, drill: &DrillSeen) -> Check {
-    let wanted = demand.min_level;
+fn level(demand: &DrillDemands, drill: &DrillSeen) -> Check {
+    let wanted = demand.level;
     match drill.level {
         Some(level) if level >= wanted => {
             Check::pass(Rule::Drill, format!("the last drill reached level {level}"))
@@ -89,13 +97,13 @@ fn level(demand: &DrillDemand, drill: &DrillSeen) -> Check {
     }
 }
 
-fn bound(id: &'static str, words: &str, most: Span, measured: Option<u64>) -> Check {
+fn bound(id: &'static str, words: &str, most: u64, measured: Option<u64>) -> Check {
     let Some(seconds) = measured else {
         let what = format!("what the last drill {words}");
         return Check::not_seen(Rule::Drill, &what, "its report does not say");
     };
     let message = format!("the last drill {words} {}", span(seconds));
-    match i64::try_from(seconds).is_ok_and(|seconds| seconds <= most.seconds()) {
+    match seconds <= most {
         true => Check::pass(Rule::Drill, message),
         false => Check::fail(
             Rule::Drill,
