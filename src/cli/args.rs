@@ -10,6 +10,7 @@ use crate::model::mark::Mark;
 use crate::model::proof::Level;
 use crate::ops::select::Selection;
 
+mod audit;
 mod backups;
 mod close_fork;
 mod custody;
@@ -26,6 +27,7 @@ mod replicate;
 mod stopped;
 mod unfence;
 
+pub use audit::{Audit, Policy, PolicyCheck, PolicyCommand};
 pub use backups::Backups;
 pub use close_fork::CloseFork;
 pub use custody::{
@@ -108,6 +110,10 @@ pub enum Command {
     Show(Show),
     /// Verify signatures, chain and every copy; with an identity, the content too
     Verify(Verify),
+    /// Audit escrows without any key: hold what stores and signers say against a policy
+    Audit(Box<Audit>),
+    /// Policies of audits
+    Policy(Policy),
     /// Copy sealed escrows to every store that lacks them
     Replicate(Replicate),
     /// Let old escrows go: a plan, an announcement, deletion

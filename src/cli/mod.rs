@@ -96,6 +96,8 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::List(list) => commands::list::run(list, global, output, cancel),
         Command::Show(show) => commands::show::run(show, global, output, cancel),
         Command::Verify(verify) => commands::verify::run(verify, global, output, cancel),
+        Command::Audit(audit) => commands::audit::run(audit, global, output, cancel),
+        Command::Policy(policy) => commands::policy::run(policy, output),
         Command::Prune(prune) => commands::prune::run(prune, global, output, cancel),
         Command::Replicate(replicate) => {
             commands::replicate::run(replicate, global, output, cancel)

@@ -9,6 +9,7 @@ use crate::base::text::printable;
 
 use super::args::Global;
 use super::exit::CliError;
+use super::wire::environment;
 
 /// Where results go.
 pub(super) struct Output {
@@ -61,6 +62,13 @@ impl Output {
             return Ok(());
         }
         self.raw(&human())
+    }
+
+    /// Whether results may be coloured: on a terminal that nobody asked to leave alone
+    /// (no-color.org).
+    pub(super) fn paints(&self) -> bool {
+        let is_refused = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+        !self.json && !is_refused && std::io::stdout().is_terminal()
     }
 
     /// What the command was run for, which `--quiet` does not silence.

@@ -11,12 +11,14 @@ use crate::base::digest::{Digest, HashingWriter};
 use crate::base::names::Slug;
 use crate::base::time::{Clock, SystemClock};
 use crate::model::allowed_signers::AllowedSigners;
+use crate::model::audit::facts::{Facts, Seen};
 use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
 use crate::model::recipients::holds_private_key;
 use crate::model::store_spec::{Place, S3Place, StoreSpec};
 use crate::model::trust::Trust;
+use crate::ops::audit::{HeadRequest, look_at_head};
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
@@ -273,6 +275,15 @@ impl Reader {
 
     /// Reads and judges the chain; checks first, then remembers the mark.
     pub(super) fn history(&self, output: &Output, cancel: &Cancel) -> Result<History, CliError> {
+        Ok(self.history_since(output, cancel)?.0)
+    }
+
+    /// The same, with the newest manifest that was known before; none at first contact.
+    pub(super) fn history_since(
+        &self,
+        output: &Output,
+        cancel: &Cancel,
+    ) -> Result<(History, Option<Mark>), CliError> {
         let marks = self.marks()?;
         let mark = marks.iter().max_by_key(|mark| mark.seq).copied();
         let mut history = History::read(Request {
@@ -289,18 +300,41 @@ impl Reader {
             history.hold_against(mark);
         }
         if mark.is_none() {
-            output.remark(
-                "first contact: nothing known here protects against a rollback; compare the \
-                 newest sequence number with the trust card, or give it as --mark",
-            );
+            say_first_contact(output);
         }
-        let clean = worst(&history.findings) < Some(Severity::Violation);
-        if let (true, Some(state), Some(mark)) = (clean, &self.state, history.mark())
+        if worst(&history.findings) < Some(Severity::Violation) {
+            self.remember(history.mark(), output);
+        }
+        Ok((history, mark))
+    }
+
+    /// A look at the newest manifest alone; checks first, then remembers the mark.
+    pub(super) fn head(&self, output: &Output) -> Result<Facts, CliError> {
+        let mark = self.marks()?.into_iter().max_by_key(|mark| mark.seq);
+        if mark.is_none() {
+            say_first_contact(output);
+        }
+        let facts = look_at_head(&HeadRequest {
+            slug: &self.slug,
+            stores: &self.stores,
+            trust: &self.trust,
+            mark,
+            now: SystemClock.now(),
+        });
+        if let Seen::Known(chain) = &facts.chain
+            && chain.findings.is_empty()
+        {
+            self.remember(chain.head.as_ref().map(|head| head.mark), output);
+        }
+        Ok(facts)
+    }
+
+    fn remember(&self, seen: Option<Mark>, output: &Output) {
+        if let (Some(state), Some(mark)) = (&self.state, seen)
             && let Err(error) = state.raise_seen(&self.slug, mark)
         {
             output.remark(&format!("the mark could not be kept: {error}"));
         }
-        Ok(history)
     }
 
     /// What was given, what this host committed, and what was seen from here.
@@ -315,6 +349,13 @@ impl Reader {
         let marks = [self.given_mark, committed, seen].into_iter().flatten();
         Ok(marks.collect())
     }
+}
+
+fn say_first_contact(output: &Output) {
+    output.remark(
+        "first contact: nothing known here protects against a rollback; compare the newest \
+         sequence number with the trust card, or give it as --mark",
+    );
 }
 
 pub(super) fn instance(reading: &Reading, config: Option<&Config>) -> Result<Slug, CliError> {

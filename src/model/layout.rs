@@ -115,6 +115,23 @@ impl Layout {
         Some((escrow.parse().ok()?, UtcTime::from_compact(began)?))
     }
 
+    /// The head that somebody saw then.
+    pub fn witness(&self, signer: &SignerName, at: UtcTime) -> String {
+        format!("{}{signer}/{}.json", self.witnesses(), at.compact())
+    }
+
+    /// Prefix of everything that witnesses signed.
+    pub fn witnesses(&self) -> String {
+        format!("{}witness/", self.root)
+    }
+
+    /// Who saw, and when; none for a name this format does not know.
+    pub fn parse_witness(&self, key: &str) -> Option<(SignerName, UtcTime)> {
+        let name = key.strip_prefix(&self.witnesses())?.strip_suffix(".json")?;
+        let (signer, at) = name.split_once('/')?;
+        Some((signer.parse().ok()?, UtcTime::from_compact(at)?))
+    }
+
     /// Prefix of one escrow's objects.
     pub fn escrow(&self, id: &EscrowId) -> String {
         format!("{}escrow/{id}/", self.root)
@@ -277,7 +294,25 @@ mod tests {
             "heatwave-prod/drill/20260612T020000Z-0123456789abcdef-20260612T090000Z.json"
         );
         assert_eq!(layout.parse_drill(&key), Some((id, began)));
-        assert_eq!(layout.parse_drill("heatwave-prod/drill/x-20260612T090000Z.json"), None);
+        assert_eq!(
+            layout.parse_drill("heatwave-prod/drill/x-20260612T090000Z.json"),
+            None
+        );
+    }
+
+    #[test]
+    fn the_key_of_a_witness_tells_who_and_when() {
+        let layout = layout();
+        let signer: SignerName = "auditor@office".parse().unwrap();
+        let at = "2026-06-12T09:00:00Z".parse().unwrap();
+        let key = layout.witness(&signer, at);
+        assert_eq!(
+            key,
+            "heatwave-prod/witness/auditor@office/20260612T090000Z.json"
+        );
+        assert_eq!(layout.parse_witness(&key), Some((signer, at)));
+        let nested = "heatwave-prod/witness/a/b/20260612T090000Z.json";
+        assert_eq!(layout.parse_witness(nested), None);
     }
 
     #[test]
@@ -330,6 +365,7 @@ mod tests {
             let _ = layout().parse_signature(&key);
             let _ = layout().parse_rekey(&key);
             let _ = layout().parse_drill(&key);
+            let _ = layout().parse_witness(&key);
         }
     }
 }

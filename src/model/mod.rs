@@ -28,3 +28,4 @@ pub mod store_spec;
 pub mod strict_json;
 mod suggest;
 pub mod trust;
+pub mod witness;

@@ -157,6 +157,20 @@ impl Trust {
         names.collect()
     }
 
+    /// The names under which documents of this kind may be signed, the reader's own first. A
+    /// pinned fingerprint signs under any name, and is none of these.
+    pub fn signers_for(&self, namespace: Namespace) -> Vec<SignerName> {
+        let learnt = self.learnt.iter().map(|learnt| &learnt.entry);
+        let entries = self.allowed.entries().chain(learnt);
+        let mut names: Vec<SignerName> = Vec::new();
+        for entry in entries.filter(|entry| entry.permits(namespace)) {
+            if !names.contains(entry.principal()) {
+                names.push(entry.principal().clone());
+            }
+        }
+        names
+    }
+
     fn entries_of<'a>(&'a self, key: &'a SignerKey) -> impl Iterator<Item = &'a Entry> {
         let learnt = self.learnt.iter().map(|learnt| &learnt.entry);
         let all = self.allowed.entries().chain(learnt);

@@ -204,6 +204,12 @@ pub trait Store: Send + Sync {
     /// What the store says of an object, without reading it.
     fn head(&self, key: &str) -> Result<ObjectMeta, StoreError>;
 
+    /// When the store got what is there, by its own clock; none where it does not say. Who copies
+    /// a store gives everything another date.
+    fn modified(&self, _key: &str) -> Result<Option<UtcTime>, StoreError> {
+        Ok(None)
+    }
+
     /// Visits objects under `prefix` in ascending order of their keys, beginning after
     /// `start_after` (a full key), until the visitor breaks. Each object is visited once.
     ///

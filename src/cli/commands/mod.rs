@@ -1,5 +1,6 @@
 //! One file per command: arguments to ports, the job, its report.
 
+pub(super) mod audit;
 pub(super) mod card;
 pub(super) mod close_fork;
 pub(super) mod custody;
@@ -12,6 +13,7 @@ pub(super) mod key;
 pub(super) mod list;
 pub(super) mod manual;
 pub(super) mod pitr;
+pub(super) mod policy;
 pub(super) mod prune;
 pub(super) mod recover;
 pub(super) mod rehydrate;

@@ -211,7 +211,7 @@ impl Check {
 
 /// Warnings that say that something could not be looked at. Any other warning says that
 /// something is missing.
-const LEFT_OPEN: [&str; 10] = [
+const LEFT_OPEN: [&str; 14] = [
     "store-unreachable",
     "manifest-unreadable",
     "versions-left-out",
@@ -219,6 +219,10 @@ const LEFT_OPEN: [&str; 10] = [
     "rollback",
     "history-rewritten",
     "checkin-unreadable",
+    "custody-object-unreadable",
+    "drill-unreadable",
+    "head-too-far",
+    "witness-unreadable",
     "copy-unreadable",
     "lock-unknown",
     "policy-missing",

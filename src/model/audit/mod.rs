@@ -3,14 +3,13 @@
 //! No I/O and no clock: `ops::audit` looks, and gives [`facts::Facts`] in.
 
 pub mod check;
+pub mod drill_demands;
 pub mod facts;
 pub mod judge;
 pub mod policy;
+pub mod report;
 mod rules;
 pub mod span;
 
 #[cfg(test)]
 mod tests;
-//! What an audit and a drill demand.
-
-pub mod drill_demands;

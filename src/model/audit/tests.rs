@@ -1,1 +1,746 @@
+//! Every rule, from facts to checks.
 
+use proptest::prelude::*;
+
+use super::check::{Check, Outcome, Rule, Verdict};
+use super::facts::*;
+use super::judge::judge;
+use super::policy::AuditPolicy;
+use crate::base::digest::Digest;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::names::StoreName;
+use crate::base::time::UtcTime;
+use crate::model::finding::Finding;
+use crate::model::lock::{Lock, LockMode, LockState, LockVerdict, ProbeRecord};
+use crate::model::manifest::{Custody, CustodyMode};
+use crate::model::mark::Mark;
+use crate::model::proof::{Level, ProofRecord, Tally};
+
+const NOW: i64 = 1_780_000_000;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+fn policy() -> AuditPolicy {
+    let keys = format!("keys = [\"{}\"]", Fingerprint::of(b"host"));
+    let alice = Fingerprint::of(b"alice");
+    let text = format!(
+        r#"
+        version = 1
+        [freshness]
+        max_age = "26h"
+        [mark]
+        [witness]
+        max_age = "8d"
+        [signers]
+        {keys}
+        [[store]]
+        name = "a"
+        lock = {{ mode = "compliance", remaining = "7d", probe_max_age = "90d" }}
+        [[store]]
+        name = "b"
+        [parts]
+        sample = 4
+        [custody]
+        mode = "any"
+        recipient = [{{ custodian = "alice", fingerprint = "{alice}" }}]
+        [checkins]
+        warn = "90d"
+        fail = "180d"
+        [instance]
+        [proof]
+        min_level = 2
+        [drill]
+        max_age = "92d"
+        level = 2
+        rto = "1h"
+        rpo = "26h"
+        [clock]
+        max_skew = "5m"
+        "#
+    );
+    AuditPolicy::parse(&text).unwrap()
+}
+
+fn at(seconds_ago: i64) -> UtcTime {
+    UtcTime::from_unix(NOW - seconds_ago)
+}
+
+fn mark(seq: u64) -> Mark {
+    Mark {
+        seq,
+        manifest_sha256: Digest::of(&seq.to_be_bytes()),
+    }
+}
+
+fn name(text: &str) -> StoreName {
+    text.parse().unwrap()
+}
+
+/// Facts with which everything that [`policy`] demands is met.
+fn facts() -> Facts {
+    let ids = [
+        "20260612T020000Z-0123456789abcdef",
+        "20260613T020000Z-0123456789abcdef",
+    ];
+    let retained: Vec<Retained> = (1..=2)
+        .zip(ids)
+        .map(|(seq, id)| Retained {
+            id: id.parse().unwrap(),
+            seq,
+        })
+        .collect();
+    let copies = CopiesSeen {
+        by_escrow: retained
+            .iter()
+            .map(|one| (one.id.clone(), CopySeen::AsSigned))
+            .collect(),
+        hidden: Vec::new(),
+    };
+    let parts = PartsSeen {
+        whole: 2,
+        ..PartsSeen::default()
+    };
+    let stores = [name("a"), name("b")];
+    let locked = LockState::Locked(Lock {
+        mode: LockMode::Compliance,
+        until: at(-30 * DAY),
+    });
+    let proven = Tally {
+        proven: 3,
+        ..Tally::default()
+    };
+    let levels = [Level::KeyId, Level::Fields, Level::FirstChunks].map(|level| (level, proven));
+    let locks = LocksSeen {
+        payload: locked,
+        manifest: locked,
+        probe: Some(ProbeRecord {
+            at: at(DAY),
+            result: LockVerdict::Enforced,
+        }),
+    };
+    Facts {
+        chain: Seen::Known(ChainFacts {
+            mark: Some(mark(1)),
+            is_complete: true,
+            verified: 2,
+            findings: Vec::new(),
+            head: Some(HeadSeen {
+                mark: mark(2),
+                created_at: at(HOUR),
+                next_due: at(-25 * HOUR),
+                signer: "host".parse().unwrap(),
+                key: Fingerprint::of(b"host"),
+            }),
+            newest: Seen::Known(Some(EscrowSeen {
+                id: ids[1].parse().unwrap(),
+                mark: mark(2),
+                snapshot_at: at(HOUR),
+                key: Fingerprint::of(b"host"),
+                proof: Some(ProofRecord::new(Level::FirstChunks, &levels)),
+            })),
+            retained,
+            secret_key_ids: vec![(1, "00ff".to_owned())],
+            system_identifiers: vec![(1, "756".to_owned())],
+        }),
+        copies: stores
+            .iter()
+            .map(|s| (s.clone(), Seen::Known(copies.clone())))
+            .collect(),
+        parts: stores
+            .iter()
+            .map(|s| (s.clone(), Seen::Known(parts.clone())))
+            .collect(),
+        locks: stores
+            .iter()
+            .map(|s| (s.clone(), Seen::Known(locks.clone())))
+            .collect(),
+        weakened: Seen::Known(Vec::new()),
+        custody: Seen::Known(CustodySeen {
+            custody: Custody {
+                mode: CustodyMode::Any,
+                k: None,
+            },
+            recipients: vec![("alice".parse().unwrap(), Fingerprint::of(b"alice"))],
+        }),
+        header: Seen::Known(HeaderSeen {
+            is_as_signed: true,
+            stanzas: vec!["X25519".to_owned()],
+            expected: vec![Some("X25519")],
+        }),
+        custody_objects: Seen::Known(Vec::new()),
+        checkins: Seen::Known(CheckinsSeen {
+            proven: vec![("alice".parse().unwrap(), Some(at(DAY)))],
+            takes: 1,
+            findings: Vec::new(),
+        }),
+        witnesses: Seen::Known(WitnessesSeen {
+            newest: vec![WitnessSeen {
+                signer: "auditor".parse().unwrap(),
+                at: at(DAY),
+                mark: mark(1),
+                fits: Fit::Agrees,
+            }],
+            findings: Vec::new(),
+        }),
+        drills: Seen::Known(DrillsSeen {
+            newest: Some(DrillSeen {
+                ended_at: at(30 * DAY),
+                escrow: ids[0].parse().unwrap(),
+                sha256: Digest::of(b"drill"),
+                has_succeeded: true,
+                level: Some(4),
+                rto: Some(600),
+                rpo: Some(7_200),
+            }),
+            findings: Vec::new(),
+        }),
+        clocks: stores.iter().map(|s| (s.clone(), Seen::Known(2))).collect(),
+        ..Facts::none(Scope::Full, at(0))
+    }
+}
+
+fn known<T>(seen: &mut Seen<T>) -> &mut T {
+    match seen {
+        Seen::Known(known) => known,
+        Seen::Unknown(why) => panic!("{why}"),
+    }
+}
+
+fn chain(facts: &mut Facts) -> &mut ChainFacts {
+    known(&mut facts.chain)
+}
+
+fn newest(facts: &mut Facts) -> &mut EscrowSeen {
+    known(&mut chain(facts).newest).as_mut().unwrap()
+}
+
+fn drill(facts: &mut Facts) -> &mut DrillSeen {
+    known(&mut facts.drills).newest.as_mut().unwrap()
+}
+
+fn locks(facts: &mut Facts) -> &mut LocksSeen {
+    known(facts.locks.get_mut(&name("a")).unwrap())
+}
+
+fn copies(facts: &mut Facts) -> &mut CopiesSeen {
+    known(facts.copies.get_mut(&name("b")).unwrap())
+}
+
+fn set_copy(facts: &mut Facts, seen: CopySeen) {
+    *copies(facts).by_escrow.values_mut().next().unwrap() = seen;
+}
+
+/// `rule/id outcome` of everything that is neither passed nor off.
+fn told(checks: &[Check]) -> Vec<String> {
+    let loud = checks.iter().filter(|check| check.outcome > Outcome::Pass);
+    loud.map(|check| {
+        let outcome = match check.is_tampering {
+            true => "tampering".to_owned(),
+            false => format!("{:?}", check.outcome).to_lowercase(),
+        };
+        format!("{}/{} {outcome}", check.rule.name(), check.id)
+    })
+    .collect()
+}
+
+type Case = (&'static str, fn(&mut Facts), &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    ("nothing is wrong", |_| {}, &[]),
+    (
+        "no mark",
+        |f| chain(f).mark = None,
+        &["mark/first-contact unknown"],
+    ),
+    (
+        "a rollback",
+        |f| chain(f).findings.push(Finding::violation("rollback", "x")),
+        &["mark/rollback tampering"],
+    ),
+    (
+        "a gap that a silent store may fill",
+        |f| {
+            chain(f).is_complete = false;
+            chain(f).findings.push(Finding::warning("chain-gap", "x"));
+        },
+        &["chain/chain-gap unknown"],
+    ),
+    (
+        "a store that did not give all",
+        |f| chain(f).is_complete = false,
+        &["chain/not-seen unknown"],
+    ),
+    (
+        "a demanded store lacks a manifest",
+        |f| {
+            let finding = Finding::warning("manifest-missing", "x").about(&name("a"));
+            chain(f).findings.push(finding);
+        },
+        &["chain/manifest-missing fail"],
+    ),
+    (
+        "another store lacks a manifest",
+        |f| {
+            let finding = Finding::warning("manifest-missing", "x").about(&name("usb"));
+            chain(f).findings.push(finding);
+        },
+        &["chain/manifest-missing warn"],
+    ),
+    (
+        "an old escrow",
+        |f| newest(f).snapshot_at = at(26 * HOUR + 1),
+        &["freshness/escrow-old fail"],
+    ),
+    (
+        "an escrow overdue",
+        |f| chain(f).head.as_mut().unwrap().next_due = at(1),
+        &["freshness/escrow-overdue fail"],
+    ),
+    (
+        "another key signs",
+        |f| chain(f).head.as_mut().unwrap().key = Fingerprint::of(b"other"),
+        &["signers/signer-not-listed fail"],
+    ),
+    (
+        "nobody has seen the chain lately",
+        |f| known(&mut f.witnesses).newest[0].at = at(9 * DAY),
+        &["witness/witness-missing fail"],
+    ),
+    (
+        "a witness has seen another chain",
+        |f| known(&mut f.witnesses).newest[0].fits = Fit::Contradicts,
+        &[
+            "witness/witness-contradicts tampering",
+            "witness/witness-missing fail",
+        ],
+    ),
+    (
+        "a witness has seen more",
+        |f| known(&mut f.witnesses).newest[0].fits = Fit::Beyond,
+        &[
+            "witness/witness-ahead tampering",
+            "witness/witness-missing fail",
+        ],
+    ),
+    (
+        "a copy is gone",
+        |f| set_copy(f, CopySeen::Missing),
+        &["stores/copy-missing fail"],
+    ),
+    (
+        "a copy of another size",
+        |f| set_copy(f, CopySeen::OtherSize),
+        &["stores/copy-damaged tampering"],
+    ),
+    (
+        "a copy with another tag",
+        |f| set_copy(f, CopySeen::OtherTag),
+        &["stores/etag-differs fail"],
+    ),
+    (
+        "a copy behind a delete",
+        |f| {
+            copies(f)
+                .hidden
+                .push(Finding::violation("payload-hidden", "x"))
+        },
+        &["stores/payload-hidden tampering"],
+    ),
+    (
+        "a part that is not as signed",
+        |f| {
+            known(f.parts.get_mut(&name("a")).unwrap())
+                .damaged
+                .push("x".to_owned())
+        },
+        &["parts/copy-damaged tampering"],
+    ),
+    (
+        "a part that cannot be read",
+        |f| {
+            known(f.parts.get_mut(&name("a")).unwrap())
+                .unread
+                .push("x".to_owned())
+        },
+        &["parts/copy-unreadable unknown"],
+    ),
+    (
+        "a lock that ends soon",
+        |f| {
+            locks(f).payload = LockState::Locked(Lock {
+                mode: LockMode::Compliance,
+                until: at(-6 * DAY),
+            });
+        },
+        &["locks/lock-weaker fail"],
+    ),
+    (
+        "a lock that can be lifted",
+        |f| {
+            locks(f).manifest = LockState::Locked(Lock {
+                mode: LockMode::Governance,
+                until: at(-60 * DAY),
+            });
+        },
+        &["locks/lock-weaker fail"],
+    ),
+    (
+        "no lock",
+        |f| locks(f).payload = LockState::Unlocked,
+        &["locks/lock-weaker fail"],
+    ),
+    (
+        "a silent lock",
+        |f| locks(f).payload = LockState::Unknown,
+        &["locks/lock-unknown unknown"],
+    ),
+    (
+        "no probe",
+        |f| locks(f).probe = None,
+        &["locks/lock-probe-old fail"],
+    ),
+    (
+        "an old probe",
+        |f| locks(f).probe.as_mut().unwrap().at = at(91 * DAY),
+        &["locks/lock-probe-old fail"],
+    ),
+    (
+        "a probe that broke the lock",
+        |f| locks(f).probe.as_mut().unwrap().result = LockVerdict::NotEnforced,
+        &["locks/lock-not-enforced fail"],
+    ),
+    (
+        "a recorded lock that is gone",
+        |f| known(&mut f.weakened).push(Finding::violation("lock-weakened", "x")),
+        &["locks/lock-weakened tampering"],
+    ),
+    (
+        "another recipient",
+        |f| known(&mut f.custody).recipients[0].1 = Fingerprint::of(b"mallory"),
+        &["custody/recipients-differ fail"],
+    ),
+    (
+        "an age header of somebody else",
+        |f| known(&mut f.header).is_as_signed = false,
+        &["custody/age-header-differs tampering"],
+    ),
+    (
+        "a stanza too many",
+        |f| known(&mut f.header).stanzas.push("X25519".to_owned()),
+        &["custody/age-header-differs fail"],
+    ),
+    (
+        "a stanza of another type",
+        |f| known(&mut f.header).stanzas[0] = "scrypt".to_owned(),
+        &["custody/age-header-differs fail"],
+    ),
+    (
+        "an unlock file that is gone",
+        |f| {
+            let finding = Finding::warning("custody-object-missing", "x");
+            known(&mut f.custody_objects).push(finding);
+        },
+        &["custody/custody-object-missing fail"],
+    ),
+    (
+        "a custodian who never checked in",
+        |f| known(&mut f.checkins).proven[0].1 = None,
+        &["checkins/custodian-unproven fail"],
+    ),
+    (
+        "a custodian who should check in again",
+        |f| known(&mut f.checkins).proven[0].1 = Some(at(91 * DAY)),
+        &["checkins/checkin-old warn"],
+    ),
+    (
+        "a custodian who did not check in again",
+        |f| known(&mut f.checkins).proven[0].1 = Some(at(181 * DAY)),
+        &["checkins/checkin-old fail"],
+    ),
+    (
+        "another master key",
+        |f| chain(f).secret_key_ids.push((2, "ff00".to_owned())),
+        &["instance/secret-key-changed fail"],
+    ),
+    (
+        "another cluster",
+        |f| chain(f).system_identifiers.push((2, "757".to_owned())),
+        &["instance/source-changed fail"],
+    ),
+    (
+        "no proof",
+        |f| newest(f).proof = None,
+        &["proof/proof-low fail"],
+    ),
+    (
+        "a failed proof",
+        |f| {
+            let failed = Tally {
+                failed: 1,
+                ..Tally::default()
+            };
+            newest(f).proof = Some(ProofRecord::new(Level::KeyId, &[(Level::KeyId, failed)]));
+        },
+        &["proof/proof-failed fail"],
+    ),
+    (
+        "no drill",
+        |f| known(&mut f.drills).newest = None,
+        &["drill/drill-missing fail"],
+    ),
+    (
+        "an old drill",
+        |f| drill(f).ended_at = at(93 * DAY),
+        &["drill/drill-old fail"],
+    ),
+    (
+        "a failed drill",
+        |f| drill(f).has_succeeded = false,
+        &["drill/drill-failed fail"],
+    ),
+    (
+        "a shallow drill",
+        |f| drill(f).level = Some(1),
+        &["drill/drill-level fail"],
+    ),
+    (
+        "a slow drill",
+        |f| drill(f).rto = Some(3_601),
+        &["drill/drill-slow fail"],
+    ),
+    (
+        "a drill that lost a day",
+        |f| drill(f).rpo = Some(93_601),
+        &["drill/drill-loss fail"],
+    ),
+    (
+        "a drill without a clock",
+        |f| drill(f).rto = None,
+        &["drill/not-seen unknown"],
+    ),
+    (
+        "a clock that is off",
+        |f| {
+            f.clocks = [
+                (name("a"), Seen::Known(-301)),
+                (name("b"), Seen::Known(9_999)),
+            ]
+            .into()
+        },
+        &["clock/clock-skew fail"],
+    ),
+    (
+        "a bucket that was copied",
+        |f| f.clocks = [(name("a"), Seen::Known(3)), (name("b"), Seen::Known(9_999))].into(),
+        &[],
+    ),
+];
+
+#[test]
+fn each_demand_that_is_not_met_is_told_by_its_id() {
+    for (case, edit, expected) in CASES {
+        let mut facts = facts();
+        edit(&mut facts);
+        let checks = judge(&policy(), &facts);
+        assert_eq!(told(&checks), *expected, "{case}");
+    }
+}
+
+#[test]
+fn a_pass_is_a_pass_and_every_rule_says_something() {
+    let checks = judge(&policy(), &facts());
+    assert_eq!(Verdict::of(&checks), Verdict::Pass);
+    let rules: std::collections::BTreeSet<Rule> = checks.iter().map(|check| check.rule).collect();
+    assert_eq!(rules.len(), 14);
+    assert!(checks.iter().all(|check| check.outcome == Outcome::Pass));
+}
+
+#[test]
+fn what_is_not_demanded_is_off_and_the_chain_is_always_judged() {
+    let policy = AuditPolicy::parse("version = 1\n[proof]\nmin_level = 0\n").unwrap();
+    let mut facts = facts();
+    newest(&mut facts).snapshot_at = at(900 * DAY);
+    let checks = judge(&policy, &facts);
+    assert_eq!(Verdict::of(&checks), Verdict::Pass);
+    let off = checks.iter().filter(|check| check.outcome == Outcome::Off);
+    assert_eq!(off.count(), 11);
+    chain(&mut facts)
+        .findings
+        .push(Finding::violation("chain-gap", "x"));
+    assert_eq!(Verdict::of(&judge(&policy, &facts)), Verdict::Tampering);
+}
+
+#[test]
+fn a_look_at_the_head_alone_says_what_it_left_out() {
+    let mut seen = Facts::none(Scope::Head, at(0));
+    seen.chain = facts().chain;
+    let checks = judge(&policy(), &seen);
+    assert_eq!(Verdict::of(&checks), Verdict::Pass);
+    assert!(
+        checks
+            .iter()
+            .any(|c| c.rule == Rule::Drill && c.outcome == Outcome::Off)
+    );
+}
+
+#[test]
+fn nothing_seen_is_nothing_passed() {
+    let checks = judge(&policy(), &Facts::none(Scope::Full, at(0)));
+    assert!(
+        checks.iter().all(|check| check.outcome == Outcome::Unknown),
+        "{checks:?}"
+    );
+}
+
+#[test]
+fn a_change_that_the_policy_names_is_acknowledged() {
+    let mut facts = facts();
+    chain(&mut facts)
+        .secret_key_ids
+        .push((2, "ff00".to_owned()));
+    let mut policy = policy();
+    policy.instance.as_mut().unwrap().secret_key_ids = vec!["ff00".to_owned()];
+    assert_eq!(told(&judge(&policy, &facts)), [""; 0]);
+    policy.instance.as_mut().unwrap().secret_key_ids = vec!["0000".to_owned()];
+    assert_eq!(
+        told(&judge(&policy, &facts)),
+        ["instance/secret-key-changed fail"]
+    );
+}
+
+/// Each way in which something that was seen can be missing.
+const REMOVALS: &[fn(&mut Facts)] = &[
+    |f| f.chain = Seen::unknown("gone"),
+    |f| f.weakened = Seen::unknown("gone"),
+    |f| f.custody = Seen::unknown("gone"),
+    |f| f.header = Seen::unknown("gone"),
+    |f| f.custody_objects = Seen::unknown("gone"),
+    |f| f.checkins = Seen::unknown("gone"),
+    |f| f.witnesses = Seen::unknown("gone"),
+    |f| f.drills = Seen::unknown("gone"),
+    |f| drop(f.copies.pop_first()),
+    |f| drop(f.copies.pop_last()),
+    |f| drop(f.parts.pop_first()),
+    |f| drop(f.parts.pop_last()),
+    |f| drop(f.locks.pop_first()),
+    |f| drop(f.clocks.pop_first()),
+    |f| f.clocks.clear(),
+    |f| drop(f.copies.insert(name("b"), Seen::unknown("gone"))),
+    |f| drop(f.parts.insert(name("b"), Seen::unknown("gone"))),
+    |f| drop(f.locks.insert(name("a"), Seen::unknown("gone"))),
+    |f| {
+        if let Some(Seen::Known(copies)) = f.copies.get_mut(&name("b")) {
+            copies.by_escrow.pop_first();
+        }
+    },
+    |f| {
+        if let Seen::Known(chain) = &mut f.chain {
+            chain.mark = None;
+        }
+    },
+    |f| {
+        if let Seen::Known(chain) = &mut f.chain {
+            chain.head = None;
+        }
+    },
+    |f| {
+        if let Seen::Known(chain) = &mut f.chain {
+            chain.newest = Seen::unknown("gone");
+        }
+    },
+    |f| {
+        if let Seen::Known(chain) = &mut f.chain {
+            chain.newest = Seen::Known(None);
+        }
+    },
+    |f| {
+        if let Seen::Known(chain) = &mut f.chain {
+            chain.is_complete = false;
+        }
+    },
+    |f| {
+        if let Seen::Known(drills) = &mut f.drills {
+            drills.newest = None;
+        }
+    },
+    |f| {
+        if let Seen::Known(DrillsSeen {
+            newest: Some(drill),
+            ..
+        }) = &mut f.drills
+        {
+            (drill.rto, drill.rpo, drill.level) = (None, None, None);
+        }
+    },
+    |f| {
+        if let Seen::Known(seen) = &mut f.checkins {
+            seen.proven.iter_mut().for_each(|(_, at)| *at = None);
+        }
+    },
+    |f| {
+        if let Seen::Known(seen) = &mut f.witnesses {
+            seen.newest.clear();
+        }
+    },
+    |f| {
+        if let Some(Seen::Known(parts)) = f.parts.get_mut(&name("a")) {
+            parts.whole = 0;
+        }
+    },
+];
+
+/// The worst that a rule came to.
+fn worst(checks: &[Check], rule: Rule) -> Outcome {
+    let own = checks.iter().filter(|check| check.rule == rule);
+    own.map(|check| check.outcome).max().unwrap()
+}
+
+const RULES: [Rule; 14] = [
+    Rule::Chain,
+    Rule::Mark,
+    Rule::Witness,
+    Rule::Signers,
+    Rule::Freshness,
+    Rule::Stores,
+    Rule::Parts,
+    Rule::Locks,
+    Rule::Custody,
+    Rule::Checkins,
+    Rule::Instance,
+    Rule::Proof,
+    Rule::Drill,
+    Rule::Clock,
+];
+
+/// Cases that leave nothing for another one to edit.
+const TAKE_AWAY: [&str; 2] = ["no drill", "no probe"];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever was wrong: to see less never makes it look right.
+    #[test]
+    fn a_missing_fact_never_turns_anything_else_into_a_pass(
+        edits in proptest::collection::vec(0..CASES.len(), 0..4),
+        removals in proptest::collection::vec(0..REMOVALS.len(), 1..3),
+    ) {
+        let mut facts = facts();
+        // Those that take something away come last: the others edit it.
+        let mut edits = edits;
+        edits.sort_by_key(|edit| TAKE_AWAY.contains(&CASES[*edit].0));
+        for edit in &edits {
+            CASES[*edit].1(&mut facts);
+        }
+        let before = judge(&policy(), &facts);
+        for removal in &removals {
+            REMOVALS[*removal](&mut facts);
+        }
+        let after = judge(&policy(), &facts);
+        for rule in RULES {
+            let (was, is) = (worst(&before, rule), worst(&after, rule));
+            prop_assert!(was <= Outcome::Pass || is > Outcome::Pass, "{rule:?}: {was:?}, {is:?}");
+        }
+        let passes = |checks: &[Check]| Verdict::of(checks) == Verdict::Pass;
+        prop_assert!(passes(&before) || !passes(&after));
+    }
+}

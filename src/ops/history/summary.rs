@@ -20,6 +20,10 @@ pub struct EscrowSummary {
     pub snapshot_at: UtcTime,
     /// Size of the payload in bytes.
     pub size: u64,
+    /// How many parts it has.
+    pub parts: usize,
+    /// The entity tag that S3 gives an upload of these parts.
+    pub md5_etag: String,
     /// How the copy was made consistent.
     pub method: Method,
     /// PostgreSQL's version.
@@ -28,6 +32,8 @@ pub struct EscrowSummary {
     pub databasus_version: Option<String>,
     /// Fingerprint of `secret.key`.
     pub secret_key_id: String,
+    /// PostgreSQL's system identifier, in decimal.
+    pub system_identifier: String,
     /// Digest of the policy in force: recipients and signers.
     pub policy_sha256: Digest,
     /// What was proven before the manifest was signed; none where nothing was tried.
@@ -35,6 +41,8 @@ pub struct EscrowSummary {
     /// Stores that held the payload when the manifest was signed, or got it later, as a signed
     /// manifest says.
     pub stored_in: Vec<StoreName>,
+    /// The copies that the manifest records, or that of the newest sealing.
+    pub first_copies: Vec<StoreRecord>,
     /// The copies that were made later.
     pub late_copies: Vec<StoreRecord>,
     /// The manifests by which retention let it go, oldest first: its payload may be gone.
@@ -61,16 +69,20 @@ impl EscrowSummary {
             id: manifest.escrow_id.clone(),
             snapshot_at: manifest.snapshot_at,
             size: manifest.payload.size,
+            parts: manifest.payload.parts.len(),
+            md5_etag: manifest.payload.md5_etag.clone(),
             method: manifest.source.method,
             pg_version: manifest.source.pg_version.clone(),
             databasus_version: manifest.source.databasus_version.clone(),
             secret_key_id: manifest.secret_key_id.clone(),
+            system_identifier: manifest.source.system_identifier.clone(),
             policy_sha256: manifest.policy_sha256,
             proof: manifest.proof.clone(),
             stored_in: stored
                 .filter(|record| record.state == StoreState::Stored)
                 .map(|record| record.name.clone())
                 .collect(),
+            first_copies: manifest.stores.clone(),
             late_copies: Vec::new(),
             let_go_by: Vec::new(),
             unlock: keys_and_sizes(&manifest.unlock),
@@ -91,6 +103,13 @@ impl EscrowSummary {
         }
     }
 
+    /// The newest record of a copy in this store.
+    pub fn record_in(&self, store: &StoreName) -> Option<&StoreRecord> {
+        let newest_last = self.first_copies.iter().chain(&self.late_copies);
+        let own = newest_last.filter(|one| one.name == *store && one.state == StoreState::Stored);
+        own.last()
+    }
+
     fn rekey_id(&self) -> Option<&RekeyId> {
         Some(&self.rekeyed.last()?.rekeyed.rekey_id)
     }
@@ -101,7 +120,10 @@ impl EscrowSummary {
         let stored = stored.filter(|record| record.state == StoreState::Stored);
         self.stored_in = stored.map(|record| record.name.clone()).collect();
         self.late_copies.clear();
+        self.first_copies = rekeyed.stores.clone();
         self.size = rekeyed.payload.size;
+        self.parts = rekeyed.payload.parts.len();
+        self.md5_etag = rekeyed.payload.md5_etag.clone();
         self.unlock = keys_and_sizes(&rekeyed.unlock);
         self.policy_sha256 = rekeyed.policy_sha256;
         self.rekeyed.push(Resealing {

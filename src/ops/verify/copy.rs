@@ -91,7 +91,7 @@ fn broken(
 }
 
 /// A copy's lock as its store tells it now, where its manifest records one.
-fn lock_of(
+pub(in crate::ops) fn lock_of(
     record: &StoreRecord,
     store: &dyn Store,
     now: UtcTime,

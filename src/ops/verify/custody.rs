@@ -34,7 +34,7 @@ pub struct CustodyObject {
 }
 
 /// Every object for custodians that is not in every store as it was signed.
-pub(super) fn wrong(manifest: &Manifest, stores: &[Arc<dyn Store>]) -> Vec<CustodyObject> {
+pub(in crate::ops) fn wrong(manifest: &Manifest, stores: &[Arc<dyn Store>]) -> Vec<CustodyObject> {
     let unlock = manifest.unlock.iter().map(|one| (&one.key, &one.sha256));
     let canaries = manifest.canaries.iter().map(|one| (&one.key, &one.sha256));
     let signed: Vec<(&String, &Digest)> = unlock.chain(canaries).collect();
@@ -83,9 +83,10 @@ fn look(store: &dyn Store, key: &str, sha256: &Digest) -> Option<CustodyObject> 
 }
 
 impl CustodyObject {
-    pub(super) fn finding(&self) -> Finding {
+    pub(in crate::ops) fn finding(&self) -> Finding {
         match self.state {
             CopyState::Damaged => Finding::violation("custody-object-damaged", &*self.why),
+            CopyState::Unknown => Finding::warning("custody-object-unreadable", &*self.why),
             _ => Finding::warning("custody-object-missing", &*self.why),
         }
     }

@@ -24,7 +24,9 @@ mod copy;
 mod custody;
 
 use content::Content;
+pub(super) use copy::lock_of;
 pub use custody::CustodyObject;
+pub(super) use custody::wrong as wrong_custody_objects;
 
 /// What was found of one escrow.
 #[derive(Debug, Serialize)]

@@ -182,6 +182,14 @@ impl Store for DirStore {
         })
     }
 
+    fn modified(&self, key: &str) -> Result<Option<UtcTime>, StoreError> {
+        let failed = self.failed("head", key);
+        let checked = readable(&self.name, "head", key)?;
+        let (file, _) = self.tree.file(checked).map_err(&failed)?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
+        Ok(Some(UtcTime::from_unix(stat.st_mtime)))
+    }
+
     fn list(
         &self,
         prefix: &str,

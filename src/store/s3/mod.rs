@@ -27,6 +27,7 @@ use super::{
 };
 use crate::base::cancel::Cancel;
 use crate::base::names::StoreName;
+use crate::base::time::UtcTime;
 use crate::model::lock::Lock;
 
 mod failure;
@@ -197,11 +198,15 @@ impl Shared {
     }
 
     fn head(&self, key: Key<'_>) -> Result<ObjectMeta, StoreError> {
+        let head = self.head_object(key)?;
+        self.meta("head", key.as_str(), &head)
+    }
+
+    fn head_object(&self, key: Key<'_>) -> Result<HeadObjectOutput, StoreError> {
         let key = key.as_str();
         let request = self.client().head_object();
         let request = request.bucket(&self.settings.bucket).key(self.full(key));
-        let head = self.call("head", key, request.send())?;
-        self.meta("head", key, &head)
+        self.call("head", key, request.send())
     }
 
     fn meta(
@@ -288,6 +293,13 @@ impl Store for S3Store {
 
     fn head(&self, key: &str) -> Result<ObjectMeta, StoreError> {
         self.shared.head(readable(&self.shared.name, "head", key)?)
+    }
+
+    fn modified(&self, key: &str) -> Result<Option<UtcTime>, StoreError> {
+        let key = readable(&self.shared.name, "head", key)?;
+        let head = self.shared.head_object(key)?;
+        let modified = head.last_modified().map(|at| UtcTime::from_unix(at.secs()));
+        Ok(modified)
     }
 
     fn list(

@@ -2,13 +2,16 @@
 
 use crate::base::time::{UtcTime, span};
 use crate::model::audit::check::{Check, Rule};
-use crate::model::audit::facts::{DrillSeen, Facts};
 use crate::model::audit::drill_demands::DrillDemands;
+use crate::model::audit::facts::{DrillSeen, Facts};
 use crate::model::finding::Severity;
 
 pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Vec<Check> {
     let Some(max_age) = demand.max_age else {
-        return vec![Check::off(Rule::Drill, "the policy names no age of the last drill")];
+        return vec![Check::off(
+            Rule::Drill,
+            "the policy names no age of the last drill",
+        )];
     };
     let seen = match facts.drills.or_unknown(Rule::Drill, "drill reports") {
         Ok(seen) => seen,
@@ -30,20 +33,18 @@ pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Ve
     checks
 }
 
-fn judge_drill(
-    demand: &DrillDemands,
-    max_age: u64,
-    drill: &DrillSeen,
-    now: UtcTime,
-) -> Vec<Check> {
-    let level = level(demand, drill);
+fn judge_drill(demand: &DrillDemands, max_age: u64, drill: &DrillSeen, now: UtcTime) -> Vec<Check> {
     let rto = demand
-        .max_rto
+        .rto
         .map(|most| bound("drill-slow", "took", most, drill.rto));
     let rpo = demand
-        .max_rpo
+        .rpo
         .map(|most| bound("drill-loss", "would have lost", most, drill.rpo));
-    let checks = [succeeded(drill), recent(max_age, drill, now), level];
+    let checks = [
+        succeeded(drill),
+        recent(max_age, drill, now),
+        level(demand, drill),
+    ];
     let checks = checks.into_iter().chain(rto).chain(rpo);
     checks.map(|check| check.on(drill.sha256)).collect()
 }
@@ -68,10 +69,8 @@ fn recent(max_age: u64, drill: &DrillSeen, now: UtcTime) -> Check {
     let age = now.unix() - drill.ended_at.unix();
     match u64::try_from(age).is_ok_and(|age| age > max_age) {
         true => {
-            let message = format!(
-                "the last drill ended {ago}; at most {} is demanded",
-                demand.max_age
-            );
+            let most = span(max_age);
+            let message = format!("the last drill ended {ago}; at most {most} is demanded");
             Check::fail(Rule::Drill, "drill-old", message)
         }
         false => Check::pass(Rule::Drill, format!("the last drill ended {ago}")),
@@ -105,10 +104,13 @@ fn bound(id: &'static str, words: &str, most: u64, measured: Option<u64>) -> Che
     let message = format!("the last drill {words} {}", span(seconds));
     match seconds <= most {
         true => Check::pass(Rule::Drill, message),
-        false => Check::fail(
-            Rule::Drill,
-            id,
-            format!("{message}; at most {most} is demanded"),
-        ),
+        false => {
+            let most = span(most);
+            Check::fail(
+                Rule::Drill,
+                id,
+                format!("{message}; at most {most} is demanded"),
+            )
+        }
     }
 }

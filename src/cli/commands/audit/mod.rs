@@ -1,0 +1,160 @@
+//! `audit`: what stores and signers say, held against a policy, without any key.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::base::cancel::Cancel;
+use crate::base::names::StoreName;
+use crate::base::time::{Clock, SystemClock};
+use crate::cli::args::{Audit, Global};
+use crate::cli::author::Signing;
+use crate::cli::commands::policy::PolicyFile;
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::cli::wire::{self, Reader};
+use crate::model::audit::check::{Outcome, Verdict};
+use crate::model::audit::facts::Facts;
+use crate::model::audit::policy::AuditPolicy;
+use crate::model::audit::report::Report;
+use crate::ops::audit::{self, Sampling, Testimony, observe};
+
+/// What `--json` prints: the report, and what this run did beside looking.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// The word that was left; null where none was asked for.
+    witness: Option<Witnessed>,
+    exit: u8,
+}
+
+/// A witness that was signed.
+#[derive(Serialize)]
+struct Witnessed {
+    /// Its key in the stores.
+    key: String,
+    /// What each store did not take.
+    lacking: BTreeMap<StoreName, String>,
+}
+
+pub(in crate::cli) fn run(
+    args: &Audit,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Exit, CliError> {
+    let file = PolicyFile::read(&args.policy)?;
+    let reader = Reader::open(&args.reading, global, cancel)?;
+    let signing = args.witness.then(|| signing(&reader)).transpose()?;
+    let facts = match args.head {
+        true => reader.head(output)?,
+        false => facts(args, &file.policy, &reader, output, cancel)?,
+    };
+    let report = Report::of(&reader.slug, &file.policy, file.sha256, &facts);
+    let witness = match &signing {
+        Some(signing) => witness(&reader, signing, &report, output, cancel)?,
+        None => None,
+    };
+    let exit = exit(&report, args.witness, witness.as_ref());
+    let document = Document {
+        report: &report,
+        witness,
+        exit: exit.code(),
+    };
+    output.result(&document, || text::of(&document, output.paints()))?;
+    complain(&report, output);
+    Ok(exit)
+}
+
+fn facts(
+    args: &Audit,
+    policy: &AuditPolicy,
+    reader: &Reader,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Facts, CliError> {
+    let (history, mark) = reader.history_since(output, cancel)?;
+    let request = audit::Request {
+        history: &history,
+        stores: &reader.stores,
+        mark,
+        sampling: sampling(args, policy),
+        seed: rand::random(),
+        now: SystemClock.now(),
+        cancel,
+    };
+    observe(&request).map_err(CliError::failed)
+}
+
+fn sampling(args: &Audit, policy: &AuditPolicy) -> Sampling {
+    match (args.full, args.sample, policy.parts) {
+        (true, _, _) => Sampling::Full,
+        (_, Some(0), _) => Sampling::None,
+        (_, Some(count), _) => Sampling::Some(count),
+        (_, None, Some(parts)) if parts.full => Sampling::Full,
+        (_, None, Some(parts)) => Sampling::Some(parts.sample),
+        (_, None, None) => Sampling::None,
+    }
+}
+
+fn signing(reader: &Reader) -> Result<Signing, CliError> {
+    let config = reader.config.as_ref().ok_or_else(|| {
+        CliError::usage("--witness needs a configuration").hint(
+            "its [signing] names the key, which allowed_signers permits for \
+             escrow-witness@databasus; its stores are those that the word goes into",
+        )
+    })?;
+    Signing::read(config, "the witness's own key signs what was seen")
+}
+
+/// Signs what was seen, unless it is not to be believed.
+fn witness(
+    reader: &Reader,
+    signing: &Signing,
+    report: &Report,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Option<Witnessed>, CliError> {
+    let (Some(head), false) = (report.head, report.verdict == Verdict::Tampering) else {
+        output.remark("nothing was witnessed: there is no chain that could be vouched for");
+        return Ok(None);
+    };
+    let Some(config) = &reader.config else {
+        return Ok(None);
+    };
+    let testimony = Testimony {
+        slug: &reader.slug,
+        signer: &signing.signer,
+        key: &signing.key,
+        head,
+        now: report.audited_at,
+    };
+    let destinations = wire::destinations(config, cancel)?;
+    let (key, lacking) = audit::testify(&testimony, &destinations).map_err(CliError::failed)?;
+    Ok(Some(Witnessed { key, lacking }))
+}
+
+fn exit(report: &Report, asked: bool, witness: Option<&Witnessed>) -> Exit {
+    let incomplete = asked && witness.is_none_or(|witness| !witness.lacking.is_empty());
+    match report.verdict {
+        Verdict::Tampering => Exit::Integrity,
+        Verdict::Fail => Exit::Unmet,
+        Verdict::Unknown => Exit::Partial,
+        Verdict::Pass if incomplete => Exit::Partial,
+        Verdict::Pass => Exit::Done,
+    }
+}
+
+fn complain(report: &Report, output: &Output) {
+    let loud = report
+        .checks
+        .iter()
+        .filter(|check| check.outcome >= Outcome::Unknown);
+    for check in loud {
+        let word = text::word(check);
+        output.complain(&format!("{word}: {}: {}", check.id, check.message));
+    }
+}

@@ -1,0 +1,64 @@
+//! The chain as facts.
+
+use crate::model::audit::facts::{ChainFacts, EscrowSeen, HeadSeen, Retained, Seen};
+use crate::ops::history::{Entry, EscrowSummary};
+
+use super::{Kept, Request};
+
+pub(super) fn of(request: &Request<'_>, retained: &[Kept<'_>]) -> ChainFacts {
+    let history = request.history;
+    ChainFacts {
+        mark: request.mark,
+        is_complete: history.complete,
+        verified: history.entries.len(),
+        findings: history.findings.clone(),
+        head: history.head().map(head),
+        newest: Seen::Known(
+            request
+                .newest()
+                .map(|(entry, escrow)| newest(entry, escrow)),
+        ),
+        retained: retained
+            .iter()
+            .map(|(entry, escrow)| Retained {
+                id: escrow.id.clone(),
+                seq: entry.link.seq,
+            })
+            .collect(),
+        secret_key_ids: changes(request, |escrow| &escrow.secret_key_id),
+        system_identifiers: changes(request, |escrow| &escrow.system_identifier),
+    }
+}
+
+fn head(entry: &Entry) -> HeadSeen {
+    HeadSeen {
+        mark: entry.mark(),
+        created_at: entry.link.created_at,
+        next_due: entry.next_due,
+        signer: entry.signer.clone(),
+        key: entry.fingerprint,
+    }
+}
+
+fn newest(entry: &Entry, escrow: &EscrowSummary) -> EscrowSeen {
+    EscrowSeen {
+        id: escrow.id.clone(),
+        mark: entry.mark(),
+        snapshot_at: escrow.snapshot_at,
+        key: entry.fingerprint,
+        proof: escrow.proof.clone(),
+    }
+}
+
+/// Each value with the first manifest that has it, in the order of the chain; of escrows that
+/// were let go, too.
+fn changes(request: &Request<'_>, of: impl Fn(&EscrowSummary) -> &String) -> Vec<(u64, String)> {
+    let mut seen: Vec<(u64, String)> = Vec::new();
+    for (entry, escrow) in request.history.followed_escrows() {
+        let value = of(escrow);
+        if seen.last().is_none_or(|(_, last)| last != value) {
+            seen.push((entry.link.seq, value.clone()));
+        }
+    }
+    seen
+}
