@@ -1,6 +1,7 @@
 //! What somebody who can write to the bucket, and has no signing key, can bring about: findings,
 //! and nothing else. Escrows that were not touched open as before.
 
+mod audited;
 mod chain;
 mod hidden;
 mod payload;

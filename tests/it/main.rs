@@ -12,6 +12,7 @@
 
 mod age_interop;
 mod attacks;
+mod audit;
 mod backup_file;
 mod cli;
 mod close_fork;

@@ -14,7 +14,7 @@ use crate::model::namespace::Namespace;
 use crate::store::{Store, StoreErrorKind};
 
 use super::signed::{Reading, Refused, Signed};
-use super::{Request, in_every_store, planted};
+use super::{Request, in_every_store};
 
 /// How many reports are looked at, from the newest on.
 const LOOKED_AT: usize = 64;
@@ -38,7 +38,8 @@ pub(super) fn read(request: &Request<'_>) -> Seen<DrillsSeen> {
             }
             Err(Refused::Unsigned(why)) => {
                 let message = format!("{key} is no drill report that counts: {why}");
-                seen.findings.push(planted("drill-unverified", message));
+                seen.findings
+                    .push(Finding::note("drill-unverified", message));
             }
         }
     }

@@ -19,7 +19,6 @@ use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
 use crate::model::audit::facts::{Facts, Scope, Seen};
-use crate::model::finding::Finding;
 use crate::model::mark::Mark;
 use crate::ops::history::{Entry, EscrowSummary, History};
 use crate::store::Store;
@@ -115,9 +114,4 @@ fn in_every_store<T: Send>(
         });
         joined.collect()
     })
-}
-
-/// A finding about something that anybody who can write to a store can plant.
-fn planted(id: &'static str, message: String) -> Finding {
-    Finding::note(id, message)
 }

@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::drills::list_all;
 use super::signed::{Reading, Refused, Signed};
-use super::{Request, in_every_store, planted};
+use super::{Request, in_every_store};
 use crate::base::digest::Digest;
 
 /// How many words of one signer are looked at, from the newest on.
@@ -56,7 +56,8 @@ pub(super) fn read(request: &Request<'_>) -> Seen<WitnessesSeen> {
                 }
                 Err(Refused::Unsigned(why)) => {
                     let message = format!("{key} is no witness that counts: {why}");
-                    seen.findings.push(planted("witness-unverified", message));
+                    seen.findings
+                        .push(Finding::note("witness-unverified", message));
                 }
             }
         }
@@ -70,7 +71,7 @@ fn told_of<T>(strangers: &[(SignerName, T)]) -> Option<Finding> {
     let (first, _) = strangers.first()?;
     let count = strangers.len();
     let message = format!("{count} names without a witness's key have left words, {first} first");
-    Some(planted("witness-unverified", message))
+    Some(Finding::note("witness-unverified", message))
 }
 
 fn list<'a>(request: &Request<'a>) -> Result<BySigner<'a>, String> {

@@ -1,0 +1,6 @@
+//! `audit` and `policy` as people, cron and monitoring meet them.
+
+mod command;
+#[cfg(feature = "s3")]
+mod locked;
+mod policies;

@@ -1,0 +1,57 @@
+//! `policy check`, and the policies that come with the program.
+
+use predicates::str::contains;
+
+use crate::support::sandbox::{Sandbox, json};
+
+fn shipped(name: &str) -> String {
+    format!("{}/policies/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_policies_that_come_along_can_be_used() {
+    let sandbox = Sandbox::new();
+    let (production, minimal) = (shipped("production.toml"), shipped("minimal.toml"));
+    let ran = sandbox.run(&format!("policy check {production} {minimal}"));
+    ran.success()
+        .stdout(contains("production.toml: can be used\n"));
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_is_told_by_its_line() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("p.toml", "version = 1\n[freshness]\nmax_aeg = \"26h\"\n");
+    let check = format!(
+        "policy check {} {}",
+        file.display(),
+        shipped("minimal.toml")
+    );
+    sandbox
+        .run(&check)
+        .code(2)
+        .stdout(contains(
+            "line 3: unknown key `max_aeg`; did you mean `max_age`?",
+        ))
+        .stdout(contains("minimal.toml: can be used\n"));
+    let document = json(&sandbox.run(&format!("{check} --json")).code(2));
+    assert!(document[0]["error"].as_str().unwrap().contains("line 3"));
+    assert_eq!(document[1]["error"], serde_json::Value::Null);
+    sandbox
+        .run(&format!("audit --policy {}", file.display()))
+        .code(2)
+        .stderr(contains("hint: "));
+}
+
+#[test]
+fn a_recipients_file_is_read_from_the_policys_folder() {
+    let sandbox = Sandbox::new();
+    sandbox.folder("policies");
+    let text = "version = 1\n[custody]\nmode = \"any\"\nrecipients_file = \"r.toml\"\n";
+    let file = sandbox.file("policies/p.toml", text);
+    let check = format!("policy check {}", file.display());
+    sandbox.run(&check).code(2).stdout(contains("r.toml"));
+    let alice = sandbox.recipient("alice");
+    let recipients = format!("[[recipient]]\ncustodian = \"alice\"\nrecipient = \"{alice}\"\n");
+    sandbox.file("policies/r.toml", recipients);
+    sandbox.run(&check).success();
+}
