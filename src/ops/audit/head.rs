@@ -74,7 +74,9 @@ pub fn look_at_head(request: &HeadRequest<'_>) -> Facts {
     facts
         .findings
         .extend(newest.iter().filter_map(|head| head.ahead(request.now)));
-    facts.newest = newest.as_ref().map_or(Seen::Known(None), Head::escrow);
+    facts.newest = newest
+        .as_ref()
+        .map_or(Seen::Known(None), |head| head.escrow.clone());
     facts.head = newest.map(|head| head.seen);
     Facts {
         chain: Seen::Known(facts),
@@ -82,11 +84,11 @@ pub fn look_at_head(request: &HeadRequest<'_>) -> Facts {
     }
 }
 
-/// A verified manifest.
+/// A verified manifest, and the newest escrow at or before it.
 struct Head {
     seen: HeadSeen,
     prev: Option<Digest>,
-    escrow: Option<Box<Manifest>>,
+    escrow: Seen<Option<EscrowSeen>>,
 }
 
 trait MaxBySeq {
@@ -114,18 +116,15 @@ impl Head {
             Finding::violation("future-manifest", message)
         })
     }
+}
 
-    fn escrow(&self) -> Seen<Option<EscrowSeen>> {
-        match &self.escrow {
-            Some(manifest) => Seen::Known(Some(EscrowSeen {
-                id: manifest.escrow_id.clone(),
-                mark: self.seen.mark,
-                snapshot_at: manifest.snapshot_at,
-                key: self.seen.key,
-                proof: manifest.proof.clone(),
-            })),
-            None => Seen::unknown("the newest manifest reports of earlier ones"),
-        }
+fn escrow_of(manifest: &Manifest, seen: &HeadSeen) -> EscrowSeen {
+    EscrowSeen {
+        id: manifest.escrow_id.clone(),
+        mark: seen.mark,
+        snapshot_at: manifest.snapshot_at,
+        key: seen.key,
+        proof: manifest.proof.clone(),
     }
 }
 
@@ -161,8 +160,9 @@ impl<'a> Look<'a> {
 
     fn try_head(&mut self) -> Result<Option<Head>, StoreError> {
         for (key, named) in self.newest_names()? {
-            if let Some(head) = self.verify(&key, named)? {
+            if let Some(mut head) = self.verify(&key, named)? {
                 self.hold_against_mark(&head)?;
+                self.find_escrow(&mut head)?;
                 return Ok(Some(head));
             }
         }
@@ -230,20 +230,50 @@ impl<'a> Look<'a> {
             self.refuse("signer-window", named, &error_chain(&error));
             return Ok(None);
         }
-        Ok(Some(Head {
-            seen: HeadSeen {
-                mark: Mark {
-                    seq: named.seq,
-                    manifest_sha256: digest,
-                },
-                created_at: head.created_at,
-                next_due: head.next_due,
-                signer: by.signer,
-                key: by.fingerprint,
+        let seen = HeadSeen {
+            mark: Mark {
+                seq: named.seq,
+                manifest_sha256: digest,
             },
+            created_at: head.created_at,
+            next_due: head.next_due,
+            signer: by.signer,
+            key: by.fingerprint,
+        };
+        let escrow = document.escrow.as_deref();
+        let escrow = escrow.map(|manifest| escrow_of(manifest, &seen));
+        Ok(Some(Head {
             prev: head.prev_sha256,
-            escrow: document.escrow,
+            escrow: Seen::Known(escrow),
+            seen,
         }))
+    }
+
+    /// Where the head only reports of earlier manifests: goes back, link by link, to the newest
+    /// that commits an escrow.
+    fn find_escrow(&mut self, head: &mut Head) -> Result<(), StoreError> {
+        let (mut seq, mut prev) = (head.seen.mark.seq, head.prev);
+        for _ in 0..FOLLOWED {
+            let (Seen::Known(None), Some(digest)) = (&head.escrow, prev) else {
+                return Ok(());
+            };
+            seq -= 1;
+            let named = ManifestKey { seq, digest: None };
+            let before = self.verify(&self.layout.manifest(seq), named);
+            let before = match before {
+                Err(error) if error.kind == StoreErrorKind::NotFound => None,
+                other => other?,
+            };
+            let Some(before) = before.filter(|one| one.seen.mark.manifest_sha256 == digest) else {
+                break;
+            };
+            prev = before.prev;
+            head.escrow = before.escrow;
+        }
+        if head.escrow == Seen::Known(None) {
+            head.escrow = Seen::unknown("the newest manifests report of earlier ones");
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, id: &'static str, named: ManifestKey, why: &str) {

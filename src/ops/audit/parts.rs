@@ -100,7 +100,7 @@ fn choose<'a>(request: &Request<'a>, retained: &[Kept<'a>]) -> Vec<Task<'a>> {
     tasks.collect()
 }
 
-/// So many parts of all, each as likely as any other, after one of the newest copy in each store:
+/// So many parts of all, each as likely as any other, and one of the newest copy in each store:
 /// that is what a disaster would need first.
 fn sample(
     copies: &[(&Arc<dyn Store>, Kept<'_>)],
@@ -109,26 +109,22 @@ fn sample(
 ) -> BTreeMap<usize, BTreeSet<usize>> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut chosen: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    let parts = |at: usize| copies.get(at).map_or(0, |(_, (_, escrow))| escrow.parts);
-    let is_newest_there = |at: &usize| {
-        let store = |at: usize| copies.get(at).map(|(store, _)| store.name());
-        store(*at) != store(at + 1)
-    };
-    for at in (0..copies.len()).filter(is_newest_there) {
-        let part = random.random_range(0..parts(at).max(1));
-        chosen.entry(at).or_default().insert(part);
-    }
-    let all: usize = (0..copies.len()).map(parts).sum();
-    let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(all);
-    let mut have = chosen.values().map(BTreeSet::len).sum::<usize>();
-    while have < wanted {
-        let mut place = random.random_range(0..all);
-        let mut at = 0;
-        while place >= parts(at) {
-            place -= parts(at);
-            at += 1;
+    let mut all = 0;
+    let mut firsts = Vec::new();
+    for (at, (store, (_, escrow))) in copies.iter().enumerate() {
+        let next = copies.get(at + 1).map(|(store, _)| store.name());
+        if next != Some(store.name()) {
+            let part = random.random_range(0..escrow.parts.max(1));
+            chosen.entry(at).or_default().insert(part);
         }
-        have += usize::from(chosen.entry(at).or_default().insert(place));
+        firsts.push(all);
+        all += escrow.parts;
+    }
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(all);
+    for place in rand::seq::index::sample(&mut random, all, wanted) {
+        let at = firsts.partition_point(|first| *first <= place) - 1;
+        let first = firsts.get(at).copied().unwrap_or(0);
+        chosen.entry(at).or_default().insert(place - first);
     }
     chosen
 }

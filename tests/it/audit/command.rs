@@ -210,6 +210,26 @@ fn the_head_alone_is_looked_at_in_one_breath() {
 }
 
 #[test]
+fn a_head_that_only_reports_leads_to_the_newest_escrow() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    std::fs::rename(sandbox.path("nas"), sandbox.path("away")).unwrap();
+    bed.host.run("snapshot").code(3);
+    std::fs::rename(sandbox.path("away"), sandbox.path("nas")).unwrap();
+    bed.host.run("replicate").success();
+    let document = json(&bed.audit("--head --json").success());
+    assert_eq!(document["head"]["seq"], 3, "an amend");
+    let checks = document["checks"].as_array().unwrap();
+    let mut fresh = checks.iter().filter(|check| check["rule"] == "freshness");
+    assert!(
+        fresh.any(|check| check["basis"]["seq"] == 2),
+        "{document:#}"
+    );
+}
+
+#[test]
 fn a_head_that_does_not_follow_what_was_seen_is_told() {
     let sandbox = Sandbox::new();
     let Some(bed) = Bed::new(&sandbox) else {
@@ -240,6 +260,9 @@ fn a_witness_is_signed_and_counts_for_the_next_audit() {
     bed.demand("[witness]\nmax_age = \"8d\"\n");
     let document = json(&bed.audit("--json").code(4));
     assert_eq!(loud(&document), ["witness-missing fail"]);
+    bed.audit("--witness")
+        .code(2)
+        .stderr(contains("escrow-witness@databasus"));
     let signers = bed.host.config.with_file_name("policies/allowed_signers");
     let both = "escrow-manifest@databasus,escrow-witness@databasus";
     replace(&signers, "escrow-manifest@databasus", both);

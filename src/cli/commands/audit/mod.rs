@@ -13,12 +13,16 @@ use crate::cli::args::{Audit, Global};
 use crate::cli::author::Signing;
 use crate::cli::commands::policy::PolicyFile;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::wire::{self, Reader};
+use crate::model::allowed_signers::AllowedSigners;
 use crate::model::audit::check::{Outcome, Verdict};
 use crate::model::audit::facts::Facts;
 use crate::model::audit::policy::AuditPolicy;
 use crate::model::audit::report::Report;
+use crate::model::namespace::Namespace;
+use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
 
 /// What `--json` prints: the report, and what this run did beside looking.
@@ -107,7 +111,17 @@ fn signing(reader: &Reader) -> Result<Signing, CliError> {
              escrow-witness@databasus; its stores are those that the word goes into",
         )
     })?;
-    Signing::read(config, "the witness's own key signs what was seen")
+    let signing = Signing::read(config, "the witness's own key signs what was seen")?;
+    let signers = AllowedSigners::parse(&signing.allowed_signers)
+        .map_err(|error| hints::allowed_signers(&config.trust.allowed_signers, error))?;
+    let may = Trust::new(signers, Vec::new());
+    may.authenticate(signing.key.public(), Namespace::Witness, &signing.signer)
+        .map_err(|error| {
+            CliError::new(Exit::Usage, error).hint(
+                "its line in allowed_signers needs escrow-witness@databasus among the namespaces",
+            )
+        })?;
+    Ok(signing)
 }
 
 /// Signs what was seen, unless it is not to be believed.
