@@ -4,3 +4,4 @@ mod command;
 #[cfg(feature = "s3")]
 mod locked;
 mod policies;
+mod thousand;

@@ -55,3 +55,24 @@ fn a_recipients_file_is_read_from_the_policys_folder() {
     sandbox.file("policies/r.toml", recipients);
     sandbox.run(&check).success();
 }
+
+#[test]
+fn no_role_in_a_bucket_may_delete() {
+    for role in ["writer", "auditor", "witness", "restorer"] {
+        let text = std::fs::read_to_string(shipped(&format!("s3/{role}.json"))).unwrap();
+        let policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let statements = policy["Statement"].as_array().unwrap().iter();
+        let actions = statements.flat_map(|one| one["Action"].as_array().unwrap());
+        for action in actions.map(|action| action.as_str().unwrap()) {
+            assert!(
+                !action.contains("Delete") && !action.contains('*'),
+                "{role}: {action}"
+            );
+            let writes = action.starts_with("s3:Put");
+            assert!(
+                !writes || ["writer", "witness"].contains(&role),
+                "{role}: {action}"
+            );
+        }
+    }
+}
