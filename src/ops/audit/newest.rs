@@ -100,8 +100,11 @@ fn judged_header(manifest: &Manifest, bytes: &[u8]) -> Seen<HeaderSeen> {
             let is_as_signed = header.sha256 == manifest.payload.age_header_sha256;
             (header.stanzas, is_as_signed)
         }
-        Err(error @ AgeHeaderError::Incomplete) => return Seen::unknown(error_chain(&error)),
-        Err(AgeHeaderError::Invalid(_)) => (Vec::new(), false),
+        Err(error @ AgeHeaderError::Incomplete) if bytes.len() as u64 == HEADER => {
+            return Seen::unknown(error_chain(&error));
+        }
+        // Not even the whole of it would be a header.
+        Err(_) => (Vec::new(), false),
     };
     Seen::Known(HeaderSeen {
         is_as_signed,

@@ -139,39 +139,35 @@ impl Task<'_> {
                 return seen;
             }
         };
+        let key = request.history.layout().payload(manifest.sealed());
         for part in &self.parts {
             if request.cancel.check().is_err() {
                 seen.unread.push("the audit was interrupted".to_owned());
                 return seen;
             }
-            self.read(&manifest, *part, &mut seen);
+            self.read(&manifest, &key, *part, &mut seen);
         }
         seen
     }
 
-    fn read(&self, manifest: &Manifest, part: usize, seen: &mut PartsSeen) {
+    fn read(&self, manifest: &Manifest, key: &str, part: usize, seen: &mut PartsSeen) {
         let payload = &manifest.payload;
         let which = || {
             let (id, count) = (&manifest.escrow_id, payload.parts.len());
             format!("part {} of {count} of escrow {id}", part + 1)
         };
-        let key = self.key(manifest);
-        match (
-            get(self.store.as_ref(), manifest, &key, part),
-            payload.parts.get(part),
-        ) {
-            (Ok(bytes), Some(signed)) if Digest::of(&bytes) == *signed => seen.whole += 1,
-            (Ok(_), _) => seen
-                .damaged
-                .push(format!("{} is not what was signed", which())),
-            (Err(error), _) => seen
-                .unread
-                .push(format!("{}: {}", which(), error_chain(&error))),
+        let read = get(self.store.as_ref(), manifest, key, part);
+        match read.map(|bytes| Some(Digest::of(&bytes)) == payload.parts.get(part).copied()) {
+            Ok(true) => seen.whole += 1,
+            Ok(false) => {
+                let why = format!("{} is not what was signed", which());
+                seen.damaged.push(why);
+            }
+            Err(error) => {
+                let why = format!("{}: {}", which(), error_chain(&error));
+                seen.unread.push(why);
+            }
         }
-    }
-
-    fn key(&self, manifest: &Manifest) -> String {
-        crate::model::layout::Layout::new(&manifest.instance.slug).payload(manifest.sealed())
     }
 }
 

@@ -246,7 +246,7 @@ const ATTACKS: &[Attack] = &[
         name: "the same in one of two stores",
         scene: two_stores,
         act: |scene| rewrite(scene, scene.bed.stores[1].as_ref()),
-        findings: &["chain-fork", "manifest-missing", "signature-missing"],
+        findings: &["chain-fork", "manifest-missing"],
     },
     Attack {
         name: "the next manifest's slot squatted",
