@@ -563,7 +563,7 @@ fn what_is_not_demanded_is_off_and_the_chain_is_always_judged() {
     let checks = judge(&policy, &facts);
     assert_eq!(Verdict::of(&checks), Verdict::Pass);
     let off = checks.iter().filter(|check| check.outcome == Outcome::Off);
-    assert_eq!(off.count(), 11);
+    assert_eq!(off.count(), 12);
     chain(&mut facts)
         .findings
         .push(Finding::violation("chain-gap", "x"));
