@@ -40,21 +40,17 @@ fn recipients(demand: &CustodyDemand, seen: &CustodySeen) -> Option<Check> {
     let sealed: BTreeSet<NamedRecipient> = sealed.collect();
     let more = names(sealed.difference(&demanded));
     let fewer = names(demanded.difference(&sealed));
-    let told = match (more.as_str(), fewer.as_str()) {
-        ("", "") => {
+    let message = match (more.is_empty(), fewer.is_empty()) {
+        (true, true) => {
             let message = format!("sealed to the {} recipients of the policy", sealed.len());
             return Some(Check::pass(Rule::Custody, message));
         }
-        (more, "") => format!("{more}, whom the policy does not name"),
-        ("", fewer) => format!("not to {fewer}, whom the policy names"),
-        (more, fewer) => format!("{more}, whom the policy does not name so, and not to {fewer}"),
+        (false, true) => format!("sealed to {more}, whom the policy does not name"),
+        (true, false) => format!("not sealed to {fewer}, whom the policy names"),
+        (false, false) => format!("sealed to {more} instead of {fewer}"),
     };
-    let message = format!("the newest escrow is sealed to {told}");
-    Some(Check::fail(
-        Rule::Custody,
-        "recipients-differ",
-        message.replace("to not to", "not to"),
-    ))
+    let message = format!("the newest escrow is {message}");
+    Some(Check::fail(Rule::Custody, "recipients-differ", message))
 }
 
 fn names<'a>(recipients: impl Iterator<Item = &'a NamedRecipient>) -> String {
