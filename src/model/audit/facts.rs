@@ -244,10 +244,10 @@ pub struct WitnessSeen {
 pub enum Fit {
     /// The chain has this manifest.
     Agrees,
-    /// The chain has another one in its place, or none though later ones are there.
+    /// The chain has another one in its place.
     Contradicts,
-    /// The chain ends before it.
-    Beyond,
+    /// The chain has none in its place.
+    Missing,
 }
 
 /// What stored drill reports say.

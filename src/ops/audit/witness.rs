@@ -14,7 +14,7 @@ use crate::model::namespace::Namespace;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::witness::{MAX_BYTES, Witness};
 use crate::ops::destination::Destination;
-use crate::ops::history::History;
+use crate::ops::history::{Entry, History};
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -137,12 +137,13 @@ fn judged(request: &Request<'_>, signed: &Signed) -> Result<WitnessSeen, Refused
 }
 
 fn fit(history: &History, mark: Mark) -> Fit {
-    let has = |seen: &Mark| seen.seq == mark.seq && seen.manifest_sha256 == mark.manifest_sha256;
-    let head = history.head().map_or(0, |head| head.link.seq);
-    match history.entries.iter().any(|entry| has(&entry.mark())) {
-        true => Fit::Agrees,
-        false if mark.seq > head => Fit::Beyond,
-        false => Fit::Contradicts,
+    let marks = || history.entries.iter().map(Entry::mark);
+    if marks().any(|one| one == mark) {
+        return Fit::Agrees;
+    }
+    match marks().any(|one| one.seq == mark.seq) {
+        true => Fit::Contradicts,
+        false => Fit::Missing,
     }
 }
 

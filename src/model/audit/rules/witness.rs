@@ -39,11 +39,11 @@ fn misfit(one: &WitnessSeen, is_complete: bool) -> Option<Check> {
             let message = format!("manifest {seq} is not the one that {signer} has seen");
             Check::tampering(Rule::Witness, "witness-contradicts", message)
         }
-        Fit::Beyond if is_complete => {
-            let message = format!("the chain ends before manifest {seq}, which {signer} has seen");
-            Check::tampering(Rule::Witness, "witness-ahead", message)
+        Fit::Missing if is_complete => {
+            let message = format!("manifest {seq}, which {signer} has seen, is not in the chain");
+            Check::tampering(Rule::Witness, "witnessed-gone", message)
         }
-        Fit::Beyond => {
+        Fit::Missing => {
             let what = format!("manifest {seq}, which {signer} has seen");
             Check::not_seen(Rule::Witness, &what, "a store that failed may have it")
         }
