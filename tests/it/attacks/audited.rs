@@ -243,7 +243,13 @@ const ATTACKS: &[Attack] = &[
         findings: &["first-contact", "witness-contradicts"],
     },
     Attack {
-        name: "the same in one of two stores",
+        name: "the newest escrow hidden from that reader",
+        scene: witnessed,
+        act: |scene| scene.delete(&scene.manifest_key(3)),
+        findings: &["first-contact", "witnessed-gone"],
+    },
+    Attack {
+        name: "history rewritten in one of two stores",
         scene: two_stores,
         act: |scene| rewrite(scene, scene.bed.stores[1].as_ref()),
         findings: &["chain-fork", "manifest-missing"],
