@@ -106,8 +106,9 @@ impl EscrowSummary {
     /// The newest record of a copy in this store.
     pub fn record_in(&self, store: &StoreName) -> Option<&StoreRecord> {
         let newest_last = self.first_copies.iter().chain(&self.late_copies);
-        let own = newest_last.filter(|one| one.name == *store && one.state == StoreState::Stored);
-        own.last()
+        let mut own =
+            newest_last.filter(|one| one.name == *store && one.state == StoreState::Stored);
+        own.next_back()
     }
 
     fn rekey_id(&self) -> Option<&RekeyId> {

@@ -13,7 +13,7 @@ pub(in crate::model::audit) fn judge(demand: &FreshnessDemand, facts: &Facts) ->
     let age = demand.max_age.map(|most| age(most, facts));
     let judged = due.into_iter().chain(age);
     let judged: Vec<Check> = judged
-        .map(|check| check.unwrap_or_else(|other| other))
+        .flat_map(|check| check.map_or_else(|other| other, |check| vec![check]))
         .collect();
     match judged.is_empty() {
         true => vec![Check::off(Rule::Freshness, "the policy names no age")],
@@ -21,10 +21,10 @@ pub(in crate::model::audit) fn judge(demand: &FreshnessDemand, facts: &Facts) ->
     }
 }
 
-fn next_due(facts: &Facts) -> Result<Check, Check> {
-    let chain = facts.chain_for(Rule::Freshness).map_err(first)?;
+fn next_due(facts: &Facts) -> Result<Check, Vec<Check>> {
+    let chain = facts.chain_for(Rule::Freshness)?;
     let head = chain.head.as_ref();
-    let head = head.ok_or_else(|| no_escrow(Rule::Freshness))?;
+    let head = head.ok_or_else(|| vec![no_escrow(Rule::Freshness)])?;
     let (due, now) = (head.next_due, facts.now);
     let relative = due.relative_to(now);
     let check = match due < now {
@@ -41,8 +41,8 @@ fn next_due(facts: &Facts) -> Result<Check, Check> {
     Ok(check.at(head.mark.seq).on(head.mark.manifest_sha256))
 }
 
-fn age(most: Span, facts: &Facts) -> Result<Check, Check> {
-    let escrow = facts.newest_for(Rule::Freshness).map_err(first)?;
+fn age(most: Span, facts: &Facts) -> Result<Check, Vec<Check>> {
+    let escrow = facts.newest_for(Rule::Freshness)?;
     let age = facts.now.unix() - escrow.snapshot_at.unix();
     let words = span(age.unsigned_abs());
     let check = match age > most.seconds() {
@@ -54,8 +54,4 @@ fn age(most: Span, facts: &Facts) -> Result<Check, Check> {
         false => Check::pass(Rule::Freshness, format!("the newest escrow is {words} old")),
     };
     Ok(check.at(escrow.mark.seq).on(escrow.mark.manifest_sha256))
-}
-
-fn first(mut checks: Vec<Check>) -> Check {
-    checks.pop().unwrap_or_else(|| no_escrow(Rule::Freshness))
 }
