@@ -270,9 +270,16 @@ impl<'a> Committer<'a> {
         let held_by = last.map_or(&[][..], |entry| &entry.held_by);
         let answered = history.answered.iter();
         for name in answered.filter(|name| !held_by.contains(name)) {
+            let escrow = last.and_then(|entry| entry.escrow.as_ref());
+            // One that was not there that night, or is new, has lost nothing.
+            let held_it = escrow.is_some_and(|escrow| escrow.stored_in.contains(name));
+            let id = match held_it {
+                true => "store-changed",
+                false => "manifest-missing",
+            };
             let seq = mark.seq;
             let message = format!("store {name} has lost manifest {seq}, or is another store");
-            self.tell(Finding::warning("manifest-missing", message));
+            self.tell(Finding::warning(id, message));
         }
     }
 
