@@ -156,6 +156,10 @@ pub struct Reading {
     /// The newest manifest seen before, from the trust card or an earlier report
     #[arg(long, value_name = "SEQ:SHA256")]
     pub mark: Option<Mark>,
+    /// Take the chain as it was with this manifest: escrows, copies, re-sealings and deletions that
+    /// later ones report do not count
+    #[arg(long, value_name = "SEQ")]
+    pub up_to: Option<u64>,
 }
 
 /// Arguments of `init`.
