@@ -1,11 +1,14 @@
-//! What has to be certain before anything is deleted: that every store answers, and that the chain
-//! is whole.
+//! What has to be certain before anything is deleted: that every store answers, that the chain is
+//! whole, and that others will follow what is signed here.
 
-use crate::base::names::StoreName;
+use crate::base::error_chain::error_chain;
+use crate::base::names::{SignerName, StoreName};
+use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::Severity;
+use crate::model::trust::Trust;
 
 use super::commit::{Committer, Ports};
-use super::history::History;
+use super::history::{Entry, History};
 use super::inventory::{Holding, Unlisted};
 
 /// Too little is known to delete anything.
@@ -20,6 +23,10 @@ pub enum Uncertain {
     /// The chain commits nothing.
     #[error("there is no verified escrow of this instance")]
     Nothing,
+    /// Who has nothing but the trust card would not follow, and the next snapshot would write over
+    /// what is announced.
+    #[error("the newest snapshot does not name {0} among those who may sign")]
+    Unvouched(SignerName),
 }
 
 /// Findings that leave it open what was signed and when.
@@ -58,13 +65,26 @@ pub(super) fn of_stores(
 
 /// A manifest that is missing or does not fit may have said otherwise.
 pub(super) fn of_chain(chain: &Committer<'_>, history: &History) -> Result<(), Uncertain> {
-    if history.escrows().next().is_none() {
-        return Err(Uncertain::Nothing);
-    }
+    let newest = history.escrows().next_back();
+    let (newest, _) = newest.ok_or(Uncertain::Nothing)?;
     let mut findings = chain.findings.iter();
     let doubt = findings
         .find(|finding| finding.severity == Severity::Violation && DOUBTFUL.contains(&finding.id));
-    doubt.map_or(Ok(()), |doubt| {
-        Err(Uncertain::Doubtful(doubt.message.clone()))
-    })
+    if let Some(doubt) = doubt {
+        return Err(Uncertain::Doubtful(doubt.message.clone()));
+    }
+    of_signer(chain, history, newest)
+}
+
+/// This host's own file of signers is not everybody's. Others learn of signers from snapshots.
+fn of_signer(chain: &Committer<'_>, history: &History, newest: &Entry) -> Result<(), Uncertain> {
+    let doubtful = |error: &dyn std::error::Error| Uncertain::Doubtful(error_chain(error));
+    let policy = history
+        .signed_policy(newest)
+        .map_err(|error| doubtful(&error))?;
+    let signers = AllowedSigners::parse(&policy.allowed_signers);
+    let signers = signers.map_err(|error| doubtful(&error))?;
+    chain
+        .is_signer_of(&Trust::new(signers, Vec::new()))
+        .map_err(|_| Uncertain::Unvouched(chain.signer().clone()))
 }

@@ -194,17 +194,29 @@ impl<'a> Committer<'a> {
     }
 
     fn check_signer(&self) -> Result<(), CommitError> {
+        let (signer, key) = (self.author.signer, self.author.signing_key.public());
+        self.is_signer_of(&self.trust())
+            .map_err(|at| CommitError::SignerNotAllowed {
+                signer: signer.clone(),
+                fingerprint: key.fingerprint(),
+                at,
+            })
+    }
+
+    /// Whether who trusts these signers takes what is committed here; else the time at which it
+    /// was asked.
+    pub(super) fn is_signer_of(&self, trust: &Trust) -> Result<(), UtcTime> {
         let now = self.ports.clock.now();
         let (signer, key) = (self.author.signer, self.author.signing_key.public());
-        let trusted = self
-            .trust()
+        trust
             .authenticate(key, Namespace::Manifest, signer)
-            .and_then(|authentic| authentic.check_window(now));
-        trusted.map_err(|_| CommitError::SignerNotAllowed {
-            signer: signer.clone(),
-            fingerprint: key.fingerprint(),
-            at: now,
-        })
+            .and_then(|authentic| authentic.check_window(now))
+            .map_err(|_| now)
+    }
+
+    /// The principal that signs.
+    pub fn signer(&self) -> &'a SignerName {
+        self.author.signer
     }
 
     /// Whose chain it is.
