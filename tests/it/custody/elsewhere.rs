@@ -7,12 +7,13 @@ use std::process::Stdio;
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
+use serde_json::{Value, json};
 
 use super::bed::{bash, host_of_three, object, without_source};
 use super::checkins::{admit, commands};
 use crate::recover::bed::{Bed, ID, OTHER_KEY, name};
 use crate::support::chains::{KEY, shared};
-use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, json};
+use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, files, json as document};
 
 /// Runs a command that waits for answers, in a file or on its standard input, and has these two
 /// custodians give each that it asks for.
@@ -104,14 +105,18 @@ fn a_cluster_is_listed_with_the_key_that_two_custodians_open_elsewhere() {
         return;
     };
     sandbox.file("databasus-data/secret.key", KEY);
-    host.snapshot();
+    let escrow = host.snapshot()["escrow_id"].as_str().unwrap().to_owned();
     chain.write_to(&sandbox.folder("bucket"));
     let list = "pitr list --json --from ../bucket";
     let line = format!("{list} --secret-key escrow {} --unlock -", host.reading());
-    let listed = json(&answered(&sandbox, &host, &line, ["bob", "carol"]).success());
+    let listed = document(&answered(&sandbox, &host, &line, ["bob", "carol"]).success());
     let known = sandbox.run(&format!("{list} --secret-key ../databasus-data/secret.key"));
-    assert_eq!(listed["clusters"], json(&known.success())["clusters"]);
-    assert!(!listed["clusters"].as_array().unwrap().is_empty());
+    let known = document(&known.success());
+    let first = |listed: &Value| listed["clusters"][0]["chains"][0].clone();
+    assert_eq!(first(&listed)["windows"], first(&known)["windows"]);
+    assert_ne!(first(&known)["windows"], json!([]));
+    let opened_by = format!("escrow {escrow}");
+    assert_eq!(first(&listed)["full"]["opened_by"], opened_by);
 }
 
 #[test]
