@@ -3,29 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::finding::Finding;
+use super::fork::Fork;
+use super::link::Link;
 use super::mark::Mark;
-use crate::base::digest::Digest;
 use crate::base::time::UtcTime;
 
 /// How far ahead of the reader's clock a manifest may be dated, in seconds.
 const FUTURE_TOLERANCE: i64 = 300;
 
-/// A verified manifest, as far as the chain is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Its place.
-    pub seq: u64,
-    /// Its digest.
-    pub digest: Digest,
-    /// The digest it says its predecessor has.
-    pub prev: Option<Digest>,
-    /// When it was signed.
-    pub created_at: UtcTime,
-}
-
 /// Judges verified manifests from sequence number `first` on, one per distinct digest, in any
 /// order. Findings come in the order of the chain.
-pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> Vec<Finding> {
+pub fn judge(
+    links: &[Link],
+    forks: &[Fork],
+    first: u64,
+    mark: Option<&Mark>,
+    now: UtcTime,
+) -> Vec<Finding> {
     let mut slots: BTreeMap<u64, Vec<&Link>> = BTreeMap::new();
     for link in links {
         slots.entry(link.seq).or_default().push(link);
@@ -33,7 +27,8 @@ pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> V
     let mut findings = Vec::new();
     let mut before: Option<(u64, &[&Link])> = None;
     for (seq, slot) in &slots {
-        judge_slot(*seq, slot, now, &mut findings);
+        findings.extend(forks.iter().find(|fork| fork.seq == *seq).map(told));
+        findings.extend(ahead(*seq, slot, now));
         judge_step(first, before, *seq, slot, &mut findings);
         before = Some((*seq, slot));
     }
@@ -43,29 +38,34 @@ pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> V
     findings
 }
 
-fn judge_slot(seq: u64, slot: &[&Link], now: UtcTime, findings: &mut Vec<Finding>) {
-    if slot.len() > 1 {
-        let digests: Vec<_> = slot.iter().map(|link| link.digest.to_string()).collect();
-        findings.push(Finding::violation(
-            "chain-fork",
-            format!(
-                "two valid manifests claim sequence {seq}: {}",
-                digests.join(" and ")
-            ),
-        ));
+fn told(fork: &Fork) -> Finding {
+    let seq = fork.seq;
+    let claimants = fork.followed.iter().chain(&fork.others);
+    let claimants: Vec<_> = claimants.map(ToString::to_string).collect();
+    let claim = format!(
+        "{} valid manifests claim sequence {seq}: {}",
+        claimants.len(),
+        claimants.join(" and ")
+    );
+    match fork.closed_by {
+        None => Finding::violation("chain-fork", claim),
+        Some(by) => {
+            let message = format!("{claim}; manifest {by} goes on from the first one");
+            Finding::note("chain-fork-closed", message)
+        }
     }
-    if let Some(link) = slot
-        .iter()
-        .find(|link| link.created_at > now.plus(FUTURE_TOLERANCE))
-    {
-        findings.push(Finding::violation(
-            "future-manifest",
-            format!(
-                "manifest {seq} is dated {}, which has not come yet",
-                link.created_at
-            ),
-        ));
-    }
+}
+
+fn ahead(seq: u64, slot: &[&Link], now: UtcTime) -> Option<Finding> {
+    let mut slot = slot.iter();
+    let link = slot.find(|link| link.created_at > now.plus(FUTURE_TOLERANCE))?;
+    Some(Finding::violation(
+        "future-manifest",
+        format!(
+            "manifest {seq} is dated {}, which has not come yet",
+            link.created_at
+        ),
+    ))
 }
 
 fn judge_step(
@@ -136,6 +136,8 @@ fn judge_mark(slots: &BTreeMap<u64, Vec<&Link>>, mark: &Mark, findings: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
+    use crate::model::fork;
     use proptest::prelude::*;
 
     fn chain(length: u64) -> Vec<Link> {
@@ -153,7 +155,8 @@ mod tests {
 
     fn ids(links: &[Link], mark: Option<Mark>) -> Vec<&'static str> {
         let now = UtcTime::from_unix(2_000);
-        judge(links, 1, mark.as_ref(), now)
+        let forks = fork::forks(links, |_| &[]);
+        judge(links, &forks, 1, mark.as_ref(), now)
             .iter()
             .map(|f| f.id)
             .collect()

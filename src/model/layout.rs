@@ -86,6 +86,17 @@ impl Layout {
         format!("{}checkin/{custodian}/", self.root)
     }
 
+    /// Prefix of all answers.
+    pub fn checkins(&self) -> String {
+        format!("{}checkin/", self.root)
+    }
+
+    /// Whose answer a key is; none for a name this format does not know.
+    pub fn parse_checkin(&self, key: &str) -> Option<CustodianName> {
+        let (custodian, _) = key.strip_prefix(&self.checkins())?.split_once('/')?;
+        custodian.parse().ok()
+    }
+
     /// Prefix of one escrow's objects.
     pub fn escrow(&self, id: &EscrowId) -> String {
         format!("{}escrow/{id}/", self.root)

@@ -5,6 +5,7 @@ pub mod backup_object;
 pub mod bucket;
 pub mod card;
 pub mod certainty;
+pub mod close_forks;
 pub mod commit;
 mod copies;
 mod custodial;

@@ -37,7 +37,11 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    refuse_on_the_source(&wire::need_config(global)?)?;
+    opening::refuse_on_the_source(
+        Some(&wire::need_config(global)?),
+        "rekey on another box, with [signing] and [[store]] in its configuration and without \
+         [source]",
+    )?;
     let writer = Writer::open(
         global,
         "what is sealed again is signed into the chain",
@@ -84,22 +88,6 @@ fn exit(report: &Report) -> Exit {
         Completeness::Partial => Exit::Partial,
         Completeness::Alarm => Exit::Integrity,
     }
-}
-
-/// There must never be a place that holds both the source and an identity.
-fn refuse_on_the_source(config: &Config) -> Result<(), CliError> {
-    if config.source.is_none() {
-        return Ok(());
-    }
-    Err(CliError {
-        exit: Exit::Refused,
-        message: "this configuration is the source's own: it takes snapshots".to_owned(),
-        hint: Some(
-            "an identity never lies on the host that is escrowed: rekey on another box, with \
-             [signing] and [[store]] in its configuration and without [source]"
-                .to_owned(),
-        ),
-    })
 }
 
 fn identities(

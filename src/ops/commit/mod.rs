@@ -14,10 +14,10 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{SignerName, Slug, StoreName};
 use crate::base::time::{Clock, UtcTime};
 use crate::model::allowed_signers::{AllowedSigners, AllowedSignersError};
-use crate::model::amend::Amend;
+use crate::model::amend::{Amend, Change};
 use crate::model::finding::{Finding, Severity, worst};
 use crate::model::layout::Layout;
-use crate::model::manifest::{Manifest, Place};
+use crate::model::manifest::{Instance, Manifest, Place};
 use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
 use crate::model::strict_json::StrictJsonError;
@@ -342,6 +342,21 @@ impl<'a> Committer<'a> {
             }
         }
         Err(CommitError::LostRace(RACES))
+    }
+
+    /// Signs what became of earlier escrows into the chain. It puts no snapshot off.
+    pub fn report(
+        &mut self,
+        history: History,
+        changes: Vec<Change>,
+    ) -> Result<Committed, CommitError> {
+        let now = self.ports.clock.now();
+        let due = history.head().map_or(now, |head| head.next_due);
+        let instance = Instance {
+            slug: self.author.slug.clone(),
+            id: None,
+        };
+        self.commit(&mut Amend::new(instance, due, changes), history)
     }
 
     /// The place after the highest head that is known.

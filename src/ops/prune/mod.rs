@@ -13,9 +13,8 @@ mod sweep;
 use serde::Serialize;
 
 use crate::base::names::EscrowId;
-use crate::model::amend::{Amend, Change};
+use crate::model::amend::Change;
 use crate::model::finding::Finding;
-use crate::model::manifest::Instance;
 use crate::model::mark::Mark;
 use crate::model::proof::ProofRecord;
 use crate::model::retention::Rules;
@@ -121,7 +120,7 @@ pub fn run(
 
 /// A newest escrow that may be useless must not push older ones out.
 fn refuse_alarm(history: &History) -> Result<(), PruneError> {
-    let mut newest_first = history.escrows().rev().map(|(_, escrow)| escrow);
+    let mut newest_first = history.followed_escrows().rev().map(|(_, escrow)| escrow);
     let Some(newest) = newest_first.next() else {
         return Ok(());
     };
@@ -142,14 +141,9 @@ fn announce(
     history: History,
     escrow_ids: Vec<EscrowId>,
 ) -> Result<Option<Mark>, CommitError> {
-    let Some(head) = history.head().filter(|_| !escrow_ids.is_empty()) else {
+    if escrow_ids.is_empty() {
         return Ok(None);
-    };
-    let instance = Instance {
-        slug: chain.slug().clone(),
-        id: None,
-    };
+    }
     let changes = vec![Change::Expired { escrow_ids }];
-    let mut amend = Amend::new(instance, head.next_due, changes);
-    Ok(Some(chain.commit(&mut amend, history)?.mark))
+    Ok(Some(chain.report(history, changes)?.mark))
 }

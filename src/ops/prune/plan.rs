@@ -102,7 +102,9 @@ impl Planner<'_> {
         for (entry, escrow) in history.escrows() {
             let is_first = seen.insert(&escrow.id);
             if !is_first || self.disowned.contains(&entry.mark()) {
-                strange.push((entry, escrow));
+                strange.push(((entry, escrow), Reason::Disowned));
+            } else if history.is_left_aside(entry) {
+                strange.push(((entry, escrow), Reason::Aside));
             } else if escrow.let_go_by.iter().any(|seq| own.contains(seq)) {
                 past.insert(escrow.id.clone());
             } else {
@@ -118,8 +120,8 @@ impl Planner<'_> {
         };
         let candidates: Vec<Candidate> = open.iter().map(candidate).collect();
         let planned = retention::plan(&candidates, self.rules);
-        let disowned = || BTreeSet::from([Reason::Disowned]);
-        let strange = strange.into_iter().map(|one| (one, disowned()));
+        let strange = strange.into_iter();
+        let strange = strange.map(|(one, reason)| (one, BTreeSet::from([reason])));
         let all = open.into_iter().zip(planned).chain(strange);
         let mut rows: Vec<Row> = all
             .map(|((entry, escrow), kept_for)| Row::of(entry, escrow, kept_for))

@@ -322,9 +322,9 @@ fn read(chain: &mut Committer<'_>, settings: &Settings<'_>) -> Result<Planned, R
     certainty::of_stores(&history, &holdings, ports, unlisted)?;
     certainty::of_chain(chain, &history)?;
     let chosen = chosen(&history, settings.escrows)?;
-    let rows = chosen.into_iter().map(|(entry, summary)| {
+    let rows = chosen.into_iter().map(|(entry, _)| {
         let manifest = history.load(entry)?;
-        Ok((row(settings, summary, &manifest), manifest))
+        Ok((row(settings, &manifest), manifest))
     });
     Ok(Planned {
         escrows: rows.collect::<Result<_, RekeyError>>()?,
@@ -365,7 +365,7 @@ fn chosen<'h>(
     Ok(chosen.collect())
 }
 
-fn row(settings: &Settings<'_>, summary: &EscrowSummary, manifest: &Manifest) -> Row {
+fn row(settings: &Settings<'_>, manifest: &Manifest) -> Row {
     Row {
         seq: manifest.seq,
         id: manifest.escrow_id.clone(),
@@ -373,7 +373,7 @@ fn row(settings: &Settings<'_>, summary: &EscrowSummary, manifest: &Manifest) ->
         size: manifest.payload.size,
         before: Openers::signed(manifest),
         after: settings.openers(),
-        copies_before: exposure::copies(manifest, &summary.late_copies),
+        copies_before: exposure::copies(manifest),
         outcome: match settings.are_those_of(manifest) {
             true => Outcome::InForce,
             false => Outcome::Due,

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
-use databasus_escrow::base::names::EscrowId;
+use databasus_escrow::base::names::{EscrowId, RekeyId};
 use databasus_escrow::model::amend::{Amend, Change};
-use databasus_escrow::model::layout::Layout;
+use databasus_escrow::model::layout::{Layout, Sealed};
 use databasus_escrow::model::manifest::Instance;
 use databasus_escrow::model::retention::Rules;
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
-use databasus_escrow::ops::prune::{self, PruneError, Report, Settings, State};
+use databasus_escrow::ops::commit::{Committer, Ports, Reach};
+use databasus_escrow::ops::prune::{self, Left, PruneError, Report, Settings, State};
 use databasus_escrow::store::{Part, Store, list_all};
 
 use crate::support::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
@@ -28,15 +28,6 @@ const RULES: Rules = Rules {
     monthly: 0,
     floor: 1,
 };
-
-fn author<'a>(bed: &'a Bed, host: &'a Host) -> Author<'a> {
-    Author {
-        slug: &bed.slug,
-        signer: &host.settings.signer,
-        signing_key: &host.settings.signing_key,
-        allowed_signers: &host.settings.allowed_signers_text,
-    }
-}
 
 fn prune_in(
     bed: &Bed,
@@ -54,7 +45,7 @@ fn prune_in(
         rules: RULES,
         dry_run,
     };
-    prune::run(author(bed, host), ports, &settings)
+    prune::run(bed.author(host), ports, &settings)
 }
 
 fn prune(bed: &Bed, host: &Host) -> Result<Report, PruneError> {
@@ -280,6 +271,36 @@ fn what_a_crashed_run_left_is_swept_once_it_is_old() {
 }
 
 #[test]
+fn what_a_crashed_rekey_left_is_swept_and_the_escrow_stays() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 1);
+    let store = &bed.stores[0];
+    let rekey = RekeyId::new(ids[0].at(), [7; 8]);
+    let sealed = Sealed {
+        escrow: &ids[0],
+        rekey: Some(&rekey),
+    };
+    let key = Layout::new(&bed.slug).payload(sealed);
+    store.put_if_absent(&key, b"orphan").unwrap();
+    nights(&bed, &host, 1);
+    assert!(prune(&bed, &host).unwrap().swept.is_empty());
+    nights(&bed, &host, 1);
+    let report = prune(&bed, &host).unwrap();
+    let left = Left::Orphan {
+        escrow: ids[0].clone(),
+        rekey: Some(rekey),
+    };
+    assert_eq!(report.swept.len(), 1);
+    assert_eq!(
+        (&report.swept[0].what, &report.swept[0].outcome),
+        (&left, &Some(State::Gone))
+    );
+    assert!(store.get(&key, 100).is_err());
+    assert!(kept(&bed).contains(&ids[0]));
+}
+
+#[test]
 fn an_upload_that_never_ended_is_swept_once_it_is_old() {
     let bed = Bed::new();
     let host = bed.host("host-1");
@@ -340,7 +361,7 @@ fn name_again(bed: &Bed, host: &Host) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut other = Committer::new(author(bed, host), ports).unwrap();
+    let mut other = Committer::new(bed.author(host), ports).unwrap();
     let history = other.read_history(Reach::Whole).unwrap();
     let (newest, _) = history.escrows().next_back().unwrap();
     let mut manifest = history.load(newest).unwrap();
@@ -355,7 +376,7 @@ fn steal(bed: &Bed, host: &Host) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut thief = Committer::new(author(bed, host), ports).unwrap();
+    let mut thief = Committer::new(bed.author(host), ports).unwrap();
     let history = thief.read_history(Reach::Whole).unwrap();
     let escrow_ids = history
         .escrows()

@@ -20,7 +20,7 @@ use databasus_escrow::model::manifest::{CustodyMode, Instance, Manifest};
 use databasus_escrow::model::quorum::Quorum;
 use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
+use databasus_escrow::ops::commit::{Committer, Ports, Reach};
 use databasus_escrow::ops::custody::exposure;
 use databasus_escrow::ops::prune::State;
 use databasus_escrow::ops::rekey::{self, Completeness, Outcome, RekeyError, Report, Settings};
@@ -32,7 +32,7 @@ use databasus_escrow::store::memory::MemoryStore;
 use databasus_escrow::store::{Store, list_all};
 
 use crate::support::fault_store::{FaultStore, OpenUploads, Plan, Process};
-use crate::support::instance::{Bed, Host};
+use crate::support::instance::Bed;
 
 const DAY: i64 = 86_400;
 
@@ -78,15 +78,6 @@ fn custodians(people: &[&Person], k: Option<u32>) -> Custodians {
     }
 }
 
-fn author<'a>(bed: &'a Bed, host: &'a Host) -> Author<'a> {
-    Author {
-        slug: &bed.slug,
-        signer: &host.settings.signer,
-        signing_key: &host.settings.signing_key,
-        allowed_signers: &host.settings.allowed_signers_text,
-    }
-}
-
 /// Runs on a box of its own, which may sign.
 fn rekey_in(
     bed: &Bed,
@@ -126,7 +117,7 @@ fn rekey_by(
         escrows,
     };
     let told: rekey::Told = Arc::new(|_| {});
-    rekey::run(author(bed, &host), ports, &settings, &told)
+    rekey::run(bed.author(&host), ports, &settings, &told)
 }
 
 fn rekey(bed: &Bed, to: &Custodians, with: &[&Person]) -> Result<Report, RekeyError> {
@@ -396,7 +387,7 @@ fn sign(bed: &Bed, change: Change) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut chain = Committer::new(author(bed, &host), ports).unwrap();
+    let mut chain = Committer::new(bed.author(&host), ports).unwrap();
     let history = chain.read_history(Reach::Whole).unwrap();
     let due = history.head().unwrap().next_due;
     let instance = Instance {
@@ -549,7 +540,7 @@ fn a_new_store_gets_what_is_in_force() {
         cancel: &Cancel::new(),
     };
     let told = Arc::new(|_| {});
-    let report = replicate::run(author(&bed, &host), ports, Looking::Listed, told).unwrap();
+    let report = replicate::run(bed.author(&host), ports, Looking::Listed, told).unwrap();
     assert_eq!(report.copied.len(), 1);
     assert!(opens(&bed, &[&bob], &manifests(&bed)[0]));
     assert_eq!(keys(&bed.stores[2]), keys(&bed.stores[0]));
