@@ -112,7 +112,7 @@ fn identities(
             let manifest = history.load(entry).map_err(hints::history)?;
             opening.identities(&manifest, output, cancel)
         }
-        (Opening::Answer(file), _) => Err(one_at_a_time(file)),
+        (Opening::Answer(answers), _) => Err(one_at_a_time(&answers.from)),
     }
 }
 

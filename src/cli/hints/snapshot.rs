@@ -73,6 +73,13 @@ pub(super) fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
             ),
         ),
         Uncertain::Nothing => (Exit::NotFound, None),
+        Uncertain::Unvouched(_) => (
+            Exit::Refused,
+            Some(
+                "add this box's line to policies/allowed_signers on the host that takes \
+                 snapshots, take one, and run this again",
+            ),
+        ),
     }
 }
 

@@ -197,17 +197,29 @@ impl<'a> Committer<'a> {
     }
 
     fn check_signer(&self) -> Result<(), CommitError> {
+        let (signer, key) = (self.author.signer, self.author.signing_key.public());
+        self.is_signer_of(&self.trust())
+            .map_err(|at| CommitError::SignerNotAllowed {
+                signer: signer.clone(),
+                fingerprint: key.fingerprint(),
+                at,
+            })
+    }
+
+    /// Whether who trusts these signers takes what is committed here; else the time at which it
+    /// was asked.
+    pub(super) fn is_signer_of(&self, trust: &Trust) -> Result<(), UtcTime> {
         let now = self.ports.clock.now();
         let (signer, key) = (self.author.signer, self.author.signing_key.public());
-        let trusted = self
-            .trust()
+        trust
             .authenticate(key, Namespace::Manifest, signer)
-            .and_then(|authentic| authentic.check_window(now));
-        trusted.map_err(|_| CommitError::SignerNotAllowed {
-            signer: signer.clone(),
-            fingerprint: key.fingerprint(),
-            at: now,
-        })
+            .and_then(|authentic| authentic.check_window(now))
+            .map_err(|_| now)
+    }
+
+    /// The principal that signs.
+    pub fn signer(&self) -> &'a SignerName {
+        self.author.signer
     }
 
     /// Whose chain it is.
@@ -277,13 +289,17 @@ impl<'a> Committer<'a> {
             let escrow = last.and_then(|entry| entry.escrow.as_ref());
             // One that was not there that night, or is new, has lost nothing.
             let held_it = escrow.is_some_and(|escrow| escrow.stored_in.contains(name));
-            let id = match held_it {
-                true => "store-changed",
-                false => "manifest-missing",
-            };
             let seq = mark.seq;
-            let message = format!("store {name} has lost manifest {seq}, or is another store");
-            self.tell(Finding::warning(id, message));
+            self.tell(match held_it {
+                true => Finding::warning(
+                    "store-changed",
+                    format!("store {name} has lost manifest {seq}, or is another store"),
+                ),
+                false => Finding::warning(
+                    "manifest-missing",
+                    format!("store {name} does not hold manifest {seq}"),
+                ),
+            });
         }
     }
 

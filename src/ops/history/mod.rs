@@ -306,15 +306,24 @@ impl History {
     /// Reads the policy that the manifest of an escrow names, from any store that has it whole:
     /// recipients and signers in force when that manifest was signed.
     pub fn policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
-        let named = self.load(entry)?.policy_sha256;
-        let key = self.layout.policy(&named);
+        self.read_policy(entry, &self.load(entry)?.policy_sha256)
+    }
+
+    /// The same of the manifest as it was signed, whoever its escrow was sealed to since. Readers
+    /// learn signers from such policies alone.
+    pub fn signed_policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
+        self.read_policy(entry, &self.load_signed(entry)?.policy_sha256)
+    }
+
+    fn read_policy(&self, entry: &Entry, named: &Digest) -> Result<Policy, HistoryError> {
+        let key = self.layout.policy(named);
         self.stores
             .iter()
             .filter_map(|store| {
                 let store = store.as_ref();
-                noncurrent::get_document(store, &key, &named, policy::MAX_BYTES).ok()?
+                noncurrent::get_document(store, &key, named, policy::MAX_BYTES).ok()?
             })
-            .find_map(|document| Policy::parse(&document.bytes, &named).ok())
+            .find_map(|document| Policy::parse(&document.bytes, named).ok())
             .ok_or(HistoryError::NoPolicy(entry.link.seq))
     }
 

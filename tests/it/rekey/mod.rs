@@ -12,6 +12,7 @@ use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::names::EscrowId;
 use databasus_escrow::base::time::{Clock, UtcTime};
+use databasus_escrow::model::allowed_signers::Window;
 use databasus_escrow::model::amend::Change;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::lock::{LockMode, LockPolicy};
@@ -25,6 +26,7 @@ use databasus_escrow::ops::prune::State;
 use databasus_escrow::ops::rekey::{self, Outcome, RekeyError, Report, Settings};
 use databasus_escrow::ops::replicate::{self, Looking};
 use databasus_escrow::sealing::identities::Identities;
+use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::sealing::unpack::UnpackError;
 use databasus_escrow::store::memory::MemoryStore;
 use databasus_escrow::store::{Store, list_all};
@@ -271,6 +273,30 @@ fn with_the_wrong_identity_nothing_is_changed() {
     };
     assert!(refused.is_err_and(|error| is_closed(&error)));
     assert_eq!(keys(&bed.stores[0]), before);
+}
+
+/// Its manifest would count for those alone who have its line by hand: for all others the old
+/// payload would still be in force, and gone.
+#[test]
+fn a_signer_of_whom_no_snapshot_tells_seals_nothing_again() {
+    let mut bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    snapshot(&bed, &custodians(&[&alice, &bob], None));
+    let key = SigningKey::generate().unwrap();
+    bed.admit("host-3", key, Window::default());
+    let before = keys(&bed.stores[0]);
+    let only_alice = custodians(&[&alice], None);
+    let again = |bed: &Bed| {
+        let with = identities(&[&alice]);
+        rekey_by(bed, "host-3", &bed.stores, &only_alice, &with, &[])
+    };
+    let is_unvouched = |error: &RekeyError| matches!(error, RekeyError::Uncertain(Uncertain::Unvouched(who)) if who.as_str() == "host-3");
+    assert!(again(&bed).is_err_and(|error| is_unvouched(&error)));
+    assert_eq!(keys(&bed.stores[0]), before);
+
+    snapshot(&bed, &custodians(&[&alice, &bob], None));
+    let report = again(&bed).unwrap();
+    assert_eq!(report.completeness(), Completeness::Whole);
 }
 
 #[test]
