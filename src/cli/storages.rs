@@ -199,6 +199,7 @@ impl Storages {
             access_key_id: keys.access_key_id.to_string(),
             secret_access_key: keys.secret_access_key.as_str().into(),
             session_token: None,
+            temporary: None,
         };
         let patience = match self.haste {
             Haste::Look => Patience::brief(),

@@ -15,15 +15,17 @@ use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
 use crate::model::recipients::holds_private_key;
+#[cfg(feature = "s3")]
+use crate::model::store_spec::CredentialsSource;
 use crate::model::store_spec::{Place, S3Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
 use crate::sealing::identities::Identities;
-use crate::store::Store;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
+use crate::store::{Rights, Store};
 
 use super::args::{Global, Reading};
 use super::exit::{CliError, Exit};
@@ -82,15 +84,16 @@ pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Opens a store.
+/// Opens a store, for no more than these rights where its credentials can be narrowed.
 pub(super) fn open_store(
     spec: &StoreSpec,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
     match &spec.place {
         Place::Dir { path } => Ok(open_dir(spec, base(path))),
-        Place::S3(place) => open_s3(spec, place, base, cancel),
+        Place::S3(place) => open_s3(spec, place, rights, base, cancel),
     }
 }
 
@@ -107,10 +110,11 @@ fn open_dir(spec: &StoreSpec, root: PathBuf) -> Arc<dyn Store> {
 fn open_s3(
     spec: &StoreSpec,
     place: &S3Place,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
-    use crate::store::s3::{S3Settings, S3Store};
+    use crate::store::s3::{S3Settings, S3Store, Temporary};
 
     let read_file = |path: &Path| std::fs::read_to_string(base(path));
     let credentials = place
@@ -126,6 +130,17 @@ fn open_s3(
         access_key_id: credentials.access_key_id,
         secret_access_key: credentials.secret_access_key,
         session_token: credentials.session_token,
+        temporary: match &place.credentials {
+            CredentialsSource::R2Token {
+                account_id,
+                temporary: true,
+                ..
+            } => Some(Temporary {
+                account_id: account_id.clone(),
+                rights,
+            }),
+            _ => None,
+        },
     };
     let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
     Ok(Arc::new(store))
@@ -135,6 +150,7 @@ fn open_s3(
 fn open_s3(
     spec: &StoreSpec,
     _: &S3Place,
+    _: Rights,
     _: &dyn Fn(&Path) -> PathBuf,
     _: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
@@ -145,15 +161,19 @@ fn open_s3(
     .hint("copy the bucket into a directory and name it as dir:/PATH"))
 }
 
-/// The stores of a configuration, for writing.
-pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Destination>, CliError> {
+/// The stores of a configuration, for writing, or for deleting too.
+pub(super) fn destinations(
+    config: &Config,
+    rights: Rights,
+    cancel: &Cancel,
+) -> Result<Vec<Destination>, CliError> {
     let base = |path: &Path| config.resolve(path);
     config
         .stores
         .iter()
         .map(|spec| {
             Ok(Destination {
-                store: open_store(spec, &base, cancel)?,
+                store: open_store(spec, rights, &base, cancel)?,
                 provider: provider(spec),
                 bucket: bucket(spec),
                 access: access(spec, &base),
@@ -257,7 +277,7 @@ impl Reader {
         };
         let stores = specs
             .iter()
-            .map(|spec| open_store(spec, &base, cancel))
+            .map(|spec| open_store(spec, Rights::Read, &base, cancel))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             slug,

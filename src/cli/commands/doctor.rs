@@ -16,7 +16,7 @@ use crate::model::lock::{LockMode, LockVerdict};
 use crate::model::store_spec::StoreSpec;
 use crate::ops::lock_probe::{self, LockReport, Outcome, Request, Step};
 use crate::ops::state::State;
-use crate::store::Store;
+use crate::store::{Rights, Store};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -48,7 +48,7 @@ fn lock_probe(
     let _lock = state.lock(&config.instance).map_err(hints::state)?;
     let mut reports = Vec::new();
     for spec in specs {
-        let store = wire::open_store(spec, &|path| config.resolve(path), cancel)?;
+        let store = wire::open_store(spec, Rights::Delete, &|path| config.resolve(path), cancel)?;
         let mode = spec.lock.map_or(LockMode::Compliance, |lock| lock.mode);
         let report = probe_and_keep(&config.instance, store.as_ref(), mode, &state)?;
         cancel.check().map_err(CliError::failed)?;

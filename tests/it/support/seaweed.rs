@@ -146,6 +146,7 @@ impl Seaweed {
             access_key_id: who.access_key_id,
             secret_access_key: who.secret_access_key,
             session_token: None,
+            temporary: None,
         }
     }
 
