@@ -42,7 +42,12 @@ pub(super) fn store(error: StoreError) -> CliError {
 }
 
 fn store_hint(error: &StoreError) -> Option<&'static str> {
-    match error.kind {
+    store_kind(error.kind)
+}
+
+/// What to do about a store that failed so.
+pub(super) fn store_kind(kind: StoreErrorKind) -> Option<&'static str> {
+    match kind {
         StoreErrorKind::Denied => Some(
             "check the store's credentials and what they may do: `databasus-escrow doctor stores` \
              tries it",

@@ -338,7 +338,11 @@ impl Store for S3Store {
         }))
     }
 
+    /// R2 keeps none, and its temporary credentials cannot be made to ask.
     fn versions(&self) -> Option<&dyn Versions> {
-        Some(self)
+        match self.shared.settings.temporary {
+            Some(_) => None,
+            None => Some(self),
+        }
     }
 }
