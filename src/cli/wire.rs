@@ -16,8 +16,8 @@ use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
 use crate::model::recipients::holds_private_key;
 #[cfg(feature = "s3")]
-use crate::model::store_spec::CredentialsSource;
-use crate::model::store_spec::{Place, S3Place, StoreSpec};
+use crate::model::store_spec::{CredentialsSource, S3Place};
+use crate::model::store_spec::{Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
@@ -25,6 +25,8 @@ use crate::ops::state::State;
 use crate::sealing::identities::Identities;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
+#[cfg(feature = "s3")]
+use crate::store::s3::{Patience, S3Settings, S3Store, Temporary};
 use crate::store::{Rights, Store};
 
 use super::args::{Global, Reading};
@@ -84,6 +86,25 @@ pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
+/// How long a place is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It is looked at, and what it holds is not needed.
+    Look,
+    /// It holds what the work is about, or is to hold it.
+    Need,
+}
+
+#[cfg(feature = "s3")]
+impl Haste {
+    pub(super) fn patience(self) -> Patience {
+        match self {
+            Self::Look => Patience::brief(),
+            Self::Need => Patience::default(),
+        }
+    }
+}
+
 /// Opens a store, for no more than these rights where its credentials can be narrowed.
 pub(super) fn open_store(
     spec: &StoreSpec,
@@ -91,9 +112,32 @@ pub(super) fn open_store(
     base: &dyn Fn(&Path) -> PathBuf,
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
-    match &spec.place {
-        Place::Dir { path } => Ok(open_dir(spec, base(path))),
-        Place::S3(place) => open_s3(spec, place, rights, base, cancel),
+    open_in(Haste::Need, spec, rights, base, cancel)
+}
+
+/// The same, waited for so long.
+pub(super) fn open_in(
+    haste: Haste,
+    spec: &StoreSpec,
+    rights: Rights,
+    base: &dyn Fn(&Path) -> PathBuf,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    let place = match &spec.place {
+        Place::Dir { path } => return Ok(open_dir(spec, base(path))),
+        Place::S3(place) => place,
+    };
+    #[cfg(feature = "s3")]
+    {
+        let settings = settings(spec, place, rights, base)?;
+        let name = spec.name.clone();
+        let store = S3Store::open_with(name, settings, haste.patience(), cancel.clone());
+        Ok(Arc::new(store.map_err(hints::store)?))
+    }
+    #[cfg(not(feature = "s3"))]
+    {
+        let _ = (haste, place, rights, cancel);
+        Err(no_buckets(spec))
     }
 }
 
@@ -107,21 +151,18 @@ fn open_dir(spec: &StoreSpec, root: PathBuf) -> Arc<dyn Store> {
 }
 
 #[cfg(feature = "s3")]
-fn open_s3(
+fn settings(
     spec: &StoreSpec,
     place: &S3Place,
     rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
-    cancel: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    use crate::store::s3::{S3Settings, S3Store, Temporary};
-
+) -> Result<S3Settings, CliError> {
     let read_file = |path: &Path| std::fs::read_to_string(base(path));
     let credentials = place
         .credentials
         .resolve(&spec.name, &environment, &read_file)
         .map_err(hints::credentials)?;
-    let settings = S3Settings {
+    Ok(S3Settings {
         bucket: place.bucket.clone(),
         prefix: place.prefix.clone(),
         endpoint: place.endpoint_url(),
@@ -141,24 +182,16 @@ fn open_s3(
             }),
             _ => None,
         },
-    };
-    let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
-    Ok(Arc::new(store))
+    })
 }
 
 #[cfg(not(feature = "s3"))]
-fn open_s3(
-    spec: &StoreSpec,
-    _: &S3Place,
-    _: Rights,
-    _: &dyn Fn(&Path) -> PathBuf,
-    _: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    Err(CliError::usage(format!(
+fn no_buckets(spec: &StoreSpec) -> CliError {
+    CliError::usage(format!(
         "store {} is a bucket, and this build knows directories only",
         spec.name
     ))
-    .hint("copy the bucket into a directory and name it as dir:/PATH"))
+    .hint("copy the bucket into a directory and name it as dir:/PATH")
 }
 
 /// The stores of a configuration, for writing, or for deleting too.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::store::probe::{self, Outcome, probe};
 use databasus_escrow::store::s3::{Patience, S3Settings, S3Store, Temporary};
+use databasus_escrow::store::versions::list_all_versions;
 use databasus_escrow::store::{Part, Rights, Store, StoreError, StoreErrorKind as Kind, list_all};
 use md5::{Digest as _, Md5};
 use secrecy::ExposeSecret as _;
@@ -298,6 +299,40 @@ fn versions_are_reported_where_the_bucket_keeps_them() {
         store.put_if_absent("a", b"second").unwrap_err().kind,
         Kind::AlreadyExists
     );
+}
+
+#[test]
+fn probe_takes_the_versions_it_wrote_away_again() {
+    let Some(server) = server() else { return };
+    server.create_bucket("locked", true);
+    let store = server.store("locked", &prefix());
+    let report = probe(&store, "demo");
+    assert!(report.usable(), "{report:?}");
+    assert_eq!(report.outcome(probe::DELETE_VERSIONS), Outcome::Yes);
+    let left = list_all_versions(store.versions().unwrap(), "").unwrap();
+    assert_eq!(left, []);
+}
+
+#[test]
+fn probe_that_may_not_delete_says_what_stays() {
+    let Some(server) = server() else { return };
+    server.create_bucket("locked", true);
+    let plan = Plan {
+        fault: Fault::Answer(403, "AccessDenied"),
+        times: u32::MAX,
+        suits: |head| head.starts_with("DELETE "),
+    };
+    let store = brief(S3Settings {
+        endpoint: Some(faults::endpoint(server.port(), plan)),
+        ..server.settings("locked", &prefix(), server.credentials())
+    });
+    let report = probe(&store, "demo");
+    assert!(report.usable(), "{report:?}");
+    for name in [probe::DELETE, probe::DELETE_VERSIONS] {
+        assert_eq!(report.outcome(name), Outcome::No, "{report:?}");
+    }
+    let mut told = report.checks.iter().map(|check| check.detail.as_str());
+    assert!(told.any(|words| words.contains("stay below demo/probe/")));
 }
 
 #[test]

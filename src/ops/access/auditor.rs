@@ -61,8 +61,10 @@ fn see_lock(store: &dyn Store, versions: &dyn Versions, key: &str) -> Try {
         Ok(head) if head.lock == LockState::Unknown => Try::new(
             NAME,
             Must::Work,
-            Outcome::Refused,
-            "the store does not tell locks",
+            Outcome::Unknown,
+            format!(
+                "the store does not tell whether {key} is locked; perhaps not to these credentials"
+            ),
         ),
         answered => Try::of(NAME, Must::Work, answered),
     }

@@ -1,6 +1,8 @@
 //! The binary as people and scripts meet it: exit codes, words, documents, and what it leaves.
 
 mod canary;
+#[cfg(feature = "s3")]
+mod credentials;
 mod damage;
 mod init;
 mod join;

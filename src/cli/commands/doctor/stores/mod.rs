@@ -15,8 +15,9 @@ use crate::base::parallel;
 use crate::base::time::{Clock, SystemClock};
 use crate::cli::args::{DoctorStores, Global};
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::hints;
 use crate::cli::output::Output;
-use crate::cli::{hints, wire};
+use crate::cli::wire::{self, Haste};
 use crate::model::config::Config;
 use crate::model::store_spec::{CredentialsSource, Place, StoreSpec};
 use crate::ops::access::{self, AccessReport, Fit, Request, Role};
@@ -54,19 +55,17 @@ pub(super) fn run(
     };
     let memory = Memory::of(&subject, &specs, role)?;
     let stores = subject.open(&specs, role, cancel)?;
-    if let Some(memory) = &memory {
-        memory.sweep(&stores)?;
-    }
     let trial = Trial {
         slug: &subject.slug,
         role,
         output,
         cancel,
     };
-    let reports = trial.check_all(&specs, &stores);
-    if let Some(memory) = &memory {
-        memory.keep(&reports)?;
-    }
+    let check = || trial.check_all(&specs, &stores);
+    let reports = match memory {
+        Some(memory) => memory.around(&stores, check)?,
+        None => check(),
+    };
     cancel.check().map_err(CliError::failed)?;
     let exit = exit(&reports);
     let document = Document {
@@ -77,6 +76,9 @@ pub(super) fn run(
     };
     output.result(&document, || text(&reports))?;
     tell_more(&specs, &reports, output);
+    if subject.config.is_none() {
+        tell_left(&reports, output);
+    }
     Ok(exit)
 }
 
@@ -118,7 +120,7 @@ impl Subject {
         };
         let specs = specs.iter();
         specs
-            .map(|spec| wire::open_store(spec, role.rights(), &base, cancel))
+            .map(|spec| wire::open_in(Haste::Look, spec, role.rights(), &base, cancel))
             .collect()
     }
 }
@@ -145,19 +147,23 @@ impl Memory {
         }))
     }
 
-    fn sweep(&self, stores: &[Arc<dyn Store>]) -> Result<(), CliError> {
-        stores.iter().try_for_each(|store| {
-            let now = SystemClock.now();
-            lock_probe::sweep_earlier(store.as_ref(), &self.slug, &self.state, now)
-                .map_err(hints::state)
-        })
-    }
-
-    fn keep(&self, reports: &[AccessReport]) -> Result<(), CliError> {
-        let mut tried = reports.iter().filter_map(|report| report.lock.as_ref());
-        tried.try_for_each(|report| {
-            lock_probe::keep_if_known(report, &self.slug, &self.state).map_err(hints::state)
-        })
+    /// What earlier trials had to leave goes first; what these leave is remembered with what
+    /// came of them.
+    fn around(
+        &self,
+        stores: &[Arc<dyn Store>],
+        check: impl FnOnce() -> Vec<AccessReport>,
+    ) -> Result<Vec<AccessReport>, CliError> {
+        let Self { slug, state, .. } = self;
+        for store in stores {
+            lock_probe::sweep_earlier(store.as_ref(), slug, state, SystemClock.now())
+                .map_err(hints::state)?;
+        }
+        let reports = check();
+        for report in reports.iter().filter_map(|report| report.lock.as_ref()) {
+            lock_probe::keep_if_known(report, slug, state).map_err(hints::state)?;
+        }
+        Ok(reports)
     }
 }
 
@@ -250,6 +256,18 @@ fn tell_more(specs: &[&StoreSpec], reports: &[AccessReport], output: &Output) {
             output.remark(&format!(
                 "store {}: tried with temporary credentials; the token that signs them may do more",
                 report.store
+            ));
+        }
+    }
+}
+
+/// Without a configuration nothing remembers what stays under its lock.
+fn tell_left(reports: &[AccessReport], output: &Output) {
+    for lock in reports.iter().filter_map(|report| report.lock.as_ref()) {
+        for left in &lock.left {
+            output.remark(&format!(
+                "store {}: {} stays until its lock ends, at {}",
+                lock.store, left.key, left.until
             ));
         }
     }
