@@ -16,5 +16,7 @@ mod signals;
 mod snapshot;
 #[cfg(feature = "s3")]
 mod stores;
+#[cfg(feature = "s3")]
+mod temporary;
 mod unfence;
 mod usage;
