@@ -11,6 +11,7 @@ use crate::model::proof::Level;
 use crate::ops::select::Selection;
 
 mod backups;
+mod close_fork;
 mod custody;
 mod doctor;
 mod import;
@@ -26,6 +27,7 @@ mod stopped;
 mod unfence;
 
 pub use backups::Backups;
+pub use close_fork::CloseFork;
 pub use custody::{
     Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
     CustodyRemove, CustodyStatus,
@@ -110,6 +112,8 @@ pub enum Command {
     Replicate(Replicate),
     /// Let old escrows go: a plan, an announcement, deletion
     Prune(Prune),
+    /// Say that a fork of the chain has been looked into
+    CloseFork(CloseFork),
     /// Seal retained escrows again, to the custodians now in force
     Rekey(Rekey),
     /// Rebuild a data directory from an escrow
@@ -152,6 +156,10 @@ pub struct Reading {
     /// The newest manifest seen before, from the trust card or an earlier report
     #[arg(long, value_name = "SEQ:SHA256")]
     pub mark: Option<Mark>,
+    /// Take the chain as it was with this manifest: escrows, copies, re-sealings and deletions that
+    /// later ones report do not count
+    #[arg(long, value_name = "SEQ")]
+    pub up_to: Option<u64>,
 }
 
 /// Arguments of `init`.

@@ -100,6 +100,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::Replicate(replicate) => {
             commands::replicate::run(replicate, global, output, cancel)
         }
+        Command::CloseFork(fork) => commands::close_fork::run(fork, global, output, cancel),
         Command::Rekey(rekey) => commands::rekey::run(rekey, global, output, cancel),
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)

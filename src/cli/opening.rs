@@ -20,6 +20,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 const LAST_LINE: &str = "-----END AGE ENCRYPTED FILE-----";
 
+/// There must never be a place that holds both the source and an identity. `hint` says where this
+/// job belongs instead.
+pub(super) fn refuse_on_the_source(
+    config: Option<&Config>,
+    hint: &'static str,
+) -> Result<(), CliError> {
+    match config.is_some_and(|config| config.source.is_some()) {
+        false => Ok(()),
+        true => Err(CliError {
+            exit: Exit::Refused,
+            message: "this configuration is the source's own: it takes snapshots".to_owned(),
+            hint: Some(hint.to_owned()),
+        }),
+    }
+}
+
 /// What opens escrows in this run.
 pub(super) enum Opening {
     /// Identities, whoever's they are.

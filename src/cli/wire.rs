@@ -279,6 +279,7 @@ pub(super) struct Reader {
     pub(super) config: Option<Config>,
     trust: Trust,
     given_mark: Option<Mark>,
+    up_to: Option<u64>,
     state: Option<State>,
 }
 
@@ -317,6 +318,7 @@ impl Reader {
             stores,
             trust: trust(reading, config.as_ref())?,
             given_mark: reading.mark,
+            up_to: reading.up_to,
             state: config
                 .as_ref()
                 .map(|config| State::new(config.resolve(&config.state.dir))),
@@ -334,6 +336,7 @@ impl Reader {
             trust: self.trust.clone(),
             mark,
             since_mark: false,
+            up_to: self.up_to,
             now: SystemClock.now(),
             cancel,
         })

@@ -119,12 +119,23 @@ impl Rekeyed {
 
 impl Change {
     pub(super) fn check(&self) -> Result<(), ManifestError> {
-        let Self::Rekeyed(rekeyed) = self else {
-            return Ok(());
-        };
-        rekeyed.payload.check()?;
-        rekeyed.custody.check(&rekeyed.unlock)
+        match self {
+            Self::Rekeyed(rekeyed) => {
+                rekeyed.payload.check()?;
+                rekeyed.custody.check(&rekeyed.unlock)
+            }
+            Self::Unknown(value) if is_known(value) => Err(ManifestError::Contradiction(
+                "a change does not say what its kind must say",
+            )),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Whether something that could not be read calls itself what this version reads.
+fn is_known(change: &serde_json::Value) -> bool {
+    let kind = change.get("change").and_then(serde_json::Value::as_str);
+    kind.is_some_and(|kind| ["copied", "expired", "rekeyed", "fork-closed"].contains(&kind))
 }
 
 impl Amend {

@@ -3,29 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::finding::Finding;
+use super::fork::Fork;
+use super::link::Link;
 use super::mark::Mark;
-use crate::base::digest::Digest;
 use crate::base::time::UtcTime;
 
 /// How far ahead of the reader's clock a manifest may be dated, in seconds.
 const FUTURE_TOLERANCE: i64 = 300;
 
-/// A verified manifest, as far as the chain is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Its place.
-    pub seq: u64,
-    /// Its digest.
-    pub digest: Digest,
-    /// The digest it says its predecessor has.
-    pub prev: Option<Digest>,
-    /// When it was signed.
-    pub created_at: UtcTime,
-}
-
 /// Judges verified manifests from sequence number `first` on, one per distinct digest, in any
 /// order. Findings come in the order of the chain.
-pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> Vec<Finding> {
+pub fn judge(
+    links: &[Link],
+    forks: &[Fork],
+    first: u64,
+    mark: Option<&Mark>,
+    now: UtcTime,
+) -> Vec<Finding> {
     let mut slots: BTreeMap<u64, Vec<&Link>> = BTreeMap::new();
     for link in links {
         slots.entry(link.seq).or_default().push(link);
@@ -33,39 +27,45 @@ pub fn judge(links: &[Link], first: u64, mark: Option<&Mark>, now: UtcTime) -> V
     let mut findings = Vec::new();
     let mut before: Option<(u64, &[&Link])> = None;
     for (seq, slot) in &slots {
-        judge_slot(*seq, slot, now, &mut findings);
+        findings.extend(forks.iter().find(|fork| fork.seq == *seq).map(told));
+        findings.extend(ahead(*seq, slot, now));
         judge_step(first, before, *seq, slot, &mut findings);
         before = Some((*seq, slot));
     }
     if let Some(mark) = mark {
-        judge_mark(&slots, mark, &mut findings);
+        judge_mark(&slots, forks, mark, &mut findings);
     }
     findings
 }
 
-fn judge_slot(seq: u64, slot: &[&Link], now: UtcTime, findings: &mut Vec<Finding>) {
-    if slot.len() > 1 {
-        let digests: Vec<_> = slot.iter().map(|link| link.digest.to_string()).collect();
-        findings.push(Finding::violation(
-            "chain-fork",
-            format!(
-                "two valid manifests claim sequence {seq}: {}",
-                digests.join(" and ")
-            ),
-        ));
+fn told(fork: &Fork) -> Finding {
+    let seq = fork.seq;
+    let claimants = fork.followed.iter().chain(&fork.others);
+    let claimants: Vec<_> = claimants.map(ToString::to_string).collect();
+    let claim = format!(
+        "{} valid manifests claim sequence {seq}: {}",
+        claimants.len(),
+        claimants.join(" and ")
+    );
+    match fork.closed_by {
+        None => Finding::violation("chain-fork", claim),
+        Some(by) => {
+            let message = format!("{claim}; manifest {by} goes on from the first one");
+            Finding::note("chain-fork-closed", message)
+        }
     }
-    if let Some(link) = slot
-        .iter()
-        .find(|link| link.created_at > now.plus(FUTURE_TOLERANCE))
-    {
-        findings.push(Finding::violation(
-            "future-manifest",
-            format!(
-                "manifest {seq} is dated {}, which has not come yet",
-                link.created_at
-            ),
-        ));
-    }
+}
+
+fn ahead(seq: u64, slot: &[&Link], now: UtcTime) -> Option<Finding> {
+    let mut slot = slot.iter();
+    let link = slot.find(|link| link.created_at > now.plus(FUTURE_TOLERANCE))?;
+    Some(Finding::violation(
+        "future-manifest",
+        format!(
+            "manifest {seq} is dated {}, which has not come yet",
+            link.created_at
+        ),
+    ))
 }
 
 fn judge_step(
@@ -111,9 +111,28 @@ fn gap(from: u64, to: u64) -> Finding {
     Finding::violation("chain-gap", format!("{which} missing, or not verifiable"))
 }
 
-fn judge_mark(slots: &BTreeMap<u64, Vec<&Link>>, mark: &Mark, findings: &mut Vec<Finding>) {
+fn judge_mark(
+    slots: &BTreeMap<u64, Vec<&Link>>,
+    forks: &[Fork],
+    mark: &Mark,
+    findings: &mut Vec<Finding>,
+) {
     let head = slots.keys().next_back().copied().unwrap_or(0);
     match slots.get(&mark.seq) {
+        // Whoever makes a fork can close it, too; who has seen the other way remembers.
+        Some(_)
+            if forks
+                .iter()
+                .any(|fork| fork.has_left(&mark.manifest_sha256)) =>
+        {
+            findings.push(Finding::violation(
+                "history-rewritten",
+                format!(
+                    "the chain does not go on from manifest {}, which was seen before",
+                    mark.seq
+                ),
+            ));
+        }
         Some(slot) if slot.iter().any(|l| l.digest == mark.manifest_sha256) => {}
         Some(_) => findings.push(Finding::violation(
             "history-rewritten",
@@ -136,6 +155,9 @@ fn judge_mark(slots: &BTreeMap<u64, Vec<&Link>>, mark: &Mark, findings: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::digest::Digest;
+    use crate::model::amend::Change;
+    use crate::model::fork;
     use proptest::prelude::*;
 
     fn chain(length: u64) -> Vec<Link> {
@@ -153,7 +175,8 @@ mod tests {
 
     fn ids(links: &[Link], mark: Option<Mark>) -> Vec<&'static str> {
         let now = UtcTime::from_unix(2_000);
-        judge(links, 1, mark.as_ref(), now)
+        let forks = fork::forks(links, |_| &[]);
+        judge(links, &forks, 1, mark.as_ref(), now)
             .iter()
             .map(|f| f.id)
             .collect()
@@ -212,6 +235,32 @@ mod tests {
     fn the_mark_tells_a_rollback_from_a_rewrite() {
         assert_eq!(ids(&chain(3), mark(4, b"later")), ["rollback"]);
         assert_eq!(ids(&chain(3), mark(2, b"other")), ["history-rewritten"]);
+    }
+
+    #[test]
+    fn who_has_seen_what_a_closed_fork_left_beside_the_chain_is_told() {
+        let mut links = chain(3);
+        links.push(Link {
+            digest: Digest::of(b"other"),
+            created_at: UtcTime::from_unix(1_500),
+            ..links[1]
+        });
+        let closing = [Change::ForkClosed {
+            seq: 2,
+            followed: links[1].digest,
+            others: vec![Digest::of(b"other")],
+        }];
+        let last = links[2].digest;
+        let changes = |digest: &Digest| if *digest == last { &closing[..] } else { &[] };
+        let forks = fork::forks(&links, changes);
+        let found = |mark: Option<Mark>| -> Vec<&str> {
+            let now = UtcTime::from_unix(2_000);
+            let findings = judge(&links, &forks, 1, mark.as_ref(), now);
+            findings.iter().map(|finding| finding.id).collect()
+        };
+        assert_eq!(found(mark(2, &2u64.to_be_bytes())), ["chain-fork-closed"]);
+        let seen_the_other = ["chain-fork-closed", "history-rewritten"];
+        assert_eq!(found(mark(2, b"other")), seen_the_other);
     }
 
     proptest! {

@@ -131,6 +131,22 @@ mod tests {
         assert_eq!(document.escrow, None);
     }
 
+    #[test]
+    fn a_change_of_a_known_kind_says_what_it_must_say() {
+        let amend = |change: &str| {
+            let text = format!(
+                r#"{{"format":"databasus-escrow-manifest/1","kind":"amend","seq":1,
+                    "prev_sha256":null,"instance":{{"slug":"x","id":null}},
+                    "created_at":"2026-06-12T02:00:09Z","next_due":"2026-06-13T04:00:00Z",
+                    "changes":[{change}]}}"#
+            );
+            Document::parse(text.as_bytes())
+        };
+        assert!(amend(r#"{"change":"of-a-later-version","x":1}"#).is_ok());
+        assert!(amend(r#"{"change":"expired"}"#).is_err());
+        assert!(amend(r#"{"change":"rekeyed","escrow_id":"?"}"#).is_err());
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {

@@ -5,6 +5,9 @@ use crate::base::digest::Digest;
 use crate::base::names::{CustodianName, EscrowId, RekeyId, SignerName, Slug};
 use crate::base::time::UtcTime;
 
+/// What a sealed payload is called, in the folder of its sealing.
+pub const PAYLOAD: &str = "payload.tar.zst.age";
+
 /// Where the objects of one instance lie.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -54,7 +57,7 @@ impl Layout {
 
     /// The sealed payload.
     pub fn payload<'a>(&self, of: impl Into<Sealed<'a>>) -> String {
-        format!("{}payload.tar.zst.age", self.sealed(of.into()))
+        format!("{}{PAYLOAD}", self.sealed(of.into()))
     }
 
     /// The wrapped identity of an escrow that these custodians open together, in this order.
@@ -86,6 +89,17 @@ impl Layout {
         format!("{}checkin/{custodian}/", self.root)
     }
 
+    /// Prefix of all answers.
+    pub fn checkins(&self) -> String {
+        format!("{}checkin/", self.root)
+    }
+
+    /// Whose answer a key is; none for a name this format does not know.
+    pub fn parse_checkin(&self, key: &str) -> Option<CustodianName> {
+        let (custodian, _) = key.strip_prefix(&self.checkins())?.split_once('/')?;
+        custodian.parse().ok()
+    }
+
     /// Prefix of one escrow's objects.
     pub fn escrow(&self, id: &EscrowId) -> String {
         format!("{}escrow/{id}/", self.root)
@@ -110,6 +124,21 @@ impl Layout {
         let (_, inside) = rest.split_once('/')?;
         let (folder, _) = inside.split_once('/')?;
         folder.strip_prefix("rekeyed-")?.parse().ok()
+    }
+
+    /// Which sealing of which escrow a key below [`Layout::escrows`] belongs to: payload, unlock
+    /// files and canaries. None for any other object: a later version may put more beside them.
+    pub fn parse_sealing(&self, key: &str) -> Option<(EscrowId, Option<RekeyId>)> {
+        let escrow = self.parse_escrow(key)?;
+        let rekey = self.parse_rekey(key);
+        let sealed = Sealed {
+            escrow: &escrow,
+            rekey: rekey.as_ref(),
+        };
+        let name = key.strip_prefix(&self.sealed(sealed))?;
+        let is_known =
+            name == PAYLOAD || name.starts_with("unlock/") || name.starts_with("canary/");
+        is_known.then_some((escrow, rekey))
     }
 
     /// The commit point of sequence number `seq`.
@@ -187,6 +216,23 @@ mod tests {
 
     fn layout() -> Layout {
         Layout::new(&"heatwave-prod".parse().unwrap())
+    }
+
+    #[test]
+    fn sealings_are_told_from_what_a_later_version_may_put_beside_them() {
+        let layout = Layout::new(&"demo".parse().unwrap());
+        let id: EscrowId = "20260612T020000Z-0123456789abcdef".parse().unwrap();
+        let rekey: RekeyId = "20260712T020000Z-0123456789abcdef".parse().unwrap();
+        for rekey in [None, Some(&rekey)] {
+            let sealed = Sealed { escrow: &id, rekey };
+            let found = Some((id.clone(), rekey.cloned()));
+            assert_eq!(layout.parse_sealing(&layout.payload(sealed)), found);
+            let bob = "bob".parse().unwrap();
+            assert_eq!(layout.parse_sealing(&layout.canary(sealed, &bob)), found);
+            let folder = layout.sealed(sealed);
+            assert_eq!(layout.parse_sealing(&format!("{folder}index/1.json")), None);
+        }
+        assert_eq!(layout.parse_sealing(&layout.manifest(1)), None);
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub enum Reason {
     Floor,
     /// Somebody else made it with the host's key: it fills no slot, and nobody deletes it.
     Disowned,
+    /// It lies beside the chain, in a fork that was closed: it fills no slot, and nobody deletes it.
+    Aside,
 }
 
 impl fmt::Display for Slot {
@@ -102,6 +104,7 @@ impl fmt::Display for Reason {
             Self::Unreplicated => f.write_str("a required store lacks it"),
             Self::Floor => f.write_str("too few would be left"),
             Self::Disowned => f.write_str("made by somebody else with this host's key"),
+            Self::Aside => f.write_str("left beside the chain by a fork"),
         }
     }
 }

@@ -47,10 +47,11 @@ impl Holding<'_> {
     }
 
     /// All keys below a prefix.
-    pub fn keys_under<'s>(&'s self, prefix: &'s str) -> impl Iterator<Item = &'s str> {
-        let from = self.objects.range(prefix.to_owned()..);
+    pub fn keys_under<'s>(&'s self, prefix: &str) -> impl Iterator<Item = &'s str> {
+        let prefix = prefix.to_owned();
+        let from = self.objects.range(prefix.clone()..);
         let keys = from.map(|(key, _)| key.as_str());
-        keys.take_while(move |key| key.starts_with(prefix))
+        keys.take_while(move |key| key.starts_with(&prefix))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod backup_object;
 pub mod bucket;
 pub mod card;
 pub mod certainty;
+pub mod close_forks;
 pub mod commit;
 mod copies;
 mod custodial;

@@ -92,7 +92,8 @@ pub fn fetcher(
     on_bytes: OnBytes,
 ) -> Fetcher {
     let recorded = |store: &Arc<dyn Store>| {
-        let mut records = manifest.stores.iter();
+        // The newest of a store's copies counts.
+        let mut records = manifest.stores.iter().rev();
         records.find(|record| record.name == *store.name() && record.state == StoreState::Stored)
     };
     let mut ordered = stores.to_vec();

@@ -60,7 +60,7 @@ pub fn select<'h>(
 ) -> Result<(&'h Entry, &'h EscrowSummary), SelectError> {
     // The payload of what retention let go may be gone.
     let newest_first = || {
-        let kept = history.escrows().rev();
+        let kept = history.followed_escrows().rev();
         kept.filter(|(_, escrow)| !escrow.is_let_go())
     };
     match selection {
@@ -139,7 +139,8 @@ fn check_doubt(
 fn fork_at(history: &History, chosen: &Entry) -> Option<String> {
     let in_doubt = [Some(chosen), history.head()].into_iter().flatten();
     in_doubt.map(|entry| entry.link.seq).find_map(|seq| {
-        let slot = history.entries.iter().filter(|one| one.link.seq == seq);
-        (slot.count() > 1).then(|| format!("two valid manifests claim sequence {seq}"))
+        let mut open = history.forks.iter().filter(|fork| fork.closed_by.is_none());
+        let fork = open.find(|fork| fork.seq == seq);
+        fork.map(|_| format!("several valid manifests claim sequence {seq}"))
     })
 }

@@ -14,6 +14,7 @@ mod age_interop;
 mod attacks;
 mod backup_file;
 mod cli;
+mod close_fork;
 mod cold_source;
 mod crash_sweep;
 mod custody;

@@ -32,11 +32,6 @@ fn with_fault(bed: &Bed, at: usize, plan: Plan) -> (Stores, FaultStore) {
     (stores, fault)
 }
 
-/// The bed's stores, of which one does not answer.
-fn without(bed: &Bed, at: usize) -> Stores {
-    with_fault(bed, at, Plan::new(0, Fault::Forever)).0
-}
-
 fn night(bed: &Bed, host: &Host, stores: &[Arc<dyn Store>]) -> Report {
     bed.snapshot_into(host, stores, &Cancel::new()).unwrap()
 }
@@ -132,7 +127,7 @@ fn a_take_over_that_another_host_wins_is_lost_in_every_store() {
     let inner = bed.clone();
     let race = Plan::at("replace", &slot, Fault::Hook).with(move || {
         // The other host gets no further than the first store.
-        night(&inner, &second, &without(&inner, 1));
+        night(&inner, &second, &inner.stores_without(1));
     });
     let (stores, fault) = with_fault(&bed, 0, race);
     let report = night(&bed, &first, &stores);
@@ -248,7 +243,7 @@ fn a_manifest_that_a_silent_store_may_hold_gets_no_rival() {
     assert!(fault.was_hit());
 
     // On the next night the second fails at that manifest alone.
-    let mut stores = without(&bed, 0);
+    let mut stores = bed.stores_without(0);
     let once = Plan::at("put", "/manifest/", Fault::Before);
     stores[1] = Arc::new(faulty(&bed.stores[1], once));
     let refused = bed.snapshot_into(&host, &stores, &Cancel::new());
@@ -269,7 +264,7 @@ fn stores_that_are_down_on_alternating_nights_never_fork() {
     let bed = Bed::new();
     let host = bed.host("host-1");
     for number in 0..8 {
-        let report = night(&bed, &host, &without(&bed, number % 2));
+        let report = night(&bed, &host, &bed.stores_without(number % 2));
         assert_eq!(report.completeness(), Completeness::Partial);
         assert_eq!(report.manifest.seq, number as u64 + 1);
         let findings = bed.read(mark_of(&bed, &host)).findings;
@@ -285,8 +280,8 @@ fn stores_that_are_down_on_alternating_nights_never_fork() {
 fn hosts_that_see_different_stores_fork_and_are_told() {
     let bed = Bed::new();
     let (first, second) = (bed.host("host-1"), bed.host("host-2"));
-    night(&bed, &first, &without(&bed, 0));
-    night(&bed, &second, &without(&bed, 1));
+    night(&bed, &first, &bed.stores_without(0));
+    night(&bed, &second, &bed.stores_without(1));
     let history = bed.read(None);
     assert_eq!(
         ids(&history.findings),
@@ -311,7 +306,7 @@ fn a_store_that_missed_one_night_gets_its_manifest_on_the_next() {
     let bed = Bed::new();
     let host = bed.host("host-1");
     night(&bed, &host, &bed.stores);
-    night(&bed, &host, &without(&bed, 1));
+    night(&bed, &host, &bed.stores_without(1));
     assert_eq!(
         night(&bed, &host, &bed.stores).completeness(),
         Completeness::Whole
@@ -325,8 +320,8 @@ fn a_store_that_missed_two_nights_gets_both() {
     let bed = Bed::new();
     let host = bed.host("host-1");
     night(&bed, &host, &bed.stores);
-    night(&bed, &host, &without(&bed, 1));
-    night(&bed, &host, &without(&bed, 1));
+    night(&bed, &host, &bed.stores_without(1));
+    night(&bed, &host, &bed.stores_without(1));
     let report = night(&bed, &host, &bed.stores);
     assert_eq!(report.completeness(), Completeness::Whole);
     assert_eq!(alone(&bed, 1, mark_of(&bed, &host)), [""; 0]);
@@ -472,7 +467,7 @@ fn a_lower_head_is_no_rollback_while_a_store_does_not_answer() {
         ids(&bed.read(mark).findings),
         ["manifest-missing (warning)"]
     );
-    let history = bed.read_from(&without(&bed, 1), mark);
+    let history = bed.read_from(&bed.stores_without(1), mark);
     assert_eq!(
         ids(&history.findings),
         ["rollback (warning)", "store-unreachable (warning)"]
@@ -480,7 +475,7 @@ fn a_lower_head_is_no_rollback_while_a_store_does_not_answer() {
     assert!(!history.complete);
     let newest = select(&history, &Selection::Newest).unwrap();
     assert_eq!(newest.0.link.seq, 2, "one store must do in a disaster");
-    let report = night(&bed, &host, &without(&bed, 1));
+    let report = night(&bed, &host, &bed.stores_without(1));
     assert_eq!(report.completeness(), Completeness::Partial);
 }
 
@@ -488,7 +483,7 @@ fn a_lower_head_is_no_rollback_while_a_store_does_not_answer() {
 fn a_gap_is_none_while_a_store_does_not_answer() {
     let (bed, host) = rolled_back(&[]);
     delete_manifest(&bed, 0, 2);
-    let history = bed.read_from(&without(&bed, 1), mark_of(&bed, &host));
+    let history = bed.read_from(&bed.stores_without(1), mark_of(&bed, &host));
     assert_eq!(
         ids(&history.findings),
         ["chain-gap (warning)", "store-unreachable (warning)"]
@@ -539,9 +534,9 @@ fn a_planted_signature_does_not_stand_in_for_one_that_was_not_read() {
 fn another_manifest_in_the_place_of_the_mark_is_proof_whatever_answers() {
     let bed = Bed::new();
     let (first, second) = (bed.host("host-1"), bed.host("host-2"));
-    night(&bed, &first, &without(&bed, 1));
-    night(&bed, &second, &without(&bed, 0));
-    let history = bed.read_from(&without(&bed, 0), mark_of(&bed, &first));
+    night(&bed, &first, &bed.stores_without(1));
+    night(&bed, &second, &bed.stores_without(0));
+    let history = bed.read_from(&bed.stores_without(0), mark_of(&bed, &first));
     assert_eq!(
         ids(&history.findings),
         ["history-rewritten", "store-unreachable (warning)"]

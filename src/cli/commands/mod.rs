@@ -1,6 +1,7 @@
 //! One file per command: arguments to ports, the job, its report.
 
 pub(super) mod card;
+pub(super) mod close_fork;
 pub(super) mod custody;
 pub(super) mod doctor;
 mod fenced;

@@ -128,7 +128,14 @@ pub(super) fn deleted(deleted: &Deleted) -> Vec<String> {
 
 fn swept(swept: &Swept) -> Vec<String> {
     let what = match &swept.what {
-        Left::Orphan { escrow } => format!("objects of {escrow}, which was never committed"),
+        Left::Orphan {
+            escrow,
+            rekey: None,
+        } => format!("objects of {escrow}, which was never committed"),
+        Left::Orphan {
+            escrow,
+            rekey: Some(rekey),
+        } => format!("objects of {escrow}, sealed again as {rekey}, which was never committed"),
         Left::Upload { key, since, .. } => {
             format!("an upload of {} from {since}", printable(key))
         }

@@ -18,7 +18,8 @@ use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
 use crate::cli::{hints, wire};
 use crate::model::config::Config;
-use crate::ops::rekey::{self, Completeness, Openers, Outcome, Report, Row, Settings};
+use crate::ops::commit::Completeness;
+use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
 use crate::sealing::identities::Identities;
 use crate::store::Rights;
@@ -38,7 +39,11 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    refuse_on_the_source(&wire::need_config(global)?)?;
+    opening::refuse_on_the_source(
+        Some(&wire::need_config(global)?),
+        "rekey on another box, with [signing] and [[store]] in its configuration and without \
+         [source]",
+    )?;
     let writer = Writer::open(
         global,
         "what is sealed again is signed into the chain",
@@ -48,27 +53,28 @@ pub(in crate::cli) fn run(
     )?;
     let config = &writer.config;
     let custodians = Custodians::read(config)?;
-    let identities = match args.dry_run {
-        true => None,
-        false => Some(identities(args, config, global, output, cancel)?),
-    };
-    let settings = Settings {
+    let mut settings = Settings {
         recipients: &custodians.recipients,
         quorum: custodians.quorum.as_ref(),
         recipients_text: &custodians.text,
-        identities: identities.as_deref(),
+        identities: None,
         escrows: &args.escrows,
     };
-    let report = match args.dry_run {
-        true => rekey::plan(writer.author(), writer.ports(cancel), &settings),
-        false => {
-            let progress = Progress::new(global, "sealing again", None);
-            let counter = progress.clone();
-            let told: rekey::Told = Arc::new(move |count| counter.add(count));
-            rekey::run(writer.author(), writer.ports(cancel), &settings, &told)
-        }
-    };
-    let report = report.map_err(hints::rekey)?;
+    let planned = rekey::plan(writer.author(), writer.ports(cancel), &settings);
+    let mut report = planned.map_err(hints::rekey)?;
+    if !args.dry_run {
+        let is_due = |row: &Row| row.outcome == Outcome::Due;
+        let opened = match report.escrows.iter().any(is_due) {
+            true => Some(identities(args, config, global, output, cancel)?),
+            false => None,
+        };
+        settings.identities = opened.as_deref();
+        let progress = Progress::new(global, "sealing again", None);
+        let counter = progress.clone();
+        let told: rekey::Told = Arc::new(move |count| counter.add(count));
+        let run = rekey::run(writer.author(), writer.ports(cancel), &settings, &told);
+        report = run.map_err(hints::rekey)?;
+    }
     let exit = exit(&report);
     let document = Document {
         instance: &config.instance,
@@ -87,22 +93,6 @@ fn exit(report: &Report) -> Exit {
         Completeness::Partial => Exit::Partial,
         Completeness::Alarm => Exit::Integrity,
     }
-}
-
-/// There must never be a place that holds both the source and an identity.
-fn refuse_on_the_source(config: &Config) -> Result<(), CliError> {
-    if config.source.is_none() {
-        return Ok(());
-    }
-    Err(CliError {
-        exit: Exit::Refused,
-        message: "this configuration is the source's own: it takes snapshots".to_owned(),
-        hint: Some(
-            "an identity never lies on the host that is escrowed: rekey on another box, with \
-             [signing] and [[store]] in its configuration and without [source]"
-                .to_owned(),
-        ),
-    })
 }
 
 fn identities(

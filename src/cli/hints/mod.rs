@@ -1,5 +1,6 @@
 //! Which exit code an error has, and what a person should do next.
 
+mod close_fork;
 mod custody;
 mod import;
 mod pitr;
@@ -25,6 +26,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 use super::exit::{CliError, Exit};
 
+pub(super) use close_fork::close_fork;
 pub(super) use custody::{challenge, checkin, step};
 pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};

@@ -44,6 +44,10 @@ pub(in crate::cli) fn prune(error: PruneError) -> CliError {
     let (exit, hint) = match &error {
         PruneError::Commit(error) => commit(error),
         PruneError::Uncertain(error) => uncertain(error),
+        PruneError::Unannounced(_) => (
+            Exit::Partial,
+            Some("nothing was deleted; the next run deletes what is announced by then"),
+        ),
         PruneError::NotProven(_) => (
             Exit::Refused,
             Some("find out why first: an escrow whose key opens nothing must not push others out"),

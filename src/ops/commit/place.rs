@@ -82,6 +82,16 @@ impl Committer<'_> {
         }
     }
 
+    /// Puts such a manifest beside its slot, which another one has that is known to everybody.
+    pub fn put_beside(&self, store: &dyn Store, signed: &Pending) -> Result<(), String> {
+        let digest = signed.digest();
+        let signature = self.layout.signature(&digest, &signed.signer);
+        let beside = self.layout.manifest_beside(signed.seq, &digest);
+        put_exactly(store, &signature, signed.signature.as_bytes())
+            .and_then(|()| put_exactly(store, &beside, signed.manifest.as_bytes()))
+            .map_err(|error| error_chain(&error))
+    }
+
     fn put_signed(&mut self, store: &dyn Store, pending: &Pending) -> Slot {
         let digest = pending.digest();
         let signature = self.layout.signature(&digest, &pending.signer);

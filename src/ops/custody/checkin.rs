@@ -1,23 +1,30 @@
 //! A custodian's answer: verified, and kept in every store beside the escrows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{CustodianName, SignerName, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::checkin::{Checkin, CheckinError, Unproven};
+use crate::model::checkin::{Checkin, CheckinError, MAX_BYTES, Unproven};
 use crate::model::manifest::Manifest;
 use crate::model::namespace::Namespace;
 use crate::model::trust::{Trust, TrustError};
 use crate::ops::destination::Destination;
 use crate::ops::history::{Entry, History, HistoryError};
-use crate::sealing::sshsig::{EmbeddedKey, Presence, SignatureError, verify_sshsig};
+use crate::sealing::sshsig::{
+    EmbeddedKey, MAX_SIGNATURE_BYTES, Presence, SignatureError, verify_sshsig,
+};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// An answer older than this is not taken any more, in seconds: seven days.
 const FRESH: i64 = 7 * 86_400;
+
+/// How many answers of one custodian are looked at in one store, from the newest on. Whoever may
+/// write there can plant any number.
+pub const LOOKED_AT: usize = 64;
 
 /// An answer that was verified.
 pub struct Verified {
@@ -82,16 +89,52 @@ pub fn verify_submitted(
     }
 }
 
-/// Verifies an answer of `signer` that lies in a store.
-pub(super) fn verify_stored(
-    document: &[u8],
-    signature: &[u8],
-    signer: &SignerName,
-    history: &History,
-    now: UtcTime,
-) -> Result<Verified, CheckinRefused> {
-    let key = verify_sshsig(signature, Namespace::Checkin, document)?;
-    verify(document, &key, signer, history, now)
+/// Where stored answers are looked for, and what they are held against.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// The chain, and whom it trusts.
+    pub history: &'a History,
+    /// Where signatures lie.
+    pub stores: &'a [Arc<dyn Store>],
+    /// The present.
+    pub now: UtcTime,
+}
+
+/// A verified answer out of a store, as it was signed.
+pub struct Found {
+    /// What it says.
+    pub verified: Verified,
+    /// Its bytes.
+    pub document: Vec<u8>,
+    /// The signature over them.
+    pub signature: Vec<u8>,
+}
+
+/// Reads the answer of a custodian that a store holds under this key; its signature may be in any
+/// of the stores. None where it does not verify.
+pub fn find(
+    stored: Stored<'_>,
+    store: &dyn Store,
+    key: &str,
+    custodian: &CustodianName,
+) -> Option<Found> {
+    let document = store.get(key, MAX_BYTES).ok()?.bytes;
+    let signer: SignerName = custodian.as_str().parse().ok()?;
+    let layout = stored.history.layout();
+    let signature_key = layout.signature(&Digest::of(&document), &signer);
+    let most = MAX_SIGNATURE_BYTES as u64;
+    let mut stores = stored.stores.iter();
+    let (verified, signature) = stores.find_map(|store| {
+        let signature = store.get(&signature_key, most).ok()?.bytes;
+        let key = verify_sshsig(&signature, Namespace::Checkin, &document).ok()?;
+        let verified = verify(&document, &key, &signer, stored.history, stored.now);
+        Some((verified.ok()?, signature))
+    })?;
+    Some(Found {
+        verified,
+        document,
+        signature,
+    })
 }
 
 fn verify(
@@ -151,12 +194,12 @@ fn recipient(manifest: &Manifest, custodian: &CustodianName) -> String {
 }
 
 /// Puts an answer and its signature into every store; returns what each did not take.
-pub fn keep(
+pub fn keep<'d>(
     verified: &Verified,
     document: &[u8],
     signature: &[u8],
     history: &History,
-    destinations: &[Destination],
+    destinations: impl IntoIterator<Item = &'d Destination>,
 ) -> BTreeMap<StoreName, String> {
     let checkin = &verified.checkin;
     let layout = history.layout();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::names::{CustodianName, EscrowId, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::manifest::{Custody, Manifest, StoreRecord, StoreState};
-use crate::ops::history::{EscrowSummary, History, HistoryError};
+use crate::ops::history::{History, HistoryError};
 
 /// An escrow that a leaver's identity takes part in opening.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -40,38 +40,29 @@ pub fn of(history: &History, custodian: &CustodianName) -> Result<Vec<Exposure>,
     let mut exposed = Vec::new();
     for (entry, summary) in history.escrows().rev() {
         let sealings = history.load_sealings(entry)?;
-        let later = summary.rekeyed.iter().map(|later| Some(later.seq));
+        let later = summary.rekeyed.iter().map(|later| Some(later.by.seq));
         let replaced_by = later.chain([None]);
         for (manifest, replaced_by) in sealings.iter().zip(replaced_by) {
             let mut recipients = manifest.recipients.iter();
             if recipients.any(|one| one.custodian == *custodian) {
-                exposed.push(exposure(manifest, summary, replaced_by));
+                exposed.push(Exposure {
+                    escrow_id: manifest.escrow_id.clone(),
+                    seq: manifest.seq,
+                    snapshot_at: manifest.snapshot_at,
+                    others_needed: others_needed(&manifest.custody),
+                    copies: copies(manifest),
+                    let_go: summary.is_let_go(),
+                    replaced_by,
+                });
             }
         }
     }
     Ok(exposed)
 }
 
-fn exposure(manifest: &Manifest, summary: &EscrowSummary, replaced_by: Option<u64>) -> Exposure {
-    // Copies that were made later are of the sealing in force.
-    let late = match replaced_by {
-        None => summary.late_copies.as_slice(),
-        Some(_) => &[],
-    };
-    Exposure {
-        escrow_id: manifest.escrow_id.clone(),
-        seq: manifest.seq,
-        snapshot_at: manifest.snapshot_at,
-        others_needed: others_needed(&manifest.custody),
-        copies: copies(manifest, late),
-        let_go: summary.is_let_go(),
-        replaced_by,
-    }
-}
-
 /// Where a payload was stored, when its manifest was signed and later.
-pub fn copies(manifest: &Manifest, late: &[StoreRecord]) -> Vec<ExposedCopy> {
-    let records = manifest.stores.iter().chain(late);
+pub fn copies(manifest: &Manifest) -> Vec<ExposedCopy> {
+    let records = manifest.stores.iter();
     let stored = records.filter(|record| record.state == StoreState::Stored);
     stored.map(copy).collect()
 }

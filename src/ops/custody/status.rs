@@ -4,25 +4,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::checkin::{self, Verified};
-use crate::base::digest::Digest;
+use super::checkin::{self, LOOKED_AT, Stored};
 use crate::base::error_chain::error_chain;
-use crate::base::names::{CustodianName, SignerName};
+use crate::base::names::CustodianName;
 use crate::base::time::UtcTime;
-use crate::model::checkin::MAX_BYTES;
 use crate::model::finding::Finding;
 use crate::model::quorum::Quorum;
 use crate::model::recipients::{RecipientSpec, Recipients};
 use crate::ops::history::History;
-use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, list_all};
 
 /// A proof older than this is remarked on, in seconds: ninety days.
 const OLD: i64 = 90 * 86_400;
-
-/// How many answers of one custodian are looked at in one store, from the newest on. Whoever may
-/// write there can plant any number.
-const LOOKED_AT: usize = 64;
 
 /// What is known of custody.
 #[derive(Debug, Serialize)]
@@ -157,11 +150,16 @@ fn newest_in(
             return None;
         }
     };
+    let stored = Stored {
+        history: request.history,
+        stores: request.stores,
+        now: request.now,
+    };
     let mut unverified = 0;
     for meta in listed.iter().rev().take(LOOKED_AT) {
-        match read(request, store, &meta.key, name) {
-            Some(found) if found.recipient == spec.text => {
-                return Some(found.checkin.created_at);
+        match checkin::find(stored, store.as_ref(), &meta.key, name) {
+            Some(found) if found.verified.recipient == spec.text => {
+                return Some(found.verified.checkin.created_at);
             }
             Some(_) => {}
             None => unverified += 1,
@@ -177,23 +175,4 @@ fn newest_in(
         ));
     }
     None
-}
-
-fn read(
-    request: &Request<'_>,
-    store: &Arc<dyn Store>,
-    key: &str,
-    custodian: &CustodianName,
-) -> Option<Verified> {
-    let document = store.get(key, MAX_BYTES).ok()?.bytes;
-    let signer: SignerName = custodian.as_str().parse().ok()?;
-    let layout = request.history.layout();
-    let signature = layout.signature(&Digest::of(&document), &signer);
-    let most = MAX_SIGNATURE_BYTES as u64;
-    let mut stores = request.stores.iter();
-    stores.find_map(|store| {
-        let signature = store.get(&signature, most).ok()?.bytes;
-        let history = request.history;
-        checkin::verify_stored(&document, &signature, &signer, history, request.now).ok()
-    })
 }

@@ -6,6 +6,7 @@
 mod beneath;
 mod candidates;
 mod listing;
+mod summary;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,24 +15,27 @@ use std::sync::Arc;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
-use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
+use crate::base::names::{SignerName, Slug, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::{Change, Rekeyed};
-use crate::model::chain::{self, Link};
+use crate::model::amend::Change;
+use crate::model::chain;
 use crate::model::document::Document;
 use crate::model::finding::Finding;
-use crate::model::layout::{Layout, Sealed};
-use crate::model::manifest::{self, Manifest, ManifestError, StoreRecord, StoreState, Unlock};
+use crate::model::fork::{self, Fork};
+use crate::model::layout::Layout;
+use crate::model::link::{self, Link};
+use crate::model::manifest::{self, Manifest, ManifestError};
 use crate::model::mark::Mark;
-use crate::model::method::Method;
 use crate::model::policy::{self, Policy};
-use crate::model::proof::ProofRecord;
 use crate::model::trust::Trust;
 use crate::ops::noncurrent;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 use candidates::Listings;
 use listing::Listing;
+pub use summary::{EscrowSummary, Resealing};
+
+use summary::amend;
 use verify::Verifier;
 
 /// A verified manifest, reduced to what lists and decisions need. The whole of it is read again
@@ -66,55 +70,14 @@ impl Entry {
     }
 }
 
-/// What a manifest says of its escrow, in short.
-#[derive(Clone, Debug)]
-pub struct EscrowSummary {
-    /// Its id.
-    pub id: EscrowId,
-    /// When the copy began.
-    pub snapshot_at: UtcTime,
-    /// Size of the payload in bytes.
-    pub size: u64,
-    /// How the copy was made consistent.
-    pub method: Method,
-    /// PostgreSQL's version.
-    pub pg_version: String,
-    /// The Databasus release, where it was known.
-    pub databasus_version: Option<String>,
-    /// Fingerprint of `secret.key`.
-    pub secret_key_id: String,
-    /// Digest of the policy in force: recipients and signers.
-    pub policy_sha256: Digest,
-    /// What was proven before the manifest was signed; none where nothing was tried.
-    pub proof: Option<ProofRecord>,
-    /// Stores that held the payload when the manifest was signed, or got it later, as a signed
-    /// manifest says.
-    pub stored_in: Vec<StoreName>,
-    /// The copies that were made later.
-    pub late_copies: Vec<StoreRecord>,
-    /// The manifests by which retention let it go, oldest first: its payload may be gone.
-    pub let_go_by: Vec<u64>,
-    /// Keys and sizes in bytes of what it takes to open it beside identities (k-of-n custody).
-    pub unlock: Vec<(String, u64)>,
-    /// How it was sealed again, the newest last.
-    pub rekeyed: Vec<Resealing>,
-}
-
-/// An escrow's later sealing, and the manifest that reports it.
-#[derive(Clone, Debug)]
-pub struct Resealing {
-    /// That manifest's sequence number.
-    pub seq: u64,
-    /// What it says.
-    pub rekeyed: Box<Rekeyed>,
-}
-
 /// Every verified manifest of an instance, and everything that was found wrong on the way.
 pub struct History {
     /// In the order of the chain.
     pub entries: Vec<Entry>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Places that several of them claim, closed ones included.
+    pub forks: Vec<Fork>,
     /// Stores that answered.
     pub answered: Vec<StoreName>,
     /// Whether every store answered, and gave what it had listed. Only then does the absence of
@@ -173,6 +136,8 @@ pub struct Request<'a> {
     pub mark: Option<Mark>,
     /// Read only from the mark on: enough to extend the chain.
     pub since_mark: bool,
+    /// What later manifests than this one say counts for nothing: the chain as it was then.
+    pub up_to: Option<u64>,
     /// The present.
     pub now: UtcTime,
     /// Looked at between requests.
@@ -198,7 +163,10 @@ impl History {
         let complete = verdict.complete && listings.are_complete();
         findings.extend(verdict.findings);
         let links: Vec<Link> = verdict.verified.values().map(|entry| entry.link).collect();
-        let judged = chain::judge(&links, first, request.mark.as_ref(), request.now);
+        let changes =
+            |digest: &Digest| verdict.verified.get(digest).map_or(&[][..], |e| &e.changes);
+        let forks = fork::forks(&links, changes);
+        let judged = chain::judge(&links, &forks, first, request.mark.as_ref(), request.now);
         findings.extend(judged.into_iter().map(|finding| match complete {
             true => finding,
             false => doubted(finding, &links, request.mark.as_ref()),
@@ -206,10 +174,12 @@ impl History {
         findings.extend(missing_documents(&verdict.verified, &listings.answered));
         let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
-        amend(&mut entries, &layout);
+        entries.retain(|entry| request.up_to.is_none_or(|last| entry.link.seq <= last));
+        amend(&mut entries, &layout, &forks);
         Ok(Self {
             entries,
             findings,
+            forks,
             answered: names(&listings.answered),
             complete,
             trust: verdict.trust,
@@ -220,16 +190,32 @@ impl History {
 
     /// The newest verified manifest. Of a fork, the one dated first: its writer was first.
     pub fn head(&self) -> Option<&Entry> {
-        let seq = self.entries.last()?.link.seq;
-        let slot = self.entries.iter().filter(|entry| entry.link.seq == seq);
-        slot.min_by_key(|entry| (entry.link.created_at, entry.link.digest))
+        let links: Vec<Link> = self.entries.iter().map(|entry| entry.link).collect();
+        let head = *link::head(&links)?;
+        self.entries.iter().find(|entry| entry.link == head)
+    }
+
+    /// Whether any manifest reports something that only a later version knows.
+    pub fn reports_unknown(&self) -> bool {
+        let mut changes = self.entries.iter().flat_map(|entry| &entry.changes);
+        changes.any(|change| matches!(change, Change::Unknown(_)))
+    }
+
+    /// Whether it lies beside the chain, and a manifest of the chain says that this is known.
+    pub fn is_left_aside(&self, entry: &Entry) -> bool {
+        let mut forks = self.forks.iter();
+        forks.any(|fork| fork.has_left(&entry.link.digest))
     }
 
     /// Holds the chain against one more mark, older than the one it was read with.
     pub fn hold_against(&mut self, mark: &Mark) {
         let links = self.entries.iter().map(|entry| entry.link);
         let slot: Vec<Link> = links.filter(|link| link.seq == mark.seq).collect();
-        let known = slot.iter().any(|link| link.digest == mark.manifest_sha256);
+        let is_left = self
+            .forks
+            .iter()
+            .any(|fork| fork.has_left(&mark.manifest_sha256));
+        let known = !is_left && slot.iter().any(|link| link.digest == mark.manifest_sha256);
         if !slot.is_empty() && !known {
             let message = format!("manifest {} is not the one that was seen before", mark.seq);
             let finding = Finding::violation("history-rewritten", message);
@@ -251,18 +237,22 @@ impl History {
             .filter_map(|entry| Some((entry, entry.escrow.as_ref()?)))
     }
 
-    /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
-    /// that were verified. Of an escrow that was sealed again it tells the newest sealing.
-    pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
-        let mut manifest = self.load_signed(entry)?;
-        let newest = entry.escrow.as_ref().and_then(|one| one.rekeyed.last());
-        if let Some(newest) = newest {
-            newest.rekeyed.apply_to(&mut manifest);
-        }
-        Ok(manifest)
+    /// The same without those that a closed fork left beside the chain.
+    pub fn followed_escrows(&self) -> impl DoubleEndedIterator<Item = (&Entry, &EscrowSummary)> {
+        self.escrows()
+            .filter(|(entry, _)| !self.is_left_aside(entry))
     }
 
-    /// What a manifest says of each of its escrow's sealings, the newest last.
+    /// Reads a whole manifest again, from any store that holds it. It must be the very bytes
+    /// that were verified, here with what later manifests say of it: of an escrow that was sealed
+    /// again the newest sealing, and the copies that were made later, behind those it records.
+    pub fn load(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
+        let newest = self.load_sealings(entry)?.pop();
+        newest.ok_or(HistoryError::NoEscrow(entry.link.seq))
+    }
+
+    /// What manifests say of each of an escrow's sealings, the newest last, which is the one that
+    /// [`History::load`] gives.
     pub fn load_sealings(&self, entry: &Entry) -> Result<Vec<Manifest>, HistoryError> {
         let signed = self.load_signed(entry)?;
         let later = entry.escrow.iter().flat_map(|one| &one.rekeyed);
@@ -272,7 +262,11 @@ impl History {
             manifest
         });
         let later: Vec<Manifest> = later.collect();
-        Ok(std::iter::once(signed).chain(later).collect())
+        let mut all: Vec<Manifest> = std::iter::once(signed).chain(later).collect();
+        if let (Some(newest), Some(escrow)) = (all.last_mut(), &entry.escrow) {
+            newest.stores.extend(escrow.late_copies.iter().cloned());
+        }
+        Ok(all)
     }
 
     fn load_signed(&self, entry: &Entry) -> Result<Manifest, HistoryError> {
@@ -327,108 +321,6 @@ impl History {
     /// The layout of this instance's keys.
     pub fn layout(&self) -> &Layout {
         &self.layout
-    }
-}
-
-impl EscrowSummary {
-    fn of(manifest: &Manifest) -> Self {
-        let stored = manifest.stores.iter();
-        Self {
-            id: manifest.escrow_id.clone(),
-            snapshot_at: manifest.snapshot_at,
-            size: manifest.payload.size,
-            method: manifest.source.method,
-            pg_version: manifest.source.pg_version.clone(),
-            databasus_version: manifest.source.databasus_version.clone(),
-            secret_key_id: manifest.secret_key_id.clone(),
-            policy_sha256: manifest.policy_sha256,
-            proof: manifest.proof.clone(),
-            stored_in: stored
-                .filter(|record| record.state == StoreState::Stored)
-                .map(|record| record.name.clone())
-                .collect(),
-            late_copies: Vec::new(),
-            let_go_by: Vec::new(),
-            unlock: keys_and_sizes(&manifest.unlock),
-            rekeyed: Vec::new(),
-        }
-    }
-
-    /// Whether retention let it go.
-    pub fn is_let_go(&self) -> bool {
-        !self.let_go_by.is_empty()
-    }
-
-    /// Which sealing is in force.
-    pub fn sealed(&self) -> Sealed<'_> {
-        Sealed {
-            escrow: &self.id,
-            rekey: self.rekey_id(),
-        }
-    }
-
-    fn rekey_id(&self) -> Option<&RekeyId> {
-        Some(&self.rekeyed.last()?.rekeyed.rekey_id)
-    }
-
-    /// The copies that held the payload before are of no use to the new sealing.
-    fn reseal(&mut self, seq: u64, rekeyed: &Rekeyed) {
-        let stored = rekeyed.stores.iter();
-        let stored = stored.filter(|record| record.state == StoreState::Stored);
-        self.stored_in = stored.map(|record| record.name.clone()).collect();
-        self.late_copies.clear();
-        self.size = rekeyed.payload.size;
-        self.unlock = keys_and_sizes(&rekeyed.unlock);
-        self.policy_sha256 = rekeyed.policy_sha256;
-        self.rekeyed.push(Resealing {
-            seq,
-            rekeyed: Box::new(rekeyed.clone()),
-        });
-    }
-
-    fn add_copy(&mut self, layout: &Layout, copy: &StoreRecord) {
-        // Another host may have copied what was just sealed again.
-        let is_replaced = !self.rekeyed.is_empty() && copy.key != layout.payload(self.sealed());
-        if copy.state == StoreState::Stored && !is_replaced {
-            if !self.stored_in.contains(&copy.name) {
-                self.stored_in.push(copy.name.clone());
-            }
-            self.late_copies.push(copy.clone());
-        }
-    }
-}
-
-fn keys_and_sizes(unlock: &[Unlock]) -> Vec<(String, u64)> {
-    let files = unlock.iter();
-    files.map(|one| (one.key.clone(), one.size)).collect()
-}
-
-/// Lets each escrow know what later manifests say of it.
-fn amend(entries: &mut [Entry], layout: &Layout) {
-    let reports = entries.iter_mut().filter(|entry| !entry.changes.is_empty());
-    let reports: Vec<(u64, Vec<Change>)> = reports
-        .map(|entry| (entry.link.seq, entry.changes.clone()))
-        .collect();
-    for entry in entries {
-        let Some(escrow) = &mut entry.escrow else {
-            continue;
-        };
-        let later = reports.iter().filter(|(seq, _)| *seq > entry.link.seq);
-        for (seq, change) in later.flat_map(|(seq, changes)| changes.iter().map(move |c| (seq, c)))
-        {
-            match change {
-                Change::Copied { escrow_id, store } if *escrow_id == escrow.id => {
-                    escrow.add_copy(layout, store);
-                }
-                Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
-                    escrow.let_go_by.push(*seq);
-                }
-                Change::Rekeyed(rekeyed) if rekeyed.escrow_id == escrow.id => {
-                    escrow.reseal(*seq, rekeyed);
-                }
-                _ => {}
-            }
-        }
     }
 }
 

@@ -203,6 +203,7 @@ fn read_history(request: &JoinRequest<'_>, mark: Option<Mark>) -> Result<History
         trust,
         mark,
         since_mark: false,
+        up_to: None,
         now: request.now,
         cancel: request.cancel,
     })?)
@@ -258,7 +259,12 @@ fn refuse_newer(request: &JoinRequest<'_>, history: &History, head: u64) -> Resu
 
 /// The policy of the head, or of the newest escrow below it where the head only reports.
 fn policy_in_force(history: &History, head: &Entry) -> Result<Policy, JoinError> {
-    let newest_escrow = || history.escrows().next_back().map(|(entry, _)| entry);
+    let newest_escrow = || {
+        history
+            .followed_escrows()
+            .next_back()
+            .map(|(entry, _)| entry)
+    };
     let entry = match head.escrow {
         Some(_) => head,
         None => newest_escrow().ok_or(JoinError::NoPolicy)?,

@@ -12,10 +12,9 @@ mod sweep;
 
 use serde::Serialize;
 
-use crate::base::names::EscrowId;
-use crate::model::amend::{Amend, Change};
+use crate::base::names::{EscrowId, StoreName};
+use crate::model::amend::Change;
 use crate::model::finding::Finding;
-use crate::model::manifest::Instance;
 use crate::model::mark::Mark;
 use crate::model::proof::ProofRecord;
 use crate::model::retention::Rules;
@@ -65,6 +64,9 @@ pub enum PruneError {
     /// What was signed, and what is where, is not certain.
     #[error(transparent)]
     Uncertain(#[from] Uncertain),
+    /// Whoever is left with such a store would not know why payloads are gone.
+    #[error("what goes could not be announced in every required store: {}", .0.join("; "))]
+    Unannounced(Vec<String>),
     /// The newest escrow may open nothing.
     #[error("the key in the newest escrow, {0}, opened nothing that was tried")]
     NotProven(EscrowId),
@@ -121,7 +123,7 @@ pub fn run(
 
 /// A newest escrow that may be useless must not push older ones out.
 fn refuse_alarm(history: &History) -> Result<(), PruneError> {
-    let mut newest_first = history.escrows().rev().map(|(_, escrow)| escrow);
+    let mut newest_first = history.followed_escrows().rev().map(|(_, escrow)| escrow);
     let Some(newest) = newest_first.next() else {
         return Ok(());
     };
@@ -141,15 +143,20 @@ fn announce(
     chain: &mut Committer<'_>,
     history: History,
     escrow_ids: Vec<EscrowId>,
-) -> Result<Option<Mark>, CommitError> {
-    let Some(head) = history.head().filter(|_| !escrow_ids.is_empty()) else {
+) -> Result<Option<Mark>, PruneError> {
+    if escrow_ids.is_empty() {
         return Ok(None);
-    };
-    let instance = Instance {
-        slug: chain.slug().clone(),
-        id: None,
-    };
+    }
     let changes = vec![Change::Expired { escrow_ids }];
-    let mut amend = Amend::new(instance, head.next_due, changes);
-    Ok(Some(chain.commit(&mut amend, history)?.mark))
+    // Where another host was faster, this plan is of yesterday.
+    let committed = chain.report_at_once(history, changes)?;
+    let lacks = |name: &&StoreName| committed.lacking.contains_key(*name);
+    let destinations = chain.ports().destinations.iter();
+    let names = destinations.map(|to| to.store.name());
+    match chain.are_enough(names.filter(|name| !lacks(name))) {
+        true => Ok(Some(committed.mark)),
+        false => Err(PruneError::Unannounced(
+            committed.lacking.into_values().collect(),
+        )),
+    }
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::{EscrowId, StoreName};
+use crate::base::names::{EscrowId, RekeyId, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
@@ -38,10 +38,12 @@ pub struct Swept {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "left", rename_all = "kebab-case")]
 pub enum Left {
-    /// Objects of an escrow that was never committed.
+    /// Objects of an escrow, or of a later sealing of one, that was never committed.
     Orphan {
         /// Which.
         escrow: EscrowId,
+        /// The sealing; none for all of the escrow.
+        rekey: Option<RekeyId>,
     },
     /// An upload that never ended.
     Upload {
@@ -82,12 +84,13 @@ pub(super) fn find(
         .collect();
     let is_unclear = |finding: &Finding| UNCLEAR.contains(&finding.id);
     let hidden = |holding: &Holding<'_>| hides_manifests(holding, history.layout());
-    if chain.findings.iter().any(is_unclear) || holdings.iter().any(hidden) {
+    let unclear = chain.findings.iter().any(is_unclear) || history.reports_unknown();
+    if unclear || holdings.iter().any(hidden) {
         let why =
             "payloads that no manifest names were not looked for: not every manifest is clear";
         chain.tell(Finding::note("orphans-unknown", why));
     } else {
-        let named: BTreeSet<&EscrowId> = history.escrows().map(|(_, one)| &one.id).collect();
+        let named = Named::by(history);
         let orphans = holdings.iter();
         found.extend(orphans.flat_map(|one| orphans_in(one, &named, history.layout(), now)));
     }
@@ -100,24 +103,55 @@ fn hides_manifests(holding: &Holding<'_>, layout: &Layout) -> bool {
     sight.map_or(true, |sight| !sight.keys.is_empty())
 }
 
+/// What manifests name.
+struct Named<'a> {
+    escrows: BTreeSet<&'a EscrowId>,
+    rekeys: BTreeSet<(&'a EscrowId, &'a RekeyId)>,
+}
+
+impl<'a> Named<'a> {
+    fn by(history: &'a History) -> Self {
+        let escrows = || history.escrows().map(|(_, escrow)| escrow);
+        let rekeys = escrows().flat_map(|escrow| &escrow.rekeyed);
+        let rekeys = rekeys.map(|one| (&one.rekeyed.escrow_id, &one.rekeyed.rekey_id));
+        Self {
+            escrows: escrows().map(|escrow| &escrow.id).collect(),
+            rekeys: rekeys.collect(),
+        }
+    }
+
+    /// What an object belongs to that no manifest names, and for long enough.
+    fn orphan(&self, layout: &Layout, key: &str, now: UtcTime) -> Option<Orphan> {
+        let escrow = layout.parse_escrow(key)?;
+        if !self.escrows.contains(&escrow) {
+            return (escrow.at().plus(AGE) < now).then_some((escrow, None));
+        }
+        let rekey = layout.parse_rekey(key)?;
+        let is_left = !self.rekeys.contains(&(&escrow, &rekey)) && rekey.at().plus(AGE) < now;
+        is_left.then_some((escrow, Some(rekey)))
+    }
+}
+
+/// See [`Left::Orphan`].
+type Orphan = (EscrowId, Option<RekeyId>);
+
 fn orphans_in(
     holding: &Holding<'_>,
-    named: &BTreeSet<&EscrowId>,
+    named: &Named<'_>,
     layout: &Layout,
     now: UtcTime,
 ) -> Vec<Swept> {
     let prefix = layout.escrows();
-    let ids = holding.keys_under(&prefix);
-    let ids: BTreeSet<EscrowId> = ids.filter_map(|key| layout.parse_escrow(key)).collect();
-    let orphans = ids.into_iter();
-    let orphans = orphans.filter(|id| !named.contains(id) && id.at().plus(AGE) < now);
-    orphans
-        .map(|escrow| Swept {
-            store: holding.name().clone(),
-            what: Left::Orphan { escrow },
-            outcome: None,
-        })
-        .collect()
+    let orphans = holding.keys_under(&prefix);
+    let orphans: BTreeSet<Orphan> = orphans
+        .filter_map(|key| named.orphan(layout, key, now))
+        .collect();
+    let swept = orphans.into_iter().map(|(escrow, rekey)| Swept {
+        store: holding.name().clone(),
+        what: Left::Orphan { escrow, rekey },
+        outcome: None,
+    });
+    swept.collect()
 }
 
 /// Uploads below this instance's own prefix. A store that cannot list them has none that could be
@@ -149,12 +183,12 @@ fn uploads(holding: &Holding<'_>, layout: &Layout, now: UtcTime) -> Vec<Swept> {
 
 /// Removes what was found.
 pub(super) fn sweep(found: &mut [Swept], ports: Ports<'_>, layout: &Layout) {
-    let mut orphans: BTreeMap<StoreName, BTreeSet<EscrowId>> = BTreeMap::new();
+    let mut orphans: BTreeMap<StoreName, BTreeSet<Orphan>> = BTreeMap::new();
     for swept in found.iter_mut() {
         match &swept.what {
-            Left::Orphan { escrow } => {
+            Left::Orphan { escrow, rekey } => {
                 let in_store = orphans.entry(swept.store.clone()).or_default();
-                in_store.insert(escrow.clone());
+                in_store.insert((escrow.clone(), rekey.clone()));
             }
             Left::Upload { ticket, .. } => {
                 let mut stores = ports.destinations.iter().map(|to| &to.store);
@@ -169,15 +203,24 @@ pub(super) fn sweep(found: &mut [Swept], ports: Ports<'_>, layout: &Layout) {
             }
         }
     }
-    for (name, escrows) in orphans {
+    for (name, orphans) in orphans {
         let here = ports.destinations.iter();
         let here: Vec<Destination> = here
             .filter(|to| *to.store.name() == name)
             .cloned()
             .collect();
-        for deleted in delete::delete(&here, layout, &escrows, ports.cancel) {
+        let wanted = |key: &str| {
+            let escrow = layout.parse_escrow(key)?;
+            let whole = (escrow, None);
+            if orphans.contains(&whole) {
+                return Some(whole.0);
+            }
+            let part = (whole.0, Some(layout.parse_rekey(key)?));
+            orphans.contains(&part).then_some(part.0)
+        };
+        for deleted in delete::delete_objects(&here, layout, &wanted, ports.cancel) {
             let of = |swept: &&mut Swept| {
-                let is_it = matches!(&swept.what, Left::Orphan { escrow } if Some(escrow) == deleted.escrow.as_ref());
+                let is_it = matches!(&swept.what, Left::Orphan { escrow, .. } if Some(escrow) == deleted.escrow.as_ref());
                 swept.store == name && (is_it || deleted.escrow.is_none())
             };
             let told = found.iter_mut().filter(of);

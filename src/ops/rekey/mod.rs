@@ -21,9 +21,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::{CustodianName, EscrowId, StoreName};
+use crate::base::names::{CustodianName, EscrowId};
 use crate::base::time::UtcTime;
-use crate::model::finding::{Finding, Severity, worst};
+use crate::model::finding::Finding;
 use crate::model::manifest::{Custody, Manifest};
 use crate::model::mark::Mark;
 use crate::model::quorum::Quorum;
@@ -33,7 +33,7 @@ use crate::sealing::identities::Identities;
 use crate::sealing::unpack::UnpackError;
 
 use super::certainty::{self, Uncertain};
-use super::commit::{Author, CommitError, Committer, Ports, Reach};
+use super::commit::{Author, CommitError, Committer, Completeness, Ports, Reach};
 use super::custodial;
 use super::custody::exposure::{self, ExposedCopy};
 use super::custody::status::{self, Status};
@@ -126,17 +126,6 @@ pub enum Outcome {
         /// Why not.
         why: String,
     },
-}
-
-/// How a run is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// Everything is sealed to the custodians in force, and what could be deleted is.
-    Whole,
-    /// Something is not.
-    Partial,
-    /// Something is not what was signed.
-    Alarm,
 }
 
 /// Nothing was sealed again.
@@ -236,13 +225,9 @@ impl Report {
             matches!(outcome, Outcome::Closed { .. } | Outcome::Failed { .. })
         };
         let is_undeleted = |one: &Deleted| matches!(one.state, Fate::Failed { .. });
-        match worst(&self.findings) {
-            Some(Severity::Violation) => Completeness::Alarm,
-            Some(Severity::Warning) => Completeness::Partial,
-            _ if self.escrows.iter().any(is_left) => Completeness::Partial,
-            _ if self.deleted.iter().any(is_undeleted) => Completeness::Partial,
-            _ => Completeness::Whole,
-        }
+        let lacks_something =
+            self.escrows.iter().any(is_left) || self.deleted.iter().any(is_undeleted);
+        Completeness::of(&self.findings, lacks_something)
     }
 }
 
@@ -274,6 +259,8 @@ pub fn run(
     let leftovers = chain.uploads().remove_leftovers(ports.destinations);
     leftovers.map_err(CommitError::from)?;
     chain.finish_pending()?;
+    // Needs no identity, and must not wait for one.
+    let mut deleted = retire::retire(&mut chain)?;
     let Planned { escrows, proven } = read(&mut chain, settings)?;
     let work = Work {
         settings,
@@ -292,7 +279,10 @@ pub fn run(
     if let Some(closed) = first.filter(|_| !rows.iter().any(is_rekeyed)) {
         return Err(closed);
     }
-    let deleted = retire::retire(&mut chain)?;
+    let was_due = |row: &Row| row.outcome != Outcome::InForce;
+    if rows.iter().any(was_due) {
+        deleted.extend(retire::retire(&mut chain)?);
+    }
     Ok(Report {
         escrows: rows,
         deleted,
@@ -322,9 +312,9 @@ fn read(chain: &mut Committer<'_>, settings: &Settings<'_>) -> Result<Planned, R
     certainty::of_stores(&history, &holdings, ports, unlisted)?;
     certainty::of_chain(chain, &history)?;
     let chosen = chosen(&history, settings.escrows)?;
-    let rows = chosen.into_iter().map(|(entry, summary)| {
+    let rows = chosen.into_iter().map(|(entry, _)| {
         let manifest = history.load(entry)?;
-        Ok((row(settings, summary, &manifest), manifest))
+        Ok((row(settings, &manifest), manifest))
     });
     Ok(Planned {
         escrows: rows.collect::<Result<_, RekeyError>>()?,
@@ -365,7 +355,7 @@ fn chosen<'h>(
     Ok(chosen.collect())
 }
 
-fn row(settings: &Settings<'_>, summary: &EscrowSummary, manifest: &Manifest) -> Row {
+fn row(settings: &Settings<'_>, manifest: &Manifest) -> Row {
     Row {
         seq: manifest.seq,
         id: manifest.escrow_id.clone(),
@@ -373,7 +363,7 @@ fn row(settings: &Settings<'_>, summary: &EscrowSummary, manifest: &Manifest) ->
         size: manifest.payload.size,
         before: Openers::signed(manifest),
         after: settings.openers(),
-        copies_before: exposure::copies(manifest, &summary.late_copies),
+        copies_before: exposure::copies(manifest),
         outcome: match settings.are_those_of(manifest) {
             true => Outcome::InForce,
             false => Outcome::Due,
@@ -403,12 +393,4 @@ fn rekey(
             Ok(Outcome::Closed { why })
         }
     }
-}
-
-/// The stores that have to hold everything; any one where none has to.
-fn are_enough<'s>(chain: &Committer<'_>, holders: impl Iterator<Item = &'s StoreName>) -> bool {
-    let holders: BTreeSet<&StoreName> = holders.collect();
-    let destinations = chain.ports().destinations.iter();
-    let mut required = destinations.filter(|to| to.required);
-    !holders.is_empty() && required.all(|to| holders.contains(to.store.name()))
 }

@@ -6,10 +6,10 @@ use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
 use crate::base::names::RekeyId;
 use crate::base::time::UtcTime;
-use crate::model::amend::{Amend, Change, Rekeyed};
+use crate::model::amend::{Change, Rekeyed};
 use crate::model::finding::Finding;
 use crate::model::layout::Sealed;
-use crate::model::manifest::{Instance, Manifest, Payload};
+use crate::model::manifest::{Manifest, Payload};
 use crate::model::mark::Mark;
 use crate::model::policy::Policy;
 use crate::model::quorum::Quorum;
@@ -25,7 +25,7 @@ use crate::sealing::reseal::{ResealError, Unsealed, expect_end};
 use crate::sealing::unpack::UnpackError;
 use crate::store::Store;
 
-use super::{RekeyError, Settings, Work, are_enough};
+use super::{RekeyError, Settings, Work};
 
 /// By how many bytes a header for other recipients may be longer. The rest of a payload stays as
 /// long as it was.
@@ -236,21 +236,14 @@ impl Job<'_> {
         let whole = |copy: &&Copy| copy.failure().is_none() && !lacking.contains_key(copy.name());
         let holders = resealed.copies.iter().filter(whole).map(Copy::name);
         let failures = resealed.copies.iter().filter_map(Copy::failure);
-        if !are_enough(chain, holders) {
+        if !chain.are_enough(holders) {
             let told: Vec<String> = failures.chain(lacking.into_values()).collect();
             return Err(Refusal::Failed(told.join("; ")));
         }
         failures.for_each(|why| chain.tell(Finding::note("copy-missing", why)));
         let change = self.change(chain, resealed, Digest::of(&policy))?;
         let history = chain.read_history(Reach::SinceMark)?;
-        let due = history.head().map_or(self.at, |head| head.next_due);
-        let instance = Instance {
-            slug: chain.slug().clone(),
-            id: None,
-        };
-        let changes = vec![Change::Rekeyed(Box::new(change))];
-        let mut amend = Amend::new(instance, due, changes);
-        let committed = chain.commit(&mut amend, history)?;
+        let committed = chain.report(history, vec![Change::Rekeyed(Box::new(change))])?;
         for why in committed.lacking.into_values() {
             chain.tell(Finding::warning("manifest-missing", why));
         }

@@ -130,7 +130,7 @@ pub(super) fn damaged(
 }
 
 /// Puts a manifest with its signature into every store that lacks it. Where a store holds another
-/// valid manifest in its place, which is a fork, nothing is put.
+/// valid manifest in its place, which is a fork, nothing is put until the fork is closed.
 pub(super) fn spread_manifest(
     chain: &mut Committer<'_>,
     history: &History,
@@ -142,11 +142,9 @@ pub(super) fn spread_manifest(
         .iter()
         .filter(|one| !entry.held_by.contains(one.name()) || !is_signed(one, history, entry))
         .collect();
-    let is_forked = history
-        .entries
-        .iter()
-        .any(|other| other.link.seq == entry.link.seq && other.link.digest != entry.link.digest);
-    if lacking.is_empty() || is_forked {
+    let mut forks = history.forks.iter();
+    let fork = forks.find(|fork| fork.seq == entry.link.seq);
+    if lacking.is_empty() || fork.is_some_and(|fork| fork.closed_by.is_none()) {
         return Ok((0, Vec::new()));
     }
     let bytes = history.bytes_of(entry)?;
@@ -169,7 +167,11 @@ pub(super) fn spread_manifest(
     let mut failed = Vec::new();
     for holding in lacking {
         let store = holding.destination.for_documents(now);
-        match chain.fill_slot(store.as_ref(), &signed) {
+        let filled = match fork {
+            None => chain.fill_slot(store.as_ref(), &signed),
+            Some(_) => chain.put_beside(store.as_ref(), &signed),
+        };
+        match filled {
             Ok(()) => put += 1,
             Err(why) => failed.push(why),
         }

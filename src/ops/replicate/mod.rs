@@ -6,6 +6,7 @@
 //! → one signed manifest that says what was copied. A copy that no manifest reports yet is found
 //! and reported by the next run; nothing is ever overwritten.
 
+mod checkins;
 mod documents;
 mod payloads;
 
@@ -17,9 +18,9 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::{Amend, Change};
+use crate::model::amend::Change;
 use crate::model::finding::Finding;
-use crate::model::manifest::{Instance, Manifest, StoreRecord};
+use crate::model::manifest::{Manifest, StoreRecord};
 use crate::model::mark::Mark;
 use crate::store::Store;
 
@@ -144,6 +145,9 @@ pub fn catch_up(
         run.bring_up(chain, entry)?;
     }
     ports.cancel.check()?;
+    let (put, unput) = checkins::spread(&history, &run.holdings, run.job.now);
+    run.report.documents += put;
+    tell_missing(chain, unput);
     // What could not be put has been told; the rest is there now.
     let is_put = |finding: &Finding| matches!(finding.id, "manifest-missing" | "signature-missing");
     chain.findings.retain(|finding| !is_put(finding));
@@ -172,17 +176,12 @@ fn sign(
     history: History,
     records: Vec<(EscrowId, StoreRecord)>,
 ) -> Result<Option<Mark>, CommitError> {
-    let Some(head) = history.head().filter(|_| !records.is_empty()) else {
+    if records.is_empty() {
         return Ok(None);
-    };
+    }
     let changes = records.into_iter();
     let changes = changes.map(|(escrow_id, store)| Change::Copied { escrow_id, store });
-    let instance = Instance {
-        slug: chain.slug().clone(),
-        id: None,
-    };
-    let mut amend = Amend::new(instance, head.next_due, changes.collect());
-    Ok(Some(chain.commit(&mut amend, history)?.mark))
+    Ok(Some(chain.report(history, changes.collect())?.mark))
 }
 
 /// What copying stands on.

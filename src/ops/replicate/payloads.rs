@@ -64,10 +64,9 @@ fn is_recorded(listed: &Listed, store: &StoreName, manifest: &Manifest) -> bool 
     let Some(etag) = &listed.etag else {
         return true;
     };
-    let mut records = manifest.stores.iter();
-    let record = records.find(|record| record.name == *store);
-    let recorded = record.and_then(|record| record.etag.as_ref());
-    recorded == Some(etag) || *etag == manifest.payload.md5_etag
+    let records = manifest.stores.iter();
+    let mut recorded = records.filter(|record| record.name == *store);
+    *etag == manifest.payload.md5_etag || recorded.any(|record| record.etag.as_ref() == Some(etag))
 }
 
 /// Copies a payload, part by part, each verified before it goes on. What was found wrong with the

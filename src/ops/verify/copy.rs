@@ -26,8 +26,12 @@ pub(super) fn verify(
     let read = fetcher
         .parts()
         .and_then(|mut parts| parts.try_for_each(|part| part.map(drop)));
-    let mut records = manifest.stores.iter();
-    let record = records.find(|record| record.name == *store.name());
+    let records = manifest.stores.iter();
+    let records = || {
+        records
+            .clone()
+            .filter(|record| record.name == *store.name())
+    };
     let (mut told, wrong): (Vec<Finding>, Vec<Finding>) =
         fetcher.findings().into_iter().partition(is_hidden);
     let (state, why) = match read {
@@ -37,11 +41,13 @@ pub(super) fn verify(
         Err(error) => {
             let why = wrong.last().map(|finding| finding.message.clone());
             let why = why.unwrap_or_else(|| error_chain(&error));
-            let recorded = record.map(|record| record.state);
+            let recorded = records().next_back().map(|record| record.state);
             broken(&wrong, Seen::of(manifest, store), recorded, why)
         }
     };
-    let lock = record.and_then(|record| lock_of(record, store.as_ref(), ports.now, &mut told));
+    // Each copy's lock is to hold, also that of one that was made anew since.
+    let locks = records().map(|record| lock_of(record, store.as_ref(), ports.now, &mut told));
+    let lock = locks.flatten().last();
     CopyReport {
         store: store.name().clone(),
         state,

@@ -302,7 +302,7 @@ impl Store for S3Store {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        writable(&self.shared.name, "delete", key)?;
+        readable(&self.shared.name, "delete", key)?;
         let request = self.shared.client().delete_object();
         let request = request
             .bucket(&self.shared.settings.bucket)

@@ -64,7 +64,7 @@ impl Versions for S3Store {
     }
 
     fn delete_version(&self, key: &str, id: &str, bypass: Bypass) -> Result<(), StoreError> {
-        writable(&self.shared.name, DELETE, key)?;
+        readable(&self.shared.name, DELETE, key)?;
         let request = self.shared.client().delete_object();
         let request = request
             .bucket(&self.shared.settings.bucket)

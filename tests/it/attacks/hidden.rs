@@ -5,9 +5,11 @@ use std::sync::Arc;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock as _, SystemClock};
 use databasus_escrow::model::lock::{Lock, LockMode, LockPolicy, LockState};
+use databasus_escrow::model::manifest::Manifest;
 use databasus_escrow::model::proof::Level;
-use databasus_escrow::ops::commit::Completeness;
-use databasus_escrow::ops::verify::{CopyState, Ports, ProofPorts, verify};
+use databasus_escrow::ops::commit::{self, Completeness};
+use databasus_escrow::ops::replicate::{self, Looking};
+use databasus_escrow::ops::verify::{CopyState, EscrowReport, Ports, ProofPorts, verify};
 use databasus_escrow::store::Store;
 use databasus_escrow::store::versions::Bypass;
 use proptest::prelude::*;
@@ -252,24 +254,24 @@ fn store_that_knows_no_locks_is_told() {
 
 /// Ids of what `verify` finds of the second night, whose copy must be whole.
 fn verified(scene: &Scene) -> Vec<String> {
-    let report = verify(
-        &scene.manifests[1],
-        &Ports {
-            stores: &scene.bed.stores,
-            identities: None,
-            proof: ProofPorts {
-                wanted: Level::KeyId,
-                storages: &NoStorages,
-                restore_tool: None,
-            },
-            now: SystemClock.now(),
-            cancel: &Cancel::new(),
-        },
-        &|| Box::new(|_| {}),
-    );
-    let report = report.unwrap();
+    let report = verify_in(&scene.bed, &scene.manifests[1]);
     assert_eq!(report.copies[0].state, CopyState::Verified);
     ids(&report.findings())
+}
+
+fn verify_in(bed: &Bed, manifest: &Manifest) -> EscrowReport {
+    let ports = Ports {
+        stores: &bed.stores,
+        identities: None,
+        proof: ProofPorts {
+            wanted: Level::KeyId,
+            storages: &NoStorages,
+            restore_tool: None,
+        },
+        now: SystemClock.now(),
+        cancel: &Cancel::new(),
+    };
+    verify(manifest, &ports, &|| Box::new(|_| {})).unwrap()
 }
 
 #[test]
@@ -292,6 +294,42 @@ fn lock_that_was_lifted_before_its_date_is_a_violation() {
         .set_lock(&record.key, id, shorter, Bypass::Governance)
         .unwrap();
     assert_eq!(verified(&scene), ["lock-weakened"]);
+}
+
+#[test]
+fn lock_of_a_copy_that_was_made_later_is_held_to_as_well() {
+    let governed = LockPolicy {
+        mode: LockMode::Governance,
+        ..LOCK
+    };
+    let mut bed = Bed::new();
+    bed.stores[1] = versioned("b");
+    let host = bed.host("host-1");
+    let stores = bed.stores_without(1);
+    bed.snapshot_into(&host, &stores, &Cancel::new()).unwrap();
+    let mut destinations = Bed::destinations(&bed.stores);
+    destinations[1].lock = Some(governed);
+    let ports = commit::Ports {
+        destinations: &destinations,
+        state: &host.state,
+        clock: &bed.clock,
+        cancel: &Cancel::new(),
+    };
+    replicate::run(bed.author(&host), ports, Looking::Listed, Arc::new(|_| {})).unwrap();
+    let history = bed.read(None);
+    let manifest = history.load(history.escrows().next().unwrap().0).unwrap();
+    let found = || ids(&verify_in(&bed, &manifest).copies[1].told);
+    assert_eq!(found(), [""; 0]);
+    let record = manifest.stores.last().unwrap();
+    let shorter = Lock {
+        mode: LockMode::Governance,
+        until: SystemClock.now().plus(60),
+    };
+    let (id, versions) = (record.version_id.as_ref(), bed.stores[1].versions());
+    let lifted = versions.unwrap();
+    let lifted = lifted.set_lock(&record.key, id.unwrap(), shorter, Bypass::Governance);
+    lifted.unwrap();
+    assert_eq!(found(), ["lock-weakened"]);
 }
 
 #[test]

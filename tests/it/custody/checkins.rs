@@ -72,6 +72,37 @@ fn a_custodian_who_answers_is_proven_from_then_on() {
     assert_eq!(files(&sandbox.path("usb/demo/checkin/alice")).len(), 1);
 }
 
+#[test]
+fn a_new_store_gets_the_answers_and_nothing_that_was_planted_among_them() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    admit(&sandbox, &host, "alice");
+    host.snapshot();
+    let desk = sandbox.folder("desk");
+    bash(&desk, &commands(&sandbox, &host, "alice")).unwrap();
+    host.run("custody checkin ../desk/checkin.json").success();
+    let planted = sandbox.path("usb/demo/checkin/alice/29990101T000000Z.json");
+    fs::write(&planted, "{}").unwrap();
+    let disk = sandbox.folder("disk");
+    let store = format!(
+        "\n[[store]]\nname = \"disk\"\ntype = \"dir\"\npath = \"{}\"\n",
+        disk.display()
+    );
+    let config = fs::read_to_string(&host.config).unwrap();
+    fs::write(&host.config, config + &store).unwrap();
+    host.run("replicate").success();
+    assert_eq!(files(&disk.join("demo/checkin/alice")).len(), 1);
+    host.run("replicate")
+        .success()
+        .stdout(contains("Nothing had to be copied"));
+    fs::remove_dir_all(sandbox.path("usb")).unwrap();
+    fs::create_dir(sandbox.path("usb")).unwrap();
+    let status = document(&host, "custody status");
+    assert!(status["custodians"][0]["proven_at"].is_string(), "{status}");
+}
+
 /// The attack: a custodian who believes to answer a canary opens an unlock file, and hands on what
 /// is inside.
 #[test]

@@ -51,6 +51,7 @@ pub(super) fn read_history(root: &Path, trust: Trust, mark: Option<Mark>) -> His
         trust,
         mark,
         since_mark: false,
+        up_to: None,
         now: "2026-06-13T12:00:00Z".parse().unwrap(),
         cancel: &Cancel::new(),
     })

@@ -12,17 +12,17 @@ use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::names::EscrowId;
 use databasus_escrow::base::time::{Clock, UtcTime};
-use databasus_escrow::model::amend::{Amend, Change};
+use databasus_escrow::model::amend::Change;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::lock::{LockMode, LockPolicy};
-use databasus_escrow::model::manifest::{CustodyMode, Instance, Manifest};
+use databasus_escrow::model::manifest::{CustodyMode, Manifest};
 use databasus_escrow::model::quorum::Quorum;
 use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Author, Committer, Ports, Reach};
+use databasus_escrow::ops::commit::{Committer, Completeness, Ports, Reach};
 use databasus_escrow::ops::custody::exposure;
 use databasus_escrow::ops::prune::State;
-use databasus_escrow::ops::rekey::{self, Completeness, Outcome, RekeyError, Report, Settings};
+use databasus_escrow::ops::rekey::{self, Outcome, RekeyError, Report, Settings};
 use databasus_escrow::ops::replicate::{self, Looking};
 use databasus_escrow::sealing::identities::Identities;
 use databasus_escrow::sealing::unpack::UnpackError;
@@ -30,7 +30,7 @@ use databasus_escrow::store::memory::MemoryStore;
 use databasus_escrow::store::{Store, list_all};
 
 use crate::support::fault_store::{FaultStore, OpenUploads, Plan, Process};
-use crate::support::instance::{Bed, Host};
+use crate::support::instance::Bed;
 
 const DAY: i64 = 86_400;
 
@@ -76,15 +76,6 @@ fn custodians(people: &[&Person], k: Option<u32>) -> Custodians {
     }
 }
 
-fn author<'a>(bed: &'a Bed, host: &'a Host) -> Author<'a> {
-    Author {
-        slug: &bed.slug,
-        signer: &host.settings.signer,
-        signing_key: &host.settings.signing_key,
-        allowed_signers: &host.settings.allowed_signers_text,
-    }
-}
-
 /// Runs on a box of its own, which may sign.
 fn rekey_in(
     bed: &Bed,
@@ -124,7 +115,7 @@ fn rekey_by(
         escrows,
     };
     let told: rekey::Told = Arc::new(|_| {});
-    rekey::run(author(bed, &host), ports, &settings, &told)
+    rekey::run(bed.author(&host), ports, &settings, &told)
 }
 
 fn rekey(bed: &Bed, to: &Custodians, with: &[&Person]) -> Result<Report, RekeyError> {
@@ -370,15 +361,59 @@ fn sign(bed: &Bed, change: Change) {
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut chain = Committer::new(author(bed, &host), ports).unwrap();
+    let mut chain = Committer::new(bed.author(&host), ports).unwrap();
     let history = chain.read_history(Reach::Whole).unwrap();
-    let due = history.head().unwrap().next_due;
-    let instance = Instance {
-        slug: bed.slug.clone(),
-        id: None,
+    chain.report(history, vec![change]).unwrap();
+}
+
+#[test]
+fn what_was_replaced_is_known_from_the_chain_and_goes_without_an_identity() {
+    let bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    let id = snapshot(&bed, &custodians(&[&alice], None));
+    let to = custodians(&[&bob], None);
+    let layout = Layout::new(&bed.slug);
+    let old = bed.stores[1].get(&layout.payload(&id), 64 << 20).unwrap();
+    rekey(&bed, &to, &[&alice, &bob]).unwrap();
+    // Another host's night brings it back, and the box that sealed again has forgotten.
+    let key = layout.payload(&id);
+    bed.stores[1].put_if_absent(&key, &old.bytes).unwrap();
+    let report = rekey(&bed, &to, &[&Person::new("nobody")]).unwrap();
+    assert_eq!(report.escrows[0].outcome, Outcome::InForce);
+    assert_eq!(report.deleted.len(), 1);
+    assert!(bed.stores[1].head(&key).is_err());
+}
+
+#[test]
+fn a_pending_manifest_whose_payload_was_swept_is_given_up() {
+    let bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    let id = snapshot(&bed, &custodians(&[&alice], None));
+    let to = custodians(&[&bob], None);
+    let never = |at: usize| -> Arc<dyn Store> {
+        Arc::new(FaultStore::new(
+            bed.stores[at].clone(),
+            OpenUploads::default(),
+            Process::default(),
+            Some(Plan::every("put", "/manifest/")),
+        ))
     };
-    let mut amend = Amend::new(instance, due, vec![change]);
-    chain.commit(&mut amend, history).unwrap();
+    let opening = identities(&[&alice, &bob]);
+    let failed = rekey_in(&bed, &[never(0), never(1)], &to, &opening, &[]);
+    assert!(failed.is_err() || failed.unwrap().completeness() != Completeness::Whole);
+    let layout = Layout::new(&bed.slug);
+    for store in &bed.stores {
+        for meta in list_all(store.as_ref(), &layout.escrows(), None).unwrap() {
+            if layout.parse_rekey(&meta.key).is_some() {
+                store.delete(&meta.key).unwrap();
+            }
+        }
+    }
+    rekey(&bed, &to, &[&alice, &bob]).unwrap();
+    let history = bed.read(None);
+    let (entry, _) = history.escrows().find(|(_, one)| one.id == id).unwrap();
+    let manifest = history.load(entry).unwrap();
+    assert!(opens(&bed, &[&bob], &manifest));
 }
 
 #[test]
@@ -523,7 +558,7 @@ fn a_new_store_gets_what_is_in_force() {
         cancel: &Cancel::new(),
     };
     let told = Arc::new(|_| {});
-    let report = replicate::run(author(&bed, &host), ports, Looking::Listed, told).unwrap();
+    let report = replicate::run(bed.author(&host), ports, Looking::Listed, told).unwrap();
     assert_eq!(report.copied.len(), 1);
     assert!(opens(&bed, &[&bob], &manifests(&bed)[0]));
     assert_eq!(keys(&bed.stores[2]), keys(&bed.stores[0]));

@@ -20,6 +20,7 @@ use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
 use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::model::trust::Trust;
+use databasus_escrow::ops::commit::Author;
 use databasus_escrow::ops::destination::Destination;
 use databasus_escrow::ops::history::{self, History};
 use databasus_escrow::ops::open;
@@ -39,6 +40,7 @@ use databasus_escrow::store::memory::MemoryStore;
 use tempfile::TempDir;
 
 use super::escrowing::NoStorages;
+use super::fault_store::{Fault, FaultStore, OpenUploads, Plan, Process};
 
 /// Two UUIDs, as Databasus makes it.
 const SECRET_KEY: &str = "6f1c2b9e-0d4a-4c57-9a3e-5b8d7f2e1c06b2a4d8f0-7e13-4f69-8c25-1d9e3a7b5c40";
@@ -180,6 +182,28 @@ impl Bed {
         }
     }
 
+    /// A host, as jobs take it that extend the chain.
+    pub fn author<'a>(&'a self, host: &'a Host) -> Author<'a> {
+        Author {
+            slug: &self.slug,
+            signer: &host.settings.signer,
+            signing_key: &host.settings.signing_key,
+            allowed_signers: &host.settings.allowed_signers_text,
+        }
+    }
+
+    /// The stores, of which one does not answer.
+    pub fn stores_without(&self, at: usize) -> Vec<Arc<dyn Store>> {
+        let mut stores = self.stores.clone();
+        stores[at] = Arc::new(FaultStore::new(
+            stores[at].clone(),
+            OpenUploads::default(),
+            Process::default(),
+            Some(Plan::new(0, Fault::Forever)),
+        ));
+        stores
+    }
+
     pub fn destinations(stores: &[Arc<dyn Store>]) -> Vec<Destination> {
         let destination = |store: &Arc<dyn Store>| Destination {
             store: store.clone(),
@@ -245,6 +269,7 @@ impl Bed {
             trust: self.trust(),
             mark,
             since_mark: false,
+            up_to: None,
             now: self.clock.now(),
             cancel: &Cancel::new(),
         })

@@ -102,6 +102,8 @@ impl Seaweed {
             .arg(program)
             .args(arguments(&folder, &config, ports))
             .env("DIR", &folder)
+            // A new bucket's first object waits for its volumes: one is enough, not seven.
+            .env("WEED_MASTER_VOLUME_GROWTH_COPY_1", "1")
             // Signals to the tests' group must not end the watchdog before its work is done.
             .process_group(0)
             .stdin(Stdio::piped())

@@ -66,7 +66,7 @@ fn in_force(reader: &Reader, history: &History) -> Result<(Recipients, Option<Qu
             return Ok((recipients, quorum));
         }
     }
-    let newest = history.escrows().next_back();
+    let newest = history.followed_escrows().next_back();
     let (entry, _) = newest.ok_or_else(|| hints::select(crate::ops::select::SelectError::None))?;
     let policy = history.policy(entry).map_err(hints::history)?;
     let recipients =

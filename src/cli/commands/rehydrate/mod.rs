@@ -80,7 +80,11 @@ pub(in crate::cli) fn run(
     StagedTarget::check(target)
         .map_err(|error| hints::rehydrate(rehydrate::RehydrateError::Target(error)))?;
     let reader = Reader::open(&args.reading, global, cancel)?;
-    refuse_on_the_source(&reader)?;
+    opening::refuse_on_the_source(
+        reader.config.as_ref(),
+        "rehydrate on another box, or give --instance, --store and --trust as the trust card has \
+         them",
+    )?;
     let unlock = args.unlock.as_deref();
     let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
     let storages = storages(args, cancel)?;
@@ -266,27 +270,6 @@ fn isolation(report: &Report) -> Isolation {
         Some(_) => Isolation::PartlyFenced,
         None => Isolation::NoNetwork,
     }
-}
-
-/// Drills and disasters belong on another box than the source's: there must never be a place
-/// that holds both the source and an identity.
-fn refuse_on_the_source(reader: &Reader) -> Result<(), CliError> {
-    let is_source = reader
-        .config
-        .as_ref()
-        .is_some_and(|config| config.source.is_some());
-    if is_source {
-        return Err(CliError {
-            exit: Exit::Refused,
-            message: "this configuration is the source's own: it takes snapshots".to_owned(),
-            hint: Some(
-                "rehydrate on another box, or give --instance, --store and --trust as the trust \
-                 card has them"
-                    .to_owned(),
-            ),
-        });
-    }
-    Ok(())
 }
 
 fn selection(args: &Rehydrate) -> Selection {
