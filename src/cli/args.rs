@@ -32,7 +32,7 @@ pub use custody::{
     Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
     CustodyRemove, CustodyStatus,
 };
-pub use doctor::{Doctor, DoctorCommand, LockProbe};
+pub use doctor::{Doctor, DoctorCommand, DoctorStores, LockProbe, RoleName};
 pub use import::{Decisions, Import, Importing};
 pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};

@@ -13,6 +13,7 @@ use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::ops::close_forks::{self, Claimant, OpenFork, Report};
 use crate::ops::commit::Completeness;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -29,7 +30,12 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let writer = Writer::open(global, "a fork is closed by a signed manifest", cancel)?;
+    let writer = Writer::open(
+        global,
+        "a fork is closed by a signed manifest",
+        Rights::Write,
+        cancel,
+    )?;
     let instance = &writer.config.instance;
     let look = || close_forks::look(writer.author(), writer.ports(cancel), &args.seqs);
     let mut report = look().map_err(hints::close_fork)?;

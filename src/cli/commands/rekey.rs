@@ -22,6 +22,7 @@ use crate::ops::commit::Completeness;
 use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
 use crate::sealing::identities::Identities;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -46,6 +47,8 @@ pub(in crate::cli) fn run(
     let writer = Writer::open(
         global,
         "what is sealed again is signed into the chain",
+        // What it replaces goes.
+        Rights::to_delete(args.dry_run),
         cancel,
     )?;
     let config = &writer.config;

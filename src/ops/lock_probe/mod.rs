@@ -5,22 +5,22 @@
 //! work, the mildest first, and after each try the version and its lock must stand as before.
 //! Refusals count only where the same credentials can delete what is not locked.
 
+mod kept;
 mod report;
 mod tries;
 
 use crate::base::error_chain::error_chain;
 use crate::base::names::Slug;
-use crate::base::time::{Clock, UtcTime};
+use crate::base::time::Clock;
 use crate::model::layout::Layout;
 use crate::model::lock::{Lock, LockMode, LockState, LockVerdict};
-use crate::store::versions::{Bypass, Versions};
+use crate::store::versions::{Bypass, Versions, list_all_versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::state::ProbedVersion;
 
-pub use report::{LockReport, Outcome, Step};
-
-use report::{CONTROL, READ_BACK, WRITE};
+pub use kept::{keep, keep_if_known, sweep_earlier};
+pub use report::{CONTROL, LockReport, Outcome, READ_BACK, Step, WRITE};
 use tries::Tries;
 
 /// Locks that are tried, in seconds, until the store takes one. The shortest leaves time to ask
@@ -306,29 +306,12 @@ fn told(error: &StoreError) -> String {
 
 /// Keys and ids of everything below a folder, markers too.
 fn all_versions(versions: &dyn Versions, folder: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let listed = versions.list_versions(folder, None, &mut |version| {
-        found.push((version.key, version.id));
-        std::ops::ControlFlow::Continue(())
-    });
-    if let Err(error) = listed {
+    let listed = list_all_versions(versions, folder).unwrap_or_else(|error| {
         tracing::warn!(error = %error_chain(&error), "a probe's versions are left behind");
-    }
-    found
-}
-
-/// Deletes what an earlier probe left, as far as its locks have ended; what stays is returned.
-pub fn sweep(store: &dyn Store, left: &[ProbedVersion], now: UtcTime) -> Vec<ProbedVersion> {
-    let Some(versions) = store.versions() else {
-        return left.to_vec();
-    };
-    let goes = |one: &ProbedVersion| {
-        one.until <= now
-            && versions
-                .delete_version(&one.key, &one.version_id, Bypass::No)
-                .is_ok()
-    };
-    left.iter().filter(|one| !goes(one)).cloned().collect()
+        Vec::new()
+    });
+    let found = listed.into_iter();
+    found.map(|version| (version.key, version.id)).collect()
 }
 
 #[cfg(test)]

@@ -58,11 +58,11 @@ pub enum Outcome {
 
 /// An unlocked version can be deleted: else refusals show what credentials may not do, and
 /// nothing of locks.
-pub(super) const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 /// An object is written with a lock.
-pub(super) const WRITE: &str = "write";
+pub const WRITE: &str = "write";
 /// The lock is read back.
-pub(super) const READ_BACK: &str = "read-back";
+pub const READ_BACK: &str = "read-back";
 /// The object is written over, which makes a newer version.
 pub(super) const OVERWRITE: &str = "overwrite";
 /// The object is deleted without naming a version, which hides it.

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::kept::sweep;
 use super::report::*;
 use super::*;
 use crate::base::names::StoreName;
-use crate::base::time::FixedClock;
+use crate::base::time::{FixedClock, UtcTime};
+use crate::ops::state::State;
 use crate::store::memory::MemoryStore;
 use crate::store::versions::{BucketRules, Version, VersionHead};
 use crate::store::{Object, ObjectMeta, Upload, UploadTicket};
@@ -83,6 +85,23 @@ fn only_the_locked_version_stays_and_goes_with_the_next_probe() {
     assert_eq!(sweep(&store, &report.left, until.plus(-1)), report.left);
     // The store's own clock still stands before the date: nothing is forgotten.
     assert_eq!(sweep(&store, &report.left, until), report.left);
+}
+
+#[test]
+fn what_a_writer_could_not_find_out_does_not_replace_what_a_probe_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::new(dir.path().to_owned());
+    let slug = "demo".parse().unwrap();
+    let known = probed(&memory(), LockMode::Compliance);
+    keep_if_known(&known, &slug, &state).unwrap();
+    let unknown = probed(&Faulty::new(Fault::NoDeletes), LockMode::Compliance);
+    keep_if_known(&unknown, &slug, &state).unwrap();
+    let kept = |state: &State| state.lock_probes(&slug).unwrap()[&known.store].clone();
+    assert_eq!(kept(&state).record.result, LockVerdict::Enforced);
+    let left = known.left.len() + unknown.left.len();
+    assert_eq!(kept(&state).left.len(), left);
+    keep(&unknown, &slug, &state).unwrap();
+    assert_eq!(kept(&state).record.result, LockVerdict::Unknown);
 }
 
 #[test]

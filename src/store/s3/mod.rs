@@ -34,11 +34,13 @@ mod list;
 mod lock;
 mod read;
 mod settings;
+mod temporary;
 mod upload;
 mod versions;
 mod worker;
 
 pub use settings::{Patience, S3Settings};
+pub use temporary::Temporary;
 
 use failure::Failure;
 use upload::S3Upload;

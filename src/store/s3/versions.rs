@@ -123,6 +123,10 @@ impl Shared {
         start_after: Option<&str>,
         visit: &mut dyn FnMut(Version) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        if self.settings.temporary.is_some() {
+            // R2 keeps none; its temporary credentials might be told so as a denial.
+            return Err(self.error(StoreErrorKind::Unsupported, LIST, prefix));
+        }
         let base = self.full("");
         let mut after = (start_after.map(|key| self.full(key)), None);
         loop {
