@@ -205,6 +205,32 @@ fn a_step_opens_nothing_that_the_manifest_does_not_name() {
 }
 
 #[test]
+fn a_file_that_is_gone_or_damaged_keeps_nobody_from_those_behind_it() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let reading = host.reading();
+    let open = |more: &str| {
+        sandbox.run(&format!(
+            "custody open --step 1 {reading} --identity ../bob.key {more}"
+        ))
+    };
+    flip(&object(&sandbox, "alice+bob.age"), 50);
+    std::fs::remove_file(object(&sandbox, "alice+carol.age")).unwrap();
+    for with in ["", "--with carol"] {
+        open(with)
+            .success()
+            .stderr(contains("hand the file on to carol"));
+    }
+    // What is wrong is told where nothing opens.
+    open("--with alice")
+        .code(13)
+        .stderr(contains("is not what the manifest says"));
+}
+
+#[test]
 fn the_last_step_never_shows_the_identity_in_clear() {
     let sandbox = Sandbox::new();
     let Some(host) = host_of_three(&sandbox, Some(2)) else {
@@ -224,6 +250,14 @@ fn the_last_step_never_shows_the_identity_in_clear() {
             "custody open one {reading} --identity ../carol.key --to age1x"
         ))
         .code(2);
+    // Of a kind that nobody makes for one time.
+    sandbox
+        .run(&format!(
+            "custody open one {reading} --identity ../bob.key --to age1stub1vys8xar4vgsk56cc"
+        ))
+        .code(2)
+        .stdout("")
+        .stderr(contains("--to is no one-time recipient"));
     let to = sandbox.recipient("mallory");
     sandbox
         .run(&format!(
