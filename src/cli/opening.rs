@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::base::cancel::Cancel;
 use crate::base::names::CustodianName;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::identities;
 use crate::cli::output::Output;
-use crate::cli::wire;
 use crate::model::config::Config;
 use crate::model::manifest::{CustodyMode, Manifest};
 use crate::sealing::custody::{EscrowIdentity, MAX_LAYER_BYTES, open_armored};
@@ -19,22 +19,6 @@ use crate::sealing::identities::Identities;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 const LAST_LINE: &str = "-----END AGE ENCRYPTED FILE-----";
-
-/// There must never be a place that holds both the source and an identity. `hint` says where this
-/// job belongs instead.
-pub(super) fn refuse_on_the_source(
-    config: Option<&Config>,
-    hint: &'static str,
-) -> Result<(), CliError> {
-    match config.is_some_and(|config| config.source.is_some()) {
-        false => Ok(()),
-        true => Err(CliError {
-            exit: Exit::Refused,
-            message: "this configuration is the source's own: it takes snapshots".to_owned(),
-            hint: Some(hint.to_owned()),
-        }),
-    }
-}
 
 /// What opens escrows in this run.
 pub(super) enum Opening {
@@ -47,14 +31,15 @@ pub(super) enum Opening {
 impl Opening {
     /// By the command line, else by the configuration; none where neither names anything.
     pub(super) fn of(
-        identities: &[PathBuf],
+        files: &[PathBuf],
         unlock: Option<&Path>,
         config: Option<&Config>,
     ) -> Result<Option<Self>, CliError> {
         if let Some(answer) = unlock {
+            identities::refuse_beside_the_source(config)?;
             return Ok(Some(Self::Answer(answer.to_owned())));
         }
-        let identities = wire::identities(identities, config)?;
+        let identities = identities::read(files, config)?;
         Ok(identities.map(|identities| Self::Identities(Arc::new(identities))))
     }
 
@@ -170,12 +155,4 @@ fn read_answer(from: impl BufRead) -> std::io::Result<Vec<u8>> {
 fn is_whole(answer: &[u8]) -> bool {
     let end = format!("{LAST_LINE}\n");
     answer.ends_with(end.as_bytes())
-}
-
-/// No identity was given, and one is needed.
-pub(super) fn none_given() -> CliError {
-    CliError::usage("no identity is given").hint(
-        "--identity FILE, for each of several custodians; `databasus-escrow show` names the \
-         custodians who hold one",
-    )
 }

@@ -12,11 +12,11 @@ use crate::cli::args::{Global, Reading, Rekey};
 use crate::cli::author::Writer;
 use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::opening::{self, Opening};
+use crate::cli::opening::Opening;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
-use crate::cli::{hints, wire};
+use crate::cli::{hints, identities, wire};
 use crate::model::config::Config;
 use crate::ops::rekey::{self, Completeness, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
@@ -37,7 +37,7 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    opening::refuse_on_the_source(
+    identities::refuse_on_the_source(
         Some(&wire::need_config(global)?),
         "rekey on another box, with [signing] and [[store]] in its configuration and without \
          [source]",
@@ -99,7 +99,7 @@ fn identities(
 ) -> Result<Arc<Identities>, CliError> {
     let unlock = args.unlock.as_deref();
     let opening = Opening::of(&args.identities, unlock, Some(config))?;
-    let opening = opening.ok_or_else(opening::none_given)?;
+    let opening = opening.ok_or_else(identities::none_given)?;
     match (&opening, args.escrows.as_slice()) {
         (Opening::Identities(identities), _) => Ok(identities.clone()),
         (Opening::Answer(_), [escrow]) => {
