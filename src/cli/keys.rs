@@ -185,7 +185,9 @@ impl Escrows {
         cancel: &Cancel,
     ) -> Result<(), CliError> {
         let manifest = self.history.load(entry).map_err(hints::history)?;
-        let identities = self.opening.identities(&manifest, output, cancel)?;
+        let identities = self
+            .opening
+            .identities(&manifest, &self.reader, output, cancel)?;
         let progress = Progress::new(global, "reading an escrow's key", None);
         let counter = progress.clone();
         let key = escrowed_key::secret_key(

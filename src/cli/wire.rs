@@ -13,6 +13,7 @@ use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
 use crate::model::store_spec::{Place, S3Place, StoreSpec};
 use crate::model::trust::Trust;
+use crate::ops::card;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
@@ -218,6 +219,8 @@ pub(super) struct Reader {
     pub(super) stores: Vec<Arc<dyn Store>>,
     /// The configuration, where there is one.
     pub(super) config: Option<Config>,
+    /// The same stores as somebody on another box gives them to `--store`.
+    pub(super) store_arguments: Vec<String>,
     trust: Trust,
     given_mark: Option<Mark>,
     state: Option<State>,
@@ -253,9 +256,14 @@ impl Reader {
             .iter()
             .map(|spec| open_store(spec, &base, cancel))
             .collect::<Result<_, _>>()?;
+        let store_arguments = match (reading.stores.as_slice(), &config) {
+            ([], Some(config)) => card::store_arguments(config),
+            (given, _) => given.to_vec(),
+        };
         Ok(Self {
             slug,
             stores,
+            store_arguments,
             trust: trust(reading, config.as_ref())?,
             given_mark: reading.mark,
             state: config

@@ -108,7 +108,7 @@ fn identities(
             let selection = Selection::Id(escrow.clone());
             let (entry, _) = select(&history, &selection).map_err(hints::select)?;
             let manifest = history.load(entry).map_err(hints::history)?;
-            opening.identities(&manifest, output, cancel)
+            opening.identities(&manifest, &reader, output, cancel)
         }
         (Opening::Answer(file), _) => Err(one_at_a_time(file)),
     }

@@ -111,7 +111,7 @@ pub(in crate::cli) fn run(
         confirm::demand(&reader.slug, args.fencing.confirm.as_deref(), LIVE)?;
     }
     let opening = opening.ok_or_else(identities::none_given)?;
-    let identities = opening.identities(&manifest, output, cancel)?;
+    let identities = opening.identities(&manifest, &reader, output, cancel)?;
     let counting = Progress::count(global, "objects listed:");
     let restore_tool = programs::restore_tool();
     let handover = Handover {
