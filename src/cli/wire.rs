@@ -1,10 +1,7 @@
-//! From configuration and arguments to ports: stores, trust, identities, the source.
+//! From configuration and arguments to ports: stores, trust, the source.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::{Digest, HashingWriter};
@@ -14,15 +11,14 @@ use crate::model::allowed_signers::AllowedSigners;
 use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
-use crate::model::recipients::holds_private_key;
 #[cfg(feature = "s3")]
 use crate::model::store_spec::{CredentialsSource, S3Place};
 use crate::model::store_spec::{Place, StoreSpec};
 use crate::model::trust::Trust;
+use crate::ops::card;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
-use crate::sealing::identities::Identities;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
 #[cfg(feature = "s3")]
@@ -33,7 +29,6 @@ use super::args::{Global, Reading};
 use super::exit::{CliError, Exit};
 use super::hints;
 use super::output::Output;
-use super::terminal::Terminal;
 
 /// Where a configuration is looked for when none is named.
 const CONFIG_PLACES: [&str; 2] = ["escrow.toml", "/etc/databasus-escrow/escrow.toml"];
@@ -277,6 +272,8 @@ pub(super) struct Reader {
     pub(super) stores: Vec<Arc<dyn Store>>,
     /// The configuration, where there is one.
     pub(super) config: Option<Config>,
+    /// The same stores as somebody on another box gives them to `--store`.
+    pub(super) store_arguments: Vec<String>,
     trust: Trust,
     given_mark: Option<Mark>,
     up_to: Option<u64>,
@@ -313,9 +310,14 @@ impl Reader {
             .iter()
             .map(|spec| open_store(spec, Rights::Read, &base, cancel))
             .collect::<Result<_, _>>()?;
+        let store_arguments = match (reading.stores.as_slice(), &config) {
+            ([], Some(config)) => card::store_arguments(config),
+            (given, _) => given.to_vec(),
+        };
         Ok(Self {
             slug,
             stores,
+            store_arguments,
             trust: trust(reading, config.as_ref())?,
             given_mark: reading.mark,
             up_to: reading.up_to,
@@ -413,59 +415,6 @@ fn trust(reading: &Reading, config: Option<&Config>) -> Result<Trust, CliError> 
     Ok(Trust::new(allowed, reading.trust.clone()))
 }
 
-/// The identities in these files, and in the configuration's.
-pub(super) fn identities(
-    files: &[PathBuf],
-    config: Option<&Config>,
-) -> Result<Option<Identities>, CliError> {
-    let configured = config.and_then(|config| {
-        let open = config.open.as_ref()?;
-        Some(config.resolve(&open.identity_file))
-    });
-    let files: Vec<PathBuf> = match (files, configured) {
-        ([], Some(file)) => vec![file],
-        (files, _) => files.to_vec(),
-    };
-    let mut all: Option<Identities> = None;
-    for file in &files {
-        let read = read_identity(file)?;
-        match &mut all {
-            None => all = Some(read),
-            Some(all) => all.extend(read),
-        }
-    }
-    Ok(all)
-}
-
-/// Far more than any file of identities has.
-const MAX_IDENTITY_BYTES: usize = 256 << 10;
-
-const IDENTITY_HINT: &str = "--identity names a file with a line AGE-SECRET-KEY-1…, or an OpenSSH \
-     private key; `-` reads it from standard input. A passphrase is asked for on the terminal";
-
-fn read_identity(file: &Path) -> Result<Identities, CliError> {
-    // With room for all of it: a buffer that grows leaves unwiped copies behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_IDENTITY_BYTES + 1));
-    let name = file.display().to_string();
-    if holds_private_key(&name) {
-        return Err(CliError::usage(
-            "an identity itself stands where the name of its file belongs",
-        )
-        .hint("write it into a file of mode 0600, or give it to --identity - on standard input"));
-    }
-    let read = if name == "-" {
-        bounded(std::io::stdin().lock(), &mut text)
-    } else {
-        warn_if_shared(file);
-        std::fs::File::open(file).and_then(|file| bounded(file, &mut text))
-    };
-    read.map_err(|error| {
-        CliError::usage(format!("cannot read identity {name}: {error}")).hint(IDENTITY_HINT)
-    })?;
-    Identities::read(&name, &text, Terminal)
-        .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
-}
-
 /// Says so when a private file is readable by others.
 pub(super) fn warn_if_shared(file: &Path) {
     use std::os::unix::fs::MetadataExt;
@@ -474,14 +423,6 @@ pub(super) fn warn_if_shared(file: &Path) {
         let file = file.display();
         tracing::warn!("{file} is open to others than its owner; chmod 600 closes it");
     }
-}
-
-fn bounded(from: impl Read, text: &mut Vec<u8>) -> std::io::Result<()> {
-    from.take(MAX_IDENTITY_BYTES as u64 + 1).read_to_end(text)?;
-    if text.len() > MAX_IDENTITY_BYTES {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(())
 }
 
 /// Digest of the running program, for the trust card; none where it cannot be read.

@@ -94,10 +94,11 @@ impl Layout {
         format!("{}checkin/", self.root)
     }
 
-    /// Whose answer a key is; none for a name this format does not know.
-    pub fn parse_checkin(&self, key: &str) -> Option<CustodianName> {
-        let (custodian, _) = key.strip_prefix(&self.checkins())?.split_once('/')?;
-        custodian.parse().ok()
+    /// Whose answer of when a key is; none for a name this format does not know.
+    pub fn parse_checkin(&self, key: &str) -> Option<(CustodianName, UtcTime)> {
+        let (custodian, time) = key.strip_prefix(&self.checkins())?.split_once('/')?;
+        let at = UtcTime::from_compact(time.strip_suffix(".json")?)?;
+        Some((custodian.parse().ok()?, at))
     }
 
     /// Prefix of one escrow's objects.

@@ -1,7 +1,7 @@
 //! Whose signature counts: from a reader's own `allowed_signers`, from the fingerprint on a
 //! trust card, and from policies that trusted manifests named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::allowed_signers::{AllowedSigners, Entry, Window, WindowError};
 use super::namespace::Namespace;
@@ -155,6 +155,14 @@ impl Trust {
     pub fn principals_of(&self, key: &SignerKey) -> Vec<SignerName> {
         let names = self.entries_of(key).map(|entry| entry.principal().clone());
         names.collect()
+    }
+
+    /// Everybody who may sign documents of this kind with one key at least, now or at some time.
+    pub fn signers_for(&self, namespace: Namespace) -> BTreeSet<SignerName> {
+        let learnt = self.learnt.iter().map(|learnt| &learnt.entry);
+        let all = self.allowed.entries().chain(learnt);
+        let permitted = all.filter(|entry| entry.permits(namespace));
+        permitted.map(|entry| entry.principal().clone()).collect()
     }
 
     fn entries_of<'a>(&'a self, key: &'a SignerKey) -> impl Iterator<Item = &'a Entry> {

@@ -139,6 +139,34 @@ fn collect(
     Ok(())
 }
 
+/// Gives `visit` every key under `prefix` that holds something, be it behind a delete marker; some
+/// of them several times. Nothing is kept of them here. What kept deleted ones from being seen is
+/// told.
+pub fn every_key(
+    store: &dyn Store,
+    prefix: &str,
+    visit: &mut dyn FnMut(&str),
+) -> Result<Option<Finding>, StoreError> {
+    store.list(prefix, None, &mut |meta| {
+        visit(&meta.key);
+        ControlFlow::Continue(())
+    })?;
+    let Some(versions) = store.versions() else {
+        return Ok(None);
+    };
+    let listed = versions.list_versions(prefix, None, &mut |version| {
+        if !version.is_delete_marker() {
+            visit(&version.key);
+        }
+        ControlFlow::Continue(())
+    });
+    match listed {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind == StoreErrorKind::Interrupted => Err(error),
+        Err(error) => Ok(unseen(&error)),
+    }
+}
+
 fn unseen(error: &StoreError) -> Option<Finding> {
     match error.kind {
         StoreErrorKind::Unsupported | StoreErrorKind::NotFound => None,
@@ -150,6 +178,31 @@ fn unseen(error: &StoreError) -> Option<Finding> {
             ),
         )),
     }
+}
+
+/// What a store has under a key, the newest first: what is current, and what deletes and overwrites
+/// hide. For small objects whose content is known by a signature alone.
+pub fn contents<'s>(
+    store: &'s dyn Store,
+    key: &str,
+    max_bytes: u64,
+) -> impl Iterator<Item = Vec<u8>> + use<'s> {
+    let current = store.get(key, max_bytes).ok().map(|object| object.bytes);
+    let key = key.to_owned();
+    // Nobody asks for versions where the current one is good.
+    let beneath = std::iter::once_with(move || beneath(store, &key, max_bytes));
+    current.into_iter().chain(beneath.flatten())
+}
+
+fn beneath(store: &dyn Store, key: &str, max_bytes: u64) -> Vec<Vec<u8>> {
+    let Some((versions, sight)) = store.versions().zip(look(store, key, None).ok()) else {
+        return Vec::new();
+    };
+    let noncurrent = sight.keys.get(key);
+    let found = noncurrent.into_iter().flat_map(Noncurrent::versions);
+    let found = found.filter(|version| version.size <= max_bytes);
+    let read = found.filter_map(|version| versions.get_version(key, &version.id, max_bytes).ok());
+    read.map(|object| object.bytes).collect()
 }
 
 /// A document that was found by its digest.
@@ -233,6 +286,24 @@ mod tests {
         store.delete("a").unwrap();
         assert_eq!(document(&store, b"first"), Some((b"first".to_vec(), true)));
         assert_eq!(document(&store, b"other"), None);
+    }
+
+    #[test]
+    fn everything_that_a_key_held_is_given_the_newest_first() {
+        let store = store();
+        store.put_if_absent("a", b"first").unwrap();
+        overwrite(&store, "a", b"second");
+        store.put_if_absent("ab", b"another").unwrap();
+        let all: Vec<Vec<u8>> = contents(&store, "a", 100).collect();
+        assert_eq!(all, [b"second".to_vec(), b"first".to_vec()]);
+        store.delete("a").unwrap();
+        let hidden: Vec<Vec<u8>> = contents(&store, "a", 5).collect();
+        assert_eq!(hidden, [b"first".to_vec()]);
+        let mut keys = Vec::new();
+        every_key(&store, "a", &mut |key| keys.push(key.to_owned())).unwrap();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys, ["a", "ab"]);
     }
 
     #[test]

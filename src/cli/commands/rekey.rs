@@ -1,6 +1,5 @@
 //! `rekey`: retained escrows are sealed to the custodians in force.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,11 +11,11 @@ use crate::cli::args::{Global, Reading, Rekey};
 use crate::cli::author::Writer;
 use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::opening::{self, Opening};
+use crate::cli::opening::Opening;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
-use crate::cli::{hints, wire};
+use crate::cli::{hints, identities, wire};
 use crate::model::config::Config;
 use crate::ops::commit::Completeness;
 use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
@@ -39,7 +38,7 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    opening::refuse_on_the_source(
+    identities::refuse_on_the_source(
         Some(&wire::need_config(global)?),
         "rekey on another box, with [signing] and [[store]] in its configuration and without \
          [source]",
@@ -104,7 +103,7 @@ fn identities(
 ) -> Result<Arc<Identities>, CliError> {
     let unlock = args.unlock.as_deref();
     let opening = Opening::of(&args.identities, unlock, Some(config))?;
-    let opening = opening.ok_or_else(opening::none_given)?;
+    let opening = opening.ok_or_else(identities::none_given)?;
     match (&opening, args.escrows.as_slice()) {
         (Opening::Identities(identities), _) => Ok(identities.clone()),
         (Opening::Answer(_), [escrow]) => {
@@ -113,18 +112,15 @@ fn identities(
             let selection = Selection::Id(escrow.clone());
             let (entry, _) = select(&history, &selection).map_err(hints::select)?;
             let manifest = history.load(entry).map_err(hints::history)?;
-            opening.identities(&manifest, output, cancel)
+            opening.identities(&manifest, &reader, output, cancel)
         }
-        (Opening::Answer(answers), _) => Err(one_at_a_time(&answers.from)),
+        (Opening::Answer(_), _) => Err(one_at_a_time()),
     }
 }
 
-fn one_at_a_time(file: &Path) -> CliError {
-    CliError::usage(format!(
-        "--unlock {} needs exactly one --escrow",
-        file.display()
-    ))
-    .hint("the answer of custodians elsewhere opens one escrow; ask them again for the next")
+fn one_at_a_time() -> CliError {
+    CliError::usage("--unlock needs exactly one --escrow")
+        .hint("the answer of custodians elsewhere opens one escrow; ask them again for the next")
 }
 
 fn text(report: &Report, dry_run: bool) -> String {

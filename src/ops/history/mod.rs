@@ -195,6 +195,11 @@ impl History {
         self.entries.iter().find(|entry| entry.link == head)
     }
 
+    /// The manifest that a mark names.
+    pub fn entry_of(&self, mark: &Mark) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.mark() == *mark)
+    }
+
     /// Whether any manifest reports something that only a later version knows.
     pub fn reports_unknown(&self) -> bool {
         let mut changes = self.entries.iter().flat_map(|entry| &entry.changes);

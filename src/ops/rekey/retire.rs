@@ -11,7 +11,7 @@ use crate::model::layout::Layout;
 use crate::model::mark::Mark;
 use crate::ops::certainty;
 use crate::ops::commit::{CommitError, Committer, Reach};
-use crate::ops::history::{Entry, EscrowSummary, History, Resealing};
+use crate::ops::history::{EscrowSummary, History, Resealing};
 use crate::ops::inventory::{self, Holding};
 use crate::ops::prune::{self, Deleted, State as Fate};
 use crate::ops::state::OpenRekey;
@@ -86,16 +86,12 @@ fn own_resealings<'h>(
     let ours = chain.fingerprint();
     let strangers = chain.strangers(history)?.manifests;
     let is_own = |by: &Mark| {
-        let entry = entry_of(history, by);
+        let entry = history.entry_of(by);
         entry.is_some_and(|entry| entry.fingerprint == ours) && !strangers.contains(by)
     };
     let kept = history.escrows().filter(|(_, one)| !one.is_let_go());
     let newest = kept.filter_map(|(_, escrow)| Some((escrow, escrow.rekeyed.last()?)));
     Ok(newest.filter(|(_, newest)| is_own(&newest.by)).collect())
-}
-
-fn entry_of<'h>(history: &'h History, mark: &Mark) -> Option<&'h Entry> {
-    history.entries.iter().find(|entry| entry.mark() == *mark)
 }
 
 /// Whether every store that has to hold it lists the payload in force, in the signed size, what
@@ -108,7 +104,7 @@ fn is_everywhere(
     newest: &Resealing,
 ) -> bool {
     let key = chain.layout().payload(escrow.sealed());
-    let Some(entry) = entry_of(history, &newest.by) else {
+    let Some(entry) = history.entry_of(&newest.by) else {
         return false;
     };
     let holds = |holding: &&Holding<'_>| {

@@ -90,7 +90,11 @@ fn bucket_that_was_emptied_with_the_writers_credentials_is_read_as_before() {
         ids.collect()
     };
     assert!(ids(&listed).contains(&"manifest-hidden".to_owned()));
-    let verified = json(&host.run("verify --json --identity ../alice.key").code(13));
+    let verified = json(
+        &host
+            .run_elsewhere("verify --json --identity ../alice.key")
+            .code(13),
+    );
     assert_eq!(verified["escrows"][0]["copies"][0]["state"], "verified");
     assert!(ids(&verified).contains(&"payload-hidden".to_owned()));
 

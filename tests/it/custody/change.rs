@@ -75,3 +75,32 @@ fn a_leaver_is_shown_with_what_they_can_still_open() {
     host.run("custody remove carol --dry-run")
         .stdout(contains("with 1 more"));
 }
+
+#[test]
+fn a_leaver_under_another_name_is_shown_with_what_was_sealed_before() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    let exposed = |who: &str| -> Vec<serde_json::Value> {
+        let shown = document(&host, &format!("custody remove {who} --dry-run"));
+        let exposure = shown["exposure"].as_array().unwrap().iter();
+        exposure.map(|one| one["escrow_id"].clone()).collect()
+    };
+    let first = host.snapshot()["escrow_id"].clone();
+    let file = host
+        .config
+        .with_file_name("policies")
+        .join("recipients.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    // Not yet in any manifest under the new name, and then in one.
+    fs::write(&file, text.replace("\"carol\"", "\"carol.jones\"")).unwrap();
+    assert_eq!(exposed("carol.jones"), std::slice::from_ref(&first));
+    let second = host.snapshot()["escrow_id"].clone();
+    assert_eq!(exposed("carol.jones"), [second.clone(), first.clone()]);
+    // An identity that was replaced since opens what it did.
+    let text = fs::read_to_string(&file).unwrap();
+    let (old, new) = (sandbox.recipient("carol"), sandbox.recipient("carol-new"));
+    fs::write(&file, text.replace(&old, &new)).unwrap();
+    assert_eq!(exposed("carol.jones"), [second, first]);
+}

@@ -165,11 +165,11 @@ fn an_answer_to_another_run_opens_nothing() {
     bed.put_dump(&name("shop", 10, ID), b"the backup", SECRET_KEY);
     let mallory = sandbox.recipient("mallory");
     let other = answer(sandbox, &host.reading(), &mallory, ["alice", "bob"]);
-    let other = sandbox.file("other", other);
+    let other = String::from_utf8(other).unwrap();
     let keys = format!("--secret-key escrow {}", host.reading());
-    let unlock = format!("{ID} -o backup --unlock {}", other.display());
+    let unlock = format!("{ID} -o backup --unlock -");
     sandbox
-        .run(&bed.line(&keys, &unlock))
+        .run_with_input(&bed.line(&keys, &unlock), &other)
         .code(12)
         .stderr(contains("the answer does not open").and(contains("AGE-SECRET-KEY").not()));
     assert!(!bed.outputs().contains(&"backup".to_owned()));

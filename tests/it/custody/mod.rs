@@ -1,5 +1,6 @@
 //! Custody that survives people: several custodians, their check-ins, and the key itself.
 
+mod answers;
 pub mod bed;
 mod change;
 mod checkins;

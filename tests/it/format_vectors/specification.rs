@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
+use databasus_escrow::model::checkin::STATEMENT;
 use databasus_escrow::model::document::Document;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
@@ -45,6 +46,11 @@ pub(super) fn lines(name: &str) -> std::str::Lines<'static> {
 pub(super) fn assert_values(name: &str, values: &[(&str, String)]) {
     let expected: Vec<String> = values.iter().map(|(n, v)| format!("{n} = {v}")).collect();
     assert_eq!(block(name), expected.join("\n"), "block {name}");
+}
+
+#[test]
+fn the_statement_of_a_check_in_stands_in_the_specification_word_for_word() {
+    assert!(FORMAT.contains(&format!("\n{STATEMENT}\n")));
 }
 
 #[test]

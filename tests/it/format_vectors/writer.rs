@@ -17,8 +17,9 @@ use databasus_escrow::model::quorum::Quorum;
 use databasus_escrow::model::recipients::Recipients;
 use databasus_escrow::model::strict_json;
 use databasus_escrow::ops::commit::{self, Completeness};
-use databasus_escrow::ops::custody::checkin::{keep, verify_submitted};
-use databasus_escrow::ops::destination::Destination;
+use databasus_escrow::ops::custody::stored_checkins::Stored;
+use databasus_escrow::ops::custody::submission;
+use databasus_escrow::ops::destination::{self, Destination};
 use databasus_escrow::ops::rekey;
 use databasus_escrow::ops::snapshot::{self, Ports, ProofSettings, Settings};
 use databasus_escrow::ops::state::State;
@@ -174,9 +175,16 @@ impl Making<'_> {
         let signature = key.sign(Namespace::Checkin, &document).unwrap();
         let signature = signature.as_bytes();
         let now = answer.created_at.plus(60);
-        let verified = verify_submitted(&document, signature, &history, now).unwrap();
         let destinations = self.destinations();
-        assert!(keep(&verified, &document, signature, &history, &destinations).is_empty());
+        let stored = Stored {
+            history: &history,
+            stores: &destination::stores(&destinations),
+            now,
+        };
+        let verified = submission::verify(&document, signature, stored).unwrap();
+        let layout = history.layout();
+        let kept = submission::keep(&verified, &document, signature, layout, now, &destinations);
+        assert!(kept.is_empty());
     }
 
     fn rekey(&self, begins: &str, recipients: &str) {

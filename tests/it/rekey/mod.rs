@@ -558,7 +558,7 @@ fn what_a_lock_holds_is_told_and_goes_when_it_ends() {
     let is_locked = |state: &State| matches!(state, State::Locked { .. });
     assert!(is_locked(&report.deleted[0].state));
     let history = bed.read(None);
-    let exposed = exposure::of(&history, &"bob".parse().unwrap()).unwrap();
+    let exposed = exposure::of(&history, &"bob".parse().unwrap(), None).unwrap();
     assert_eq!(exposed.len(), 1);
     assert_eq!(exposed[0].replaced_by, Some(2));
     assert_eq!(exposed[0].copies[0].locked_until, until);

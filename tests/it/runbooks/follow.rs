@@ -408,9 +408,14 @@ fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
         "",
     );
     let [old, new]: [&str; 2] = listed.lines().collect::<Vec<_>>().try_into().unwrap();
+    let set: Vec<String> = values.iter().map(|(n, v)| format!("{n}={v}")).collect();
     let opens = |who: &str, escrow: &str| {
-        let verify = format!("databasus-escrow verify {escrow} --identity ../box/{who}.key");
-        world.try_bash("etc", &verify, "").status.code().unwrap()
+        let verify = format!(
+            "{}\ndatabasus-escrow verify {escrow} --identity {who}.key \
+             --instance heatwave-prod --store \"$STORE\" --trust \"$TRUST\"",
+            set.join("\n")
+        );
+        world.try_bash("box", &verify, "").status.code().unwrap()
     };
     let exits = ["alice", "bob", "carol"].map(|who| [opens(who, old), opens(who, new)]);
     assert_eq!(exits, [[0, 0], [0, 12], [12, 0]]);

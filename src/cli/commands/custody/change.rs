@@ -96,7 +96,10 @@ pub(in crate::cli) fn remove(
     let may_be_lost = may_be_lost(&config, &text)?;
     let reader = Reader::open(&Reading::default(), global, cancel)?;
     let history = reader.history(output, cancel)?;
-    let exposure = exposure::of(&history, &args.custodian).map_err(hints::history)?;
+    let mut recipients = custodians.recipients.iter();
+    let leaver = recipients.find(|spec| spec.custodian == args.custodian);
+    let in_force = leaver.map(|spec| spec.text.as_str());
+    let exposure = exposure::of(&history, &args.custodian, in_force).map_err(hints::history)?;
     if !args.dry_run {
         replace(&custodians.file, &text).map_err(CliError::failed)?;
     }
