@@ -73,11 +73,12 @@ impl Scene {
         let specs = self.host.settings.recipients.iter().cloned();
         let bob = RecipientSpec::parse("bob", &bob).unwrap();
         let recipients = Recipients::new(specs.chain([bob]).collect()).unwrap();
+        let identities = self.bed.identities();
         let settings = rekey::Settings {
             recipients: &recipients,
             quorum: None,
             recipients_text: &recipients.to_toml().unwrap(),
-            identities: Some(&self.bed.identities()),
+            identities: Some(&identities),
             escrows: &[],
         };
         let told: rekey::Told = Arc::new(|_| {});
