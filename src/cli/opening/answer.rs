@@ -65,7 +65,7 @@ impl<'p> Answers<'p> {
                     }
                     // Somebody may be writing it at this moment.
                     if there == *seen {
-                        output.complain(&unusable(path));
+                        output.ask(&unusable(path));
                         told.clone_from(&there);
                     }
                 }

@@ -20,6 +20,7 @@ use databasus_escrow::ops::custody::stored_checkins::Stored;
 use databasus_escrow::ops::custody::submission::{self, SubmissionRefused, keep};
 use databasus_escrow::ops::history::History;
 use databasus_escrow::ops::locks;
+use databasus_escrow::ops::noncurrent;
 use databasus_escrow::ops::rekey;
 use databasus_escrow::sealing::custody::open_layer;
 use databasus_escrow::sealing::sshsig::SigningKey;
@@ -100,8 +101,8 @@ impl Scene {
     fn answer(&self, night: usize, at: UtcTime, statement: &str) -> Answer {
         let manifest = &self.nights[night];
         let canary = &manifest.canaries[0];
-        let file = self.store().get(&canary.key, 1 << 20).unwrap().bytes;
-        let nonce = open_layer(&file, &self.bed.identities()).unwrap();
+        let file = noncurrent::contents(self.store(), &canary.key, 1 << 20).next();
+        let nonce = open_layer(&file.unwrap(), &self.bed.identities()).unwrap();
         let history = self.history();
         let mut entries = history.entries.iter();
         let entry = entries.find(|entry| entry.link.seq == manifest.seq);

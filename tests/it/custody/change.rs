@@ -95,7 +95,7 @@ fn a_leaver_under_another_name_is_shown_with_what_was_sealed_before() {
     let text = fs::read_to_string(&file).unwrap();
     // Not yet in any manifest under the new name, and then in one.
     fs::write(&file, text.replace("\"carol\"", "\"carol.jones\"")).unwrap();
-    assert_eq!(exposed("carol.jones"), [first.clone()]);
+    assert_eq!(exposed("carol.jones"), std::slice::from_ref(&first));
     let second = host.snapshot()["escrow_id"].clone();
     assert_eq!(exposed("carol.jones"), [second.clone(), first.clone()]);
     // An identity that was replaced since opens what it did.
