@@ -98,7 +98,7 @@ fn ask(
         let answer = answers.next(output, cancel)?;
         match opened(&answer, &one_time) {
             Ok(identity) => return Ok(identity.into_identities("the escrow's own")),
-            Err(why) => output.complain(&format!(
+            Err(why) => output.ask(&format!(
                 "the answer does not open: {why}; it must be made with --to and the one-time \
                  recipient above. Still waiting"
             )),

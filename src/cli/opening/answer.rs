@@ -74,7 +74,7 @@ impl Answers {
                     }
                     // Somebody may be writing it at this moment.
                     if there == *seen {
-                        output.complain(&unusable(path));
+                        output.ask(&unusable(path));
                         told.clone_from(&there);
                     }
                 }

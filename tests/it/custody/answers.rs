@@ -20,6 +20,7 @@ use databasus_escrow::ops::custody::stored_checkins::Stored;
 use databasus_escrow::ops::custody::submission::{self, SubmissionRefused, keep};
 use databasus_escrow::ops::history::History;
 use databasus_escrow::ops::locks;
+use databasus_escrow::ops::noncurrent;
 use databasus_escrow::ops::rekey;
 use databasus_escrow::sealing::custody::open_layer;
 use databasus_escrow::sealing::sshsig::SigningKey;
@@ -73,11 +74,12 @@ impl Scene {
         let specs = self.host.settings.recipients.iter().cloned();
         let bob = RecipientSpec::parse("bob", &bob).unwrap();
         let recipients = Recipients::new(specs.chain([bob]).collect()).unwrap();
+        let identities = self.bed.identities();
         let settings = rekey::Settings {
             recipients: &recipients,
             quorum: None,
             recipients_text: &recipients.to_toml().unwrap(),
-            identities: Some(&self.bed.identities()),
+            identities: Some(&identities),
             escrows: &[],
         };
         let told: rekey::Told = Arc::new(|_| {});
@@ -99,8 +101,8 @@ impl Scene {
     fn answer(&self, night: usize, at: UtcTime, statement: &str) -> Answer {
         let manifest = &self.nights[night];
         let canary = &manifest.canaries[0];
-        let file = self.store().get(&canary.key, 1 << 20).unwrap().bytes;
-        let nonce = open_layer(&file, &self.bed.identities()).unwrap();
+        let file = noncurrent::contents(self.store(), &canary.key, 1 << 20).next();
+        let nonce = open_layer(&file.unwrap(), &self.bed.identities()).unwrap();
         let history = self.history();
         let mut entries = history.entries.iter();
         let entry = entries.find(|entry| entry.link.seq == manifest.seq);

@@ -187,6 +187,7 @@ fn blanks_and_empty_lines_spoil_the_text_as_the_page_says() {
         format!("{start} {end}"),
         format!("{start}\n{end}"),
         format!(" {start}{end}"),
+        format!("{start}{end} "),
         format!("{start}{end}\n"),
         format!("{start}{end}{}\n", &lines[2][..1]),
     ] {
