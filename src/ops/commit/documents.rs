@@ -92,12 +92,8 @@ mod tests {
     }
 
     fn versions(store: &MemoryStore) -> usize {
-        let sight = crate::ops::noncurrent::look(store, "a", None).unwrap();
-        let beneath = sight
-            .keys
-            .get("a")
-            .map_or(0, |keys| keys.versions().count());
-        1 + beneath
+        let sight = crate::ops::noncurrent::look_at(store, "a").unwrap();
+        1 + sight.noncurrent.versions().count()
     }
 
     #[test]
