@@ -134,7 +134,7 @@ impl Committer<'_> {
 
     fn put_to_long_key(&self, store: &dyn Store, pending: &Pending) -> Result<(), StoreError> {
         let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
-        put_exactly(store, &beside, pending.manifest.as_bytes())
+        put_exactly(store, &beside, pending.manifest.as_bytes()).map(drop)
     }
 
     fn report_squatter(&mut self, store: &dyn Store, key: &str, signed: bool) {
@@ -243,16 +243,25 @@ fn has_changed(error: &StoreError) -> bool {
     matches!(error.kind, AlreadyExists | NotFound)
 }
 
+/// How an object came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It was there already.
+    Before,
+    /// It was written just now.
+    Now,
+}
+
 /// Puts an object that must have exactly these bytes; what is there with others is replaced.
-pub(super) fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
     match store.put_if_absent(key, bytes) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(Put::Now),
         Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
             let there = Occupant::of(store, key)?;
             if there.bytes.as_deref() == Some(bytes) {
-                return Ok(());
+                return Ok(Put::Before);
             }
-            there.replace(store, key, bytes)
+            there.replace(store, key, bytes).map(|()| Put::Now)
         }
         Err(error) => Err(error),
     }
