@@ -1,9 +1,13 @@
 //! A store's copy of a payload, held against what was signed.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use crate::base::error_chain::error_chain;
 use crate::model::manifest::Payload;
 use crate::sealing::parts::VerifiedPart;
-use crate::store::{ObjectMeta, Store, StoreError};
+use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
 /// A copy that is not what was signed, or could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,21 @@ pub fn compare_whole(store: &dyn Store, key: &str, payload: &Payload) -> Result<
     read_from(0, store, key, payload)
 }
 
+/// Reads all of one version of a copy.
+pub fn compare_version(
+    store: &dyn Store,
+    key: &str,
+    id: &str,
+    payload: &Payload,
+) -> Result<(), CopyError> {
+    let unsupported = || StoreError::new(store.name(), StoreErrorKind::Unsupported, "read", key);
+    let versions = store.versions().ok_or_else(unsupported);
+    let versions = versions.map_err(CopyError::Unread)?;
+    read_parts(0, store, payload, &|range| {
+        versions.get_version_range(key, id, range)
+    })
+}
+
 fn head(store: &dyn Store, key: &str, payload: &Payload) -> Result<ObjectMeta, CopyError> {
     let meta = store.head(key).map_err(CopyError::Unread)?;
     match meta.size == payload.size {
@@ -53,10 +72,17 @@ fn read_from(
     key: &str,
     payload: &Payload,
 ) -> Result<(), CopyError> {
+    read_parts(first, store, payload, &|range| store.get_range(key, range))
+}
+
+fn read_parts(
+    first: usize,
+    store: &dyn Store,
+    payload: &Payload,
+    read: &dyn Fn(Range<u64>) -> Result<Bytes, StoreError>,
+) -> Result<(), CopyError> {
     for index in first..payload.parts.len() {
-        let bytes = store
-            .get_range(key, payload.part_range(index))
-            .map_err(CopyError::Unread)?;
+        let bytes = read(payload.part_range(index)).map_err(CopyError::Unread)?;
         VerifiedPart::check(payload, index, bytes)
             .map_err(|error| CopyError::Differs(format!("store {}: {error}", store.name())))?;
     }
