@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::base::error_chain::error_chain;
-use crate::model::manifest::Payload;
+use crate::base::names::StoreName;
+use crate::model::manifest::{Manifest, Payload};
 use crate::sealing::parts::VerifiedPart;
 use crate::store::{ObjectMeta, Store, StoreError, StoreErrorKind};
 
@@ -51,6 +52,17 @@ pub fn compare_version(
     read_parts(0, store, payload, &|range| {
         versions.get_version_range(key, id, range)
     })
+}
+
+/// Whether the entity tag is the one that the manifest recorded, or that of these parts. A store
+/// without tags has nothing to compare.
+pub fn is_recorded(etag: Option<&String>, store: &StoreName, manifest: &Manifest) -> bool {
+    let Some(etag) = etag else {
+        return true;
+    };
+    let records = manifest.stores.iter();
+    let mut recorded = records.filter(|record| record.name == *store);
+    *etag == manifest.payload.md5_etag || recorded.any(|record| record.etag.as_ref() == Some(etag))
 }
 
 fn head(store: &dyn Store, key: &str, payload: &Payload) -> Result<ObjectMeta, CopyError> {

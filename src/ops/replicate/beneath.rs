@@ -8,7 +8,6 @@ use crate::store::Store;
 use crate::store::versions::{VersionHead, Versions};
 
 use super::Looking;
-use super::payloads::is_recorded;
 
 /// Looks for a version that is what was signed; what the store says of its lock. One that the
 /// signed manifest records is known by its size and entity tag, unless all is to be read; of others
@@ -26,7 +25,7 @@ pub(super) fn find(
             continue;
         };
         let is_known = looking == Looking::Listed
-            && is_recorded(head.meta.etag.as_ref(), store.name(), manifest);
+            && stored_copy::is_recorded(head.meta.etag.as_ref(), store.name(), manifest);
         if is_known || is_whole(store, key, id, manifest) {
             return Some(head.lock);
         }

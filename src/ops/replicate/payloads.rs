@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
 use crate::model::lock::{LockRecord, LockState};
@@ -69,7 +68,7 @@ fn current(holding: &Holding<'_>, key: &str, manifest: &Manifest, looking: Looki
     let payload = &manifest.payload;
     if listed.size == payload.size
         && looking == Looking::Listed
-        && is_recorded(listed.etag.as_ref(), holding.name(), manifest)
+        && stored_copy::is_recorded(listed.etag.as_ref(), holding.name(), manifest)
     {
         return Copy::Whole;
     }
@@ -78,17 +77,6 @@ fn current(holding: &Holding<'_>, key: &str, manifest: &Manifest, looking: Looki
         Err(CopyError::Differs(why)) => Copy::Differs(why),
         Err(error @ CopyError::Unread(_)) => Copy::Unread(error.to_string()),
     }
-}
-
-/// Whether the entity tag is the one that the manifest recorded, or that of these parts. A store
-/// without tags has nothing to compare.
-pub(super) fn is_recorded(etag: Option<&String>, store: &StoreName, manifest: &Manifest) -> bool {
-    let Some(etag) = etag else {
-        return true;
-    };
-    let records = manifest.stores.iter();
-    let mut recorded = records.filter(|record| record.name == *store);
-    *etag == manifest.payload.md5_etag || recorded.any(|record| record.etag.as_ref() == Some(etag))
 }
 
 /// Copies a payload, part by part, each verified before it goes on. What was found wrong with the
