@@ -20,9 +20,6 @@ pub use document::{Document, get_document, get_where};
 /// How many of the newest, and of the oldest, noncurrent versions of one key are looked at.
 const LOOKED_AT: usize = 8;
 
-/// The finding for versions that could not be listed.
-const UNSEEN: &str = "versions-unseen";
-
 /// The noncurrent versions of one key.
 #[derive(Clone, Debug, Default)]
 pub struct Noncurrent {
@@ -146,7 +143,7 @@ impl KeySight {
     /// Whether what lies there could not be asked for.
     pub fn is_unseen(&self) -> bool {
         let finding = self.finding.as_ref();
-        finding.is_some_and(|finding| finding.id == UNSEEN)
+        finding.is_some_and(|finding| finding.id == "versions-unseen")
     }
 }
 
@@ -202,7 +199,7 @@ fn unseen(error: &StoreError) -> Option<Finding> {
     match error.kind {
         StoreErrorKind::Unsupported | StoreErrorKind::NotFound => None,
         _ => Some(Finding::note(
-            UNSEEN,
+            "versions-unseen",
             format!(
                 "{}; what deletes and overwrites hide there cannot be seen",
                 error_chain(error)
