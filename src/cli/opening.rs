@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
 use crate::base::names::CustodianName;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
@@ -40,8 +41,16 @@ pub(super) fn refuse_on_the_source(
 pub(super) enum Opening {
     /// Identities, whoever's they are.
     Identities(Arc<Identities>),
-    /// Custodians elsewhere, whose answer comes in through this file; `-` is standard input.
-    Answer(PathBuf),
+    /// Custodians elsewhere, who answer.
+    Answer(Answers),
+}
+
+/// Where the answers of custodians elsewhere come in.
+pub(super) struct Answers {
+    /// The file; `-` is standard input.
+    pub(super) from: PathBuf,
+    /// The one that was taken last: what still lies there answers no other escrow.
+    taken: Mutex<Option<Digest>>,
 }
 
 impl Opening {
@@ -52,7 +61,10 @@ impl Opening {
         config: Option<&Config>,
     ) -> Result<Option<Self>, CliError> {
         if let Some(answer) = unlock {
-            return Ok(Some(Self::Answer(answer.to_owned())));
+            return Ok(Some(Self::Answer(Answers {
+                from: answer.to_owned(),
+                taken: Mutex::new(None),
+            })));
         }
         let identities = wire::identities(identities, config)?;
         Ok(identities.map(|identities| Self::Identities(Arc::new(identities))))
@@ -67,7 +79,7 @@ impl Opening {
     ) -> Result<Arc<Identities>, CliError> {
         match self {
             Self::Identities(identities) => Ok(identities.clone()),
-            Self::Answer(from) => ask(manifest, from, output, cancel).map(Arc::new),
+            Self::Answer(answers) => ask(manifest, answers, output, cancel).map(Arc::new),
         }
     }
 }
@@ -75,7 +87,7 @@ impl Opening {
 /// The one-time identity exists in this process alone, for as long as it waits.
 fn ask(
     manifest: &Manifest,
-    from: &Path,
+    answers: &Answers,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Identities, CliError> {
@@ -87,8 +99,9 @@ fn ask(
         .hint("--identity FILE in place of --unlock"));
     }
     let one_time = EscrowIdentity::generate();
-    output.ask(&request(manifest, &one_time.recipient_text(), from));
-    let answer = wait_for(from, cancel)?;
+    let request = request(manifest, &one_time.recipient_text(), &answers.from);
+    output.ask(&request);
+    let answer = answers.next(cancel)?;
     let refused = |error: &dyn std::error::Error| CliError {
         exit: Exit::NoIdentity,
         message: format!("the answer does not open: {error}"),
@@ -132,19 +145,32 @@ fn request(manifest: &Manifest, recipient: &str, from: &Path) -> String {
     )
 }
 
-fn wait_for(from: &Path, cancel: &Cancel) -> Result<Vec<u8>, CliError> {
-    if from.as_os_str() == "-" {
-        return read_answer(std::io::stdin().lock()).map_err(CliError::from);
-    }
-    loop {
-        cancel.check().map_err(CliError::failed)?;
-        match std::fs::File::open(from).and_then(|file| read_answer(BufReader::new(file))) {
-            Ok(answer) if is_whole(&answer) => return Ok(answer),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CliError::in_file(from, error)),
+impl Answers {
+    fn next(&self, cancel: &Cancel) -> Result<Vec<u8>, CliError> {
+        if self.from.as_os_str() == "-" {
+            return read_answer(std::io::stdin().lock()).map_err(CliError::from);
         }
-        std::thread::sleep(LOOK_AGAIN);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            cancel.check().map_err(CliError::failed)?;
+            if let Some(answer) = self.look()? {
+                let digest = Digest::of(&answer);
+                if taken.replace(digest) != Some(digest) {
+                    return Ok(answer);
+                }
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// What lies in the file, once it is whole.
+    fn look(&self) -> Result<Option<Vec<u8>>, CliError> {
+        let file = std::fs::File::open(&self.from);
+        match file.and_then(|file| read_answer(BufReader::new(file))) {
+            Ok(answer) => Ok(Some(answer).filter(|answer| is_whole(answer))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::in_file(&self.from, error)),
+        }
     }
 }
 

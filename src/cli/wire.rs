@@ -15,15 +15,19 @@ use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
 use crate::model::recipients::holds_private_key;
-use crate::model::store_spec::{Place, S3Place, StoreSpec};
+#[cfg(feature = "s3")]
+use crate::model::store_spec::{CredentialsSource, S3Place};
+use crate::model::store_spec::{Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
 use crate::sealing::identities::Identities;
-use crate::store::Store;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
+#[cfg(feature = "s3")]
+use crate::store::s3::{Patience, S3Settings, S3Store, Temporary};
+use crate::store::{Rights, Store};
 
 use super::args::{Global, Reading};
 use super::exit::{CliError, Exit};
@@ -82,15 +86,58 @@ pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Opens a store.
+/// How long a place is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It is looked at, and what it holds is not needed.
+    Look,
+    /// It holds what the work is about, or is to hold it.
+    Need,
+}
+
+#[cfg(feature = "s3")]
+impl Haste {
+    pub(super) fn patience(self) -> Patience {
+        match self {
+            Self::Look => Patience::brief(),
+            Self::Need => Patience::default(),
+        }
+    }
+}
+
+/// Opens a store, for no more than these rights where its credentials can be narrowed.
 pub(super) fn open_store(
     spec: &StoreSpec,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
-    match &spec.place {
-        Place::Dir { path } => Ok(open_dir(spec, base(path))),
-        Place::S3(place) => open_s3(spec, place, base, cancel),
+    open_in(Haste::Need, spec, rights, base, cancel)
+}
+
+/// The same, waited for so long.
+pub(super) fn open_in(
+    haste: Haste,
+    spec: &StoreSpec,
+    rights: Rights,
+    base: &dyn Fn(&Path) -> PathBuf,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    let place = match &spec.place {
+        Place::Dir { path } => return Ok(open_dir(spec, base(path))),
+        Place::S3(place) => place,
+    };
+    #[cfg(feature = "s3")]
+    {
+        let settings = settings(spec, place, rights, base)?;
+        let name = spec.name.clone();
+        let store = S3Store::open_with(name, settings, haste.patience(), cancel.clone());
+        Ok(Arc::new(store.map_err(hints::store)?))
+    }
+    #[cfg(not(feature = "s3"))]
+    {
+        let _ = (haste, place, rights, cancel);
+        Err(no_buckets(spec))
     }
 }
 
@@ -104,20 +151,18 @@ fn open_dir(spec: &StoreSpec, root: PathBuf) -> Arc<dyn Store> {
 }
 
 #[cfg(feature = "s3")]
-fn open_s3(
+fn settings(
     spec: &StoreSpec,
     place: &S3Place,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
-    cancel: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    use crate::store::s3::{S3Settings, S3Store};
-
+) -> Result<S3Settings, CliError> {
     let read_file = |path: &Path| std::fs::read_to_string(base(path));
     let credentials = place
         .credentials
         .resolve(&spec.name, &environment, &read_file)
         .map_err(hints::credentials)?;
-    let settings = S3Settings {
+    Ok(S3Settings {
         bucket: place.bucket.clone(),
         prefix: place.prefix.clone(),
         endpoint: place.endpoint_url(),
@@ -126,34 +171,42 @@ fn open_s3(
         access_key_id: credentials.access_key_id,
         secret_access_key: credentials.secret_access_key,
         session_token: credentials.session_token,
-    };
-    let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
-    Ok(Arc::new(store))
+        temporary: match &place.credentials {
+            CredentialsSource::R2Token {
+                account_id,
+                temporary: true,
+                ..
+            } => Some(Temporary {
+                account_id: account_id.clone(),
+                rights,
+            }),
+            _ => None,
+        },
+    })
 }
 
 #[cfg(not(feature = "s3"))]
-fn open_s3(
-    spec: &StoreSpec,
-    _: &S3Place,
-    _: &dyn Fn(&Path) -> PathBuf,
-    _: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    Err(CliError::usage(format!(
+fn no_buckets(spec: &StoreSpec) -> CliError {
+    CliError::usage(format!(
         "store {} is a bucket, and this build knows directories only",
         spec.name
     ))
-    .hint("copy the bucket into a directory and name it as dir:/PATH"))
+    .hint("copy the bucket into a directory and name it as dir:/PATH")
 }
 
-/// The stores of a configuration, for writing.
-pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Destination>, CliError> {
+/// The stores of a configuration, for writing, or for deleting too.
+pub(super) fn destinations(
+    config: &Config,
+    rights: Rights,
+    cancel: &Cancel,
+) -> Result<Vec<Destination>, CliError> {
     let base = |path: &Path| config.resolve(path);
     config
         .stores
         .iter()
         .map(|spec| {
             Ok(Destination {
-                store: open_store(spec, &base, cancel)?,
+                store: open_store(spec, rights, &base, cancel)?,
                 provider: provider(spec),
                 bucket: bucket(spec),
                 access: access(spec, &base),
@@ -226,6 +279,7 @@ pub(super) struct Reader {
     pub(super) config: Option<Config>,
     trust: Trust,
     given_mark: Option<Mark>,
+    up_to: Option<u64>,
     state: Option<State>,
 }
 
@@ -257,13 +311,14 @@ impl Reader {
         };
         let stores = specs
             .iter()
-            .map(|spec| open_store(spec, &base, cancel))
+            .map(|spec| open_store(spec, Rights::Read, &base, cancel))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             slug,
             stores,
             trust: trust(reading, config.as_ref())?,
             given_mark: reading.mark,
+            up_to: reading.up_to,
             state: config
                 .as_ref()
                 .map(|config| State::new(config.resolve(&config.state.dir))),
@@ -281,6 +336,7 @@ impl Reader {
             trust: self.trust.clone(),
             mark,
             since_mark: false,
+            up_to: self.up_to,
             now: SystemClock.now(),
             cancel,
         })

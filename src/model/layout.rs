@@ -7,6 +7,9 @@ use crate::base::digest::Digest;
 use crate::base::names::{CustodianName, EscrowId, RekeyId, SignerName, Slug};
 use crate::base::time::UtcTime;
 
+/// What a sealed payload is called, in the folder of its sealing.
+pub const PAYLOAD: &str = "payload.tar.zst.age";
+
 /// Where the objects of one instance lie.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -55,7 +58,7 @@ impl Layout {
 
     /// The sealed payload.
     pub fn payload<'a>(&self, of: impl Into<Sealed<'a>>) -> String {
-        format!("{}payload.tar.zst.age", self.sealed(of.into()))
+        format!("{}{PAYLOAD}", self.sealed(of.into()))
     }
 
     /// The wrapped identity of an escrow that these custodians open together, in this order.
@@ -122,6 +125,21 @@ impl Layout {
         let (_, inside) = rest.split_once('/')?;
         let (folder, _) = inside.split_once('/')?;
         folder.strip_prefix("rekeyed-")?.parse().ok()
+    }
+
+    /// Which sealing of which escrow a key below [`Layout::escrows`] belongs to: payload, unlock
+    /// files and canaries. None for any other object: a later version may put more beside them.
+    pub fn parse_sealing(&self, key: &str) -> Option<(EscrowId, Option<RekeyId>)> {
+        let escrow = self.parse_escrow(key)?;
+        let rekey = self.parse_rekey(key);
+        let sealed = Sealed {
+            escrow: &escrow,
+            rekey: rekey.as_ref(),
+        };
+        let name = key.strip_prefix(&self.sealed(sealed))?;
+        let is_known =
+            name == PAYLOAD || name.starts_with("unlock/") || name.starts_with("canary/");
+        is_known.then_some((escrow, rekey))
     }
 
     /// The commit point of sequence number `seq`.
@@ -199,6 +217,23 @@ mod tests {
 
     fn layout() -> Layout {
         Layout::new(&"heatwave-prod".parse().unwrap())
+    }
+
+    #[test]
+    fn sealings_are_told_from_what_a_later_version_may_put_beside_them() {
+        let layout = Layout::new(&"demo".parse().unwrap());
+        let id: EscrowId = "20260612T020000Z-0123456789abcdef".parse().unwrap();
+        let rekey: RekeyId = "20260712T020000Z-0123456789abcdef".parse().unwrap();
+        for rekey in [None, Some(&rekey)] {
+            let sealed = Sealed { escrow: &id, rekey };
+            let found = Some((id.clone(), rekey.cloned()));
+            assert_eq!(layout.parse_sealing(&layout.payload(sealed)), found);
+            let bob = "bob".parse().unwrap();
+            assert_eq!(layout.parse_sealing(&layout.canary(sealed, &bob)), found);
+            let folder = layout.sealed(sealed);
+            assert_eq!(layout.parse_sealing(&format!("{folder}index/1.json")), None);
+        }
+        assert_eq!(layout.parse_sealing(&layout.manifest(1)), None);
     }
 
     #[test]

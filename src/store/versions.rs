@@ -121,6 +121,19 @@ pub struct DefaultLock {
     pub days: u32,
 }
 
+/// Collects a listing of versions, markers too. For prefixes below which few are known to be.
+pub fn list_all_versions(
+    versions: &dyn Versions,
+    prefix: &str,
+) -> Result<Vec<Version>, StoreError> {
+    let mut found = Vec::new();
+    versions.list_versions(prefix, None, &mut |version| {
+        found.push(version);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
 /// Single versions of objects. See the module.
 pub trait Versions {
     /// Visits every version under `prefix` in ascending order of the keys, beginning after the

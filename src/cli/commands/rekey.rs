@@ -18,9 +18,11 @@ use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
 use crate::cli::{hints, wire};
 use crate::model::config::Config;
-use crate::ops::rekey::{self, Completeness, Openers, Outcome, Report, Row, Settings};
+use crate::ops::commit::Completeness;
+use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
 use crate::sealing::identities::Identities;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -45,31 +47,34 @@ pub(in crate::cli) fn run(
     let writer = Writer::open(
         global,
         "what is sealed again is signed into the chain",
+        // What it replaces goes.
+        Rights::to_delete(args.dry_run),
         cancel,
     )?;
     let config = &writer.config;
     let custodians = Custodians::read(config)?;
-    let identities = match args.dry_run {
-        true => None,
-        false => Some(identities(args, config, global, output, cancel)?),
-    };
-    let settings = Settings {
+    let mut settings = Settings {
         recipients: &custodians.recipients,
         quorum: custodians.quorum.as_ref(),
         recipients_text: &custodians.text,
-        identities: identities.as_deref(),
+        identities: None,
         escrows: &args.escrows,
     };
-    let report = match args.dry_run {
-        true => rekey::plan(writer.author(), writer.ports(cancel), &settings),
-        false => {
-            let progress = Progress::new(global, "sealing again", None);
-            let counter = progress.clone();
-            let told: rekey::Told = Arc::new(move |count| counter.add(count));
-            rekey::run(writer.author(), writer.ports(cancel), &settings, &told)
-        }
-    };
-    let report = report.map_err(hints::rekey)?;
+    let planned = rekey::plan(writer.author(), writer.ports(cancel), &settings);
+    let mut report = planned.map_err(hints::rekey)?;
+    if !args.dry_run {
+        let is_due = |row: &Row| row.outcome == Outcome::Due;
+        let opened = match report.escrows.iter().any(is_due) {
+            true => Some(identities(args, config, global, output, cancel)?),
+            false => None,
+        };
+        settings.identities = opened.as_deref();
+        let progress = Progress::new(global, "sealing again", None);
+        let counter = progress.clone();
+        let told: rekey::Told = Arc::new(move |count| counter.add(count));
+        let run = rekey::run(writer.author(), writer.ports(cancel), &settings, &told);
+        report = run.map_err(hints::rekey)?;
+    }
     let exit = exit(&report);
     let document = Document {
         instance: &config.instance,
@@ -110,7 +115,7 @@ fn identities(
             let manifest = history.load(entry).map_err(hints::history)?;
             opening.identities(&manifest, output, cancel)
         }
-        (Opening::Answer(file), _) => Err(one_at_a_time(file)),
+        (Opening::Answer(answers), _) => Err(one_at_a_time(&answers.from)),
     }
 }
 

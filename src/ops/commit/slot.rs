@@ -194,6 +194,7 @@ impl Committer<'_> {
                 manifest_sha256: digest,
             }),
             since_mark: true,
+            up_to: None,
             now: self.ports.clock.now(),
             cancel: self.ports.cancel,
         });

@@ -40,7 +40,7 @@ pub fn of(history: &History, custodian: &CustodianName) -> Result<Vec<Exposure>,
     let mut exposed = Vec::new();
     for (entry, summary) in history.escrows().rev() {
         let sealings = history.load_sealings(entry)?;
-        let later = summary.rekeyed.iter().map(|later| Some(later.seq));
+        let later = summary.rekeyed.iter().map(|later| Some(later.by.seq));
         let replaced_by = later.chain([None]);
         for (manifest, replaced_by) in sealings.iter().zip(replaced_by) {
             let mut recipients = manifest.recipients.iter();

@@ -1,42 +1,89 @@
 //! What is remembered of probes: what came of them, and what they may have left behind.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use crate::base::error_chain::error_chain;
 use crate::base::names::{Slug, StoreName};
-use crate::model::lock::{LockState, ProbeRecord};
+use crate::model::lock::{LockState, LockVerdict, ProbeRecord};
 use crate::ops::destination::Destination;
 use crate::ops::state::{LockProbe, ProbedFolder, State, StateError};
-use crate::store::versions::{Bypass, Versions};
+use crate::store::versions::{Bypass, Versions, list_all_versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::{LockReport, ProbedVersion, Request, probe};
+use super::{LockReport, ProbedVersion, Request, folder, probe};
 
-/// Tries to break a lock in a store, on record: whatever kills the process, the folder that is
-/// written to is known to the next probe, which clears it, as this one does with those before.
+/// Tries to break a lock in a store, on record.
 pub fn run(request: &Request<'_>, state: &State) -> Result<LockReport, StateError> {
-    let (slug, name) = (request.slug, request.store.name());
-    sweep(slug, request.store, state)?;
-    let own = ProbedFolder {
-        place: request.store.location(),
-        folder: request.folder(),
-    };
-    let mut probes = state.lock_probes(slug)?;
-    if request.store.versions().is_some() {
-        let known = probes.entry(name.clone()).or_default();
-        known.folders.push(own.clone());
-        state.set_lock_probes(slug, &probes)?;
-    }
+    let Request { slug, store, .. } = *request;
+    announce(slug, store, request.random, state)?;
     let report = probe(request);
-    let known = probes.entry(name.clone()).or_default();
-    known.last = Some(report.to_keep(own.place.clone()));
-    state.set_lock_probes(slug, &probes)?;
-    if report.left.is_empty() {
-        // It is forgotten once nothing is there.
-        sweep(slug, request.store, state)?;
-    }
+    keep(slug, store, &report, state)?;
     Ok(report)
+}
+
+/// Remembers where a probe is about to write: whatever kills the process, the next one clears that
+/// folder, as this one does with those before.
+pub fn announce(
+    slug: &Slug,
+    store: &dyn Store,
+    random: [u8; 8],
+    state: &State,
+) -> Result<(), StateError> {
+    sweep(slug, store, state)?;
+    if store.versions().is_none() {
+        return Ok(());
+    }
+    let mut probes = state.lock_probes(slug)?;
+    let known = probes.entry(store.name().clone()).or_default();
+    known.folders.push(ProbedFolder {
+        place: store.location(),
+        folder: folder(slug, random),
+    });
+    state.set_lock_probes(slug, &probes)
+}
+
+/// Remembers what came of an announced probe, for the next manifest.
+fn keep(
+    slug: &Slug,
+    store: &dyn Store,
+    report: &LockReport,
+    state: &State,
+) -> Result<(), StateError> {
+    let mut probes = state.lock_probes(slug)?;
+    let known = probes.entry(store.name().clone()).or_default();
+    known.last = Some(report.to_keep(store.location()));
+    state.set_lock_probes(slug, &probes)?;
+    forget_cleared(slug, store, report, state)
+}
+
+/// The same; but what nobody could find out does not take the place of what was found out.
+pub fn keep_if_known(
+    slug: &Slug,
+    store: &dyn Store,
+    report: &LockReport,
+    state: &State,
+) -> Result<(), StateError> {
+    let probes = state.lock_probes(slug)?;
+    let known = probes.get(store.name()).and_then(|one| one.last.as_ref());
+    match known {
+        Some(_) if report.verdict == LockVerdict::Unknown => {
+            forget_cleared(slug, store, report, state)
+        }
+        _ => keep(slug, store, report, state),
+    }
+}
+
+/// A folder is forgotten once nothing is there.
+fn forget_cleared(
+    slug: &Slug,
+    store: &dyn Store,
+    report: &LockReport,
+    state: &State,
+) -> Result<(), StateError> {
+    match report.left.is_empty() {
+        true => sweep(slug, store, state).map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Deletes what earlier probes left in a store, as far as their locks have ended; what stays is
@@ -82,14 +129,13 @@ pub(super) fn clear(
     versions: &dyn Versions,
     folder: &str,
 ) -> Result<Vec<ProbedVersion>, StoreError> {
-    let mut found = Vec::new();
-    versions.list_versions(folder, None, &mut |version| {
-        found.push((version.key, version.id));
-        ControlFlow::Continue(())
-    })?;
-    found.retain(|(key, id)| versions.delete_version(key, id, Bypass::No).is_err());
+    let mut found = list_all_versions(versions, folder)?;
+    found.retain(|one| {
+        let deleted = versions.delete_version(&one.key, &one.id, Bypass::No);
+        deleted.is_err()
+    });
     let stays = found.into_iter();
-    Ok(stays.map(|(key, id)| left(versions, key, id)).collect())
+    Ok(stays.map(|one| left(versions, one.key, one.id)).collect())
 }
 
 /// A version that stays, and until when.

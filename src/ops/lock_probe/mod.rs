@@ -19,11 +19,11 @@ use crate::model::lock::{Lock, LockMode, LockState, LockVerdict};
 use crate::store::versions::{Bypass, Versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-pub use kept::{recorded, run, sweep};
-pub use report::{LockReport, Outcome, ProbedVersion, Step};
+pub use kept::{announce, keep_if_known, recorded, run, sweep};
+pub use report::{CONTROL, LockReport, Outcome, ProbedVersion, READ_BACK, Step, WRITE};
 
 use control::Control;
-use report::{EXTEND, READ_BACK, WRITE};
+use report::EXTEND;
 use tries::{SHORTER, Tries};
 
 /// Locks that are tried, in seconds, until the store takes one. The shortest leaves time to try
@@ -55,15 +55,19 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Prefix of all that is written.
     fn folder(&self) -> String {
-        let root = Layout::new(self.slug).root().to_owned();
-        format!("{root}probe/{}/", hex::encode(self.random))
+        folder(self.slug, self.random)
     }
 }
 
-/// Tries to break a lock in a store.
-fn probe(request: &Request<'_>) -> LockReport {
+/// Prefix of all that a probe writes.
+fn folder(slug: &Slug, random: [u8; 8]) -> String {
+    let layout = Layout::new(slug);
+    format!("{}probe/{}/", layout.root(), hex::encode(random))
+}
+
+/// Tries to break a lock in a store. Nothing is remembered: see [`announce`] and [`run`].
+pub fn probe(request: &Request<'_>) -> LockReport {
     let mut report = LockReport {
         store: request.store.name().clone(),
         mode: request.mode,

@@ -68,11 +68,11 @@ pub enum Outcome {
 
 /// An unlocked version can be deleted: else refusals show what credentials may not do, and
 /// nothing of locks.
-pub(super) const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 /// An object is written with a lock.
-pub(super) const WRITE: &str = "write";
+pub const WRITE: &str = "write";
 /// The lock is read back.
-pub(super) const READ_BACK: &str = "read-back";
+pub const READ_BACK: &str = "read-back";
 /// The lock's date is put off: else refusals to bring it forward show what credentials may not
 /// do, and nothing of locks.
 pub(super) const EXTEND: &str = "extend";
@@ -117,8 +117,8 @@ impl LockReport {
             _ => format!("{count} versions stay"),
         };
         Some(format!(
-            "store {store}: {versions} until {until}, {} among them; the next probe removes \
-             them then",
+            "store {store}: {versions} until {until}, {} among them; the next probe there \
+             removes them then",
             first.key
         ))
     }

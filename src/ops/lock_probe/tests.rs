@@ -231,6 +231,23 @@ fn refusals_by_whoever_may_not_set_locks_at_all_say_nothing() {
 }
 
 #[test]
+fn what_a_writer_could_not_find_out_does_not_replace_what_a_probe_did() {
+    let (_dir, state) = state();
+    let (store, slug) = (memory(), "demo".parse().unwrap());
+    let verdict = |state: &State| {
+        let probes = state.lock_probes(&slug).unwrap();
+        let last = probes[store.name()].last.as_ref();
+        last.map(|last| last.record.result)
+    };
+    let unknown = probed(&Faulty::new(Fault::NoDeletes), LockMode::Compliance);
+    keep_if_known(&slug, &store, &unknown, &state).unwrap();
+    assert_eq!(verdict(&state), Some(LockVerdict::Unknown));
+    run_at(&store, NOW, 1, &state);
+    keep_if_known(&slug, &store, &unknown, &state).unwrap();
+    assert_eq!(verdict(&state), Some(LockVerdict::Enforced));
+}
+
+#[test]
 fn store_without_versions_is_unknown() {
     let store = MemoryStore::new("usb".parse().unwrap());
     let report = probed(&store, LockMode::Compliance);

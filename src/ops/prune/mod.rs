@@ -12,7 +12,7 @@ mod sweep;
 
 use serde::Serialize;
 
-use crate::base::names::EscrowId;
+use crate::base::names::{EscrowId, StoreName};
 use crate::model::amend::Change;
 use crate::model::finding::Finding;
 use crate::model::mark::Mark;
@@ -64,6 +64,9 @@ pub enum PruneError {
     /// What was signed, and what is where, is not certain.
     #[error(transparent)]
     Uncertain(#[from] Uncertain),
+    /// Whoever is left with such a store would not know why payloads are gone.
+    #[error("what goes could not be announced in every required store: {}", .0.join("; "))]
+    Unannounced(Vec<String>),
     /// The newest escrow may open nothing.
     #[error("the key in the newest escrow, {0}, opened nothing that was tried")]
     NotProven(EscrowId),
@@ -140,10 +143,20 @@ fn announce(
     chain: &mut Committer<'_>,
     history: History,
     escrow_ids: Vec<EscrowId>,
-) -> Result<Option<Mark>, CommitError> {
+) -> Result<Option<Mark>, PruneError> {
     if escrow_ids.is_empty() {
         return Ok(None);
     }
     let changes = vec![Change::Expired { escrow_ids }];
-    Ok(Some(chain.report(history, changes)?.mark))
+    // Where another host was faster, this plan is of yesterday.
+    let committed = chain.report_at_once(history, changes)?;
+    let lacks = |name: &&StoreName| committed.lacking.contains_key(*name);
+    let destinations = chain.ports().destinations.iter();
+    let names = destinations.map(|to| to.store.name());
+    match chain.are_enough(names.filter(|name| !lacks(name))) {
+        true => Ok(Some(committed.mark)),
+        false => Err(PruneError::Unannounced(
+            committed.lacking.into_values().collect(),
+        )),
+    }
 }

@@ -26,7 +26,7 @@ use crate::sealing::reseal::{ResealError, Unsealed, expect_end};
 use crate::sealing::unpack::UnpackError;
 use crate::store::Store;
 
-use super::{RekeyError, Settings, Work, are_enough};
+use super::{RekeyError, Settings, Work};
 
 /// By how many bytes a header for other recipients may be longer. The rest of a payload stays as
 /// long as it was.
@@ -237,7 +237,7 @@ impl Job<'_> {
         let whole = |copy: &&Copy| copy.failure().is_none() && !lacking.contains_key(copy.name());
         let holders = resealed.copies.iter().filter(whole).map(Copy::name);
         let failures = resealed.copies.iter().filter_map(Copy::failure);
-        if !are_enough(chain, holders) {
+        if !chain.are_enough(holders) {
             let told: Vec<String> = failures.chain(lacking.into_values()).collect();
             return Err(Refusal::Failed(told.join("; ")));
         }

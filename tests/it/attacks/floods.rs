@@ -57,6 +57,7 @@ fn nightly(scene: &Scene, mark: Mark) -> (Vec<String>, usize) {
         trust: scene.bed.trust(),
         mark: Some(mark),
         since_mark: true,
+        up_to: None,
         now: scene.bed.clock.now(),
         cancel: &Cancel::new(),
     });

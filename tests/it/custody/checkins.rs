@@ -8,7 +8,7 @@ use super::bed::{bash, document, host_of_three, newest_manifest, object};
 use crate::support::sandbox::{Host, Sandbox, files, stdout};
 
 /// Gives a custodian an SSH key that may check in, and commits it with a snapshot.
-fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
+pub(super) fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
     let home = sandbox.path("");
     bash(
         &home,
@@ -26,7 +26,7 @@ fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
 }
 
 /// The printed commands, with a custodian's own two files in them.
-fn commands(sandbox: &Sandbox, host: &Host<'_>, who: &str) -> String {
+pub(super) fn commands(sandbox: &Sandbox, host: &Host<'_>, who: &str) -> String {
     let printed = stdout(&host.run(&format!("custody challenge {who}")).success());
     let home = sandbox.path("");
     printed

@@ -3,6 +3,7 @@
 pub mod bed;
 mod change;
 mod checkins;
+mod elsewhere;
 mod identities;
 mod key;
 mod opening;

@@ -1,28 +1,11 @@
 //! The command, over a directory, and stock `age` on what it made.
 
-use std::path::PathBuf;
-
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-use crate::custody::bed::{bash, host_of_three, object};
-use crate::support::sandbox::{Host, SECRET_KEY, Sandbox, json, objects};
-
-/// The host's configuration without its source, where identities may be: of `k` custodians
-/// together, or of each.
-fn without_source(host: &Host<'_>, k: Option<i64>) -> PathBuf {
-    let text = std::fs::read_to_string(&host.config).unwrap();
-    let mut config: toml::Table = text.parse().unwrap();
-    config.remove("source").unwrap();
-    if let Some(k) = k {
-        let custody = toml::Table::from_iter([("k".to_owned(), k.into())]);
-        config.insert("custody".to_owned(), custody.into());
-    }
-    let path = host.config.with_file_name("rekey.toml");
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
-}
+use crate::custody::bed::{bash, host_of_three, object, without_source};
+use crate::support::sandbox::{SECRET_KEY, Sandbox, json, objects};
 
 fn rekey(sandbox: &Sandbox, config: &std::path::Path, more: &str) -> Assert {
     sandbox.run(&format!("--config {} rekey {more}", config.display()))

@@ -269,6 +269,7 @@ impl Bed {
             trust: self.trust(),
             mark,
             since_mark: false,
+            up_to: None,
             now: self.clock.now(),
             cancel: &Cancel::new(),
         })

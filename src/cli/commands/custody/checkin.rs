@@ -18,6 +18,7 @@ use crate::cli::wire::{self, Reader};
 use crate::model::checkin;
 use crate::ops::custody::checkin::{Verified, keep, verify_submitted};
 use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
+use crate::store::Rights;
 
 const MAX_TEXT: usize = checkin::MAX_BYTES as usize;
 
@@ -51,7 +52,7 @@ pub(in crate::cli) fn run(
     let history = reader.history(output, cancel)?;
     let verified = verify_submitted(&document, &signature, &history, SystemClock.now())
         .map_err(hints::checkin)?;
-    let destinations = wire::destinations(&config, cancel)?;
+    let destinations = wire::destinations(&config, Rights::Write, cancel)?;
     let lacking = keep(&verified, &document, &signature, &history, &destinations);
     let exit = match lacking.len() {
         0 => Exit::Done,

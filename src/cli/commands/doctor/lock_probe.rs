@@ -1,4 +1,4 @@
-//! `doctor`: what stores do in truth.
+//! `doctor lock-probe`: whether stores keep to their locks.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::base::cancel::Cancel;
 use crate::base::names::{Slug, StoreName};
 use crate::base::text::printable;
 use crate::base::time::SystemClock;
-use crate::cli::args::{Doctor, DoctorCommand, Global, LockProbe};
+use crate::cli::args::{Global, LockProbe};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -16,6 +16,9 @@ use crate::model::lock::{LockMode, LockVerdict};
 use crate::model::store_spec::StoreSpec;
 use crate::ops::lock_probe::{self, LockReport, Outcome, Request, Step};
 use crate::ops::state::State;
+use crate::store::Rights;
+
+use super::named;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -24,18 +27,7 @@ struct Document<'a> {
     exit: u8,
 }
 
-pub(in crate::cli) fn run(
-    args: &Doctor,
-    global: &Global,
-    output: &Output,
-    cancel: &Cancel,
-) -> Result<Exit, CliError> {
-    match &args.command {
-        DoctorCommand::LockProbe(args) => lock_probe(args, global, output, cancel),
-    }
-}
-
-fn lock_probe(
+pub(super) fn run(
     args: &LockProbe,
     global: &Global,
     output: &Output,
@@ -47,7 +39,7 @@ fn lock_probe(
     let _lock = state.lock(&config.instance).map_err(hints::state)?;
     let mut reports = Vec::new();
     for spec in specs {
-        let store = wire::open_store(spec, &|path| config.resolve(path), cancel)?;
+        let store = wire::open_store(spec, Rights::Delete, &|path| config.resolve(path), cancel)?;
         let mode = spec.lock.map_or(LockMode::Compliance, |lock| lock.mode);
         let request = Request {
             slug: &config.instance,
@@ -88,15 +80,7 @@ fn chosen<'c>(config: &'c Config, names: &[StoreName]) -> Result<Vec<&'c StoreSp
             ),
         };
     }
-    let unknown = names
-        .iter()
-        .find(|name| !config.stores.iter().any(|spec| spec.name == **name));
-    if let Some(name) = unknown {
-        return Err(CliError::usage(format!(
-            "the configuration has no store {name}"
-        )));
-    }
-    Ok(stores.filter(|spec| names.contains(&spec.name)).collect())
+    named(&config.stores, names)
 }
 
 fn verdict(reports: &[LockReport]) -> Exit {
