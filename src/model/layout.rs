@@ -1,6 +1,8 @@
 //! Object keys of one instance in a store (FORMAT.md, "Keys in a store"). The store's own
 //! prefix is not part of them.
 
+mod foreign;
+
 use crate::base::digest::Digest;
 use crate::base::names::{CustodianName, EscrowId, RekeyId, SignerName, Slug};
 use crate::base::time::UtcTime;
@@ -19,8 +21,7 @@ pub struct Layout {
 pub struct ManifestKey {
     /// The sequence number it claims.
     pub seq: u64,
-    /// The digest in the long form of the name, used where the short one was squatted behind a
-    /// lock that nobody may lift.
+    /// The digest in the long form of the name, used where somebody wrote to the short one before.
     pub digest: Option<Digest>,
 }
 
@@ -147,7 +148,7 @@ impl Layout {
         format!("{}manifest/{seq:010}.json", self.root)
     }
 
-    /// The commit point where the ordinary key is squatted and locked.
+    /// The commit point where somebody wrote to the ordinary key before. Nobody can foresee this one.
     pub fn manifest_beside(&self, seq: u64, digest: &Digest) -> String {
         format!("{}manifest/{seq:010}-{digest}.json", self.root)
     }

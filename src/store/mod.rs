@@ -115,6 +115,13 @@ impl StoreError {
 }
 
 impl StoreErrorKind {
+    /// Whether a store that failed like this may well answer tomorrow. What a bucket's writer can
+    /// bring about, an object that nobody can read for one, is not among these: it must not make
+    /// anything else look harmless.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::ClockSkew | Self::Interrupted | Self::Transient)
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::AlreadyExists => "already exists",

@@ -2,6 +2,7 @@
 //! and nothing else. Escrows that were not touched open as before.
 
 mod chain;
+mod floods;
 mod hidden;
 mod payload;
 mod slots;

@@ -83,7 +83,7 @@ Writes a few bytes below INSTANCE/probe/ with a lock of some minutes, then tries
 to shorten and downgrade the lock, and to delete the version, with and without bypass. The next
 snapshot's manifest carries the result. The next probe removes what this one had to leave.
 
-It needs credentials that may delete versions, since the refusal of others says nothing of locks:
+It needs credentials that may delete versions and set locks, since the refusal of others says nothing:
 set ESCROW_<NAME>_ACCESS_KEY_ID and ESCROW_<NAME>_SECRET_ACCESS_KEY for this one run.
 
 Exit codes: 0 every lock held · 3 one could not be tried · 13 one did not hold.")]

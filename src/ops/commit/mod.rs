@@ -315,18 +315,24 @@ impl<'a> Committer<'a> {
     pub fn put_documents(&mut self, documents: &[Document<'_>]) -> BTreeMap<StoreName, String> {
         let mut lacking = BTreeMap::new();
         for destination in self.ports.destinations {
-            let store = destination.store.as_ref();
+            let name = destination.store.name();
+            let mut locks = Vec::new();
             for document in documents {
                 let now = self.ports.clock.now();
-                if let Err(error) = documents::put_document(destination, document, now) {
-                    let why = error_chain(&error);
-                    self.tell(match destination.required {
-                        true => Finding::warning("document-missing", &*why),
-                        false => Finding::note("document-missing", &*why),
-                    });
-                    lacking.insert(store.name().clone(), why);
+                match documents::put_document(destination, document, now) {
+                    Ok(locked) => locks.extend(locked),
+                    Err(error) => {
+                        let why = error_chain(&error);
+                        self.tell(match destination.required {
+                            true => Finding::warning("document-missing", &*why),
+                            false => Finding::note("document-missing", &*why),
+                        });
+                        lacking.insert(name.clone(), why);
+                    }
                 }
             }
+            let told = documents::shortfalls(name, &locks).into_iter();
+            told.for_each(|finding| self.tell(finding));
         }
         lacking
     }

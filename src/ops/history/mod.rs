@@ -6,6 +6,7 @@
 mod beneath;
 mod candidates;
 mod listing;
+mod signatures;
 mod summary;
 mod verify;
 
@@ -403,14 +404,6 @@ fn names(listings: &[Listing]) -> Vec<StoreName> {
         .iter()
         .map(|listing| listing.store.name().clone())
         .collect()
-}
-
-/// Whether a store that failed like this may well answer tomorrow. What a bucket's writer can
-/// bring about, an object that nobody can read for one, is not among these: it must not make
-/// anything else look harmless.
-fn is_passing(kind: StoreErrorKind) -> bool {
-    use StoreErrorKind::{ClockSkew, Interrupted, Transient};
-    matches!(kind, ClockSkew | Interrupted | Transient)
 }
 
 /// Whether nothing was ever written under a prefix.

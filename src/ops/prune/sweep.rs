@@ -99,7 +99,9 @@ pub(super) fn find(
 
 /// Whether a manifest lies behind a delete marker or beneath something else, whoever signed it.
 fn hides_manifests(holding: &Holding<'_>, layout: &Layout) -> bool {
-    let sight = noncurrent::look(holding.store().as_ref(), &layout.manifests(), None);
+    let mut is_manifest = |key: &str| layout.parse_manifest(key).is_some();
+    let (store, prefix) = (holding.store().as_ref(), layout.manifests());
+    let sight = noncurrent::look(store, &prefix, None, &mut is_manifest);
     sight.map_or(true, |sight| !sight.keys.is_empty())
 }
 

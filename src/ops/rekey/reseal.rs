@@ -17,6 +17,7 @@ use crate::ops::commit::{CommitError, Committer, Document, Reach};
 use crate::ops::copies::{self, Copy};
 use crate::ops::custodial::{self, Custodial};
 use crate::ops::destination::{Lasting, stores};
+use crate::ops::lock_probe;
 use crate::ops::open::{self, OnBytes};
 use crate::ops::state::{OpenRekey, OpenUpload};
 use crate::ops::upload::FanOut;
@@ -276,7 +277,7 @@ impl Job<'_> {
         let probes = ports.state.lock_probes(chain.slug())?;
         let (key, now) = (chain.layout().payload(self.sealed()), ports.clock.now());
         let record = |copy: &Copy| {
-            let probe = probes.get(copy.name()).map(|probe| probe.record);
+            let probe = lock_probe::recorded(&probes, &copy.destination);
             copy.record(&key, now, probe)
         };
         Ok(Rekeyed {

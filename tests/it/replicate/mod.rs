@@ -1,5 +1,6 @@
 //! Stores that lack something get it, and nothing is ever overwritten.
 
+mod beneath;
 mod command;
 mod sweep;
 

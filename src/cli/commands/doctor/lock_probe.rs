@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::{Slug, StoreName};
 use crate::base::text::printable;
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::SystemClock;
 use crate::cli::args::{Global, LockProbe};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
@@ -16,7 +16,7 @@ use crate::model::lock::{LockMode, LockVerdict};
 use crate::model::store_spec::StoreSpec;
 use crate::ops::lock_probe::{self, LockReport, Outcome, Request, Step};
 use crate::ops::state::State;
-use crate::store::{Rights, Store};
+use crate::store::Rights;
 
 use super::named;
 
@@ -41,7 +41,14 @@ pub(super) fn run(
     for spec in specs {
         let store = wire::open_store(spec, Rights::Delete, &|path| config.resolve(path), cancel)?;
         let mode = spec.lock.map_or(LockMode::Compliance, |lock| lock.mode);
-        let report = probe_and_keep(&config.instance, store.as_ref(), mode, &state)?;
+        let request = Request {
+            slug: &config.instance,
+            store: store.as_ref(),
+            mode,
+            clock: &SystemClock,
+            random: rand::random(),
+        };
+        let report = lock_probe::run(&request, &state).map_err(hints::state)?;
         cancel.check().map_err(CliError::failed)?;
         reports.push(report);
     }
@@ -76,25 +83,6 @@ fn chosen<'c>(config: &'c Config, names: &[StoreName]) -> Result<Vec<&'c StoreSp
     named(&config.stores, names)
 }
 
-/// What an earlier probe had to leave goes first; what this one leaves is remembered with it.
-fn probe_and_keep(
-    slug: &Slug,
-    store: &dyn Store,
-    mode: LockMode,
-    state: &State,
-) -> Result<LockReport, CliError> {
-    lock_probe::sweep_earlier(store, slug, state, SystemClock.now()).map_err(hints::state)?;
-    let report = lock_probe::probe(&Request {
-        slug,
-        store,
-        mode,
-        clock: &SystemClock,
-        random: rand::random(),
-    });
-    lock_probe::keep(&report, slug, state).map_err(hints::state)?;
-    Ok(report)
-}
-
 fn verdict(reports: &[LockReport]) -> Exit {
     let any = |verdict| reports.iter().any(|report| report.verdict == verdict);
     if any(LockVerdict::NotEnforced) {
@@ -118,6 +106,7 @@ fn text(reports: &[LockReport]) -> String {
     let mut out = table(&rows);
     for report in reports {
         out.push_str(&format!("\n{}\n", summary(report)));
+        out.extend(report.leftover().map(|left| format!("{left}\n")));
     }
     out
 }

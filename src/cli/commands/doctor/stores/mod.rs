@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::base::parallel;
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::SystemClock;
 use crate::cli::args::{DoctorStores, Global};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
@@ -58,12 +58,13 @@ pub(super) fn run(
     let trial = Trial {
         slug: &subject.slug,
         role,
+        random: rand::random(),
         output,
         cancel,
     };
     let check = || trial.check_all(&specs, &stores);
     let reports = match memory {
-        Some(memory) => memory.around(&stores, check)?,
+        Some(memory) => memory.around(&stores, trial.random, check)?,
         None => check(),
     };
     cancel.check().map_err(CliError::failed)?;
@@ -147,21 +148,25 @@ impl Memory {
         }))
     }
 
-    /// What earlier trials had to leave goes first; what these leave is remembered with what
-    /// came of them.
+    /// What earlier trials had to leave goes first; where these write is remembered before they
+    /// do, and what came of them afterwards.
     fn around(
         &self,
         stores: &[Arc<dyn Store>],
+        random: [u8; 8],
         check: impl FnOnce() -> Vec<AccessReport>,
     ) -> Result<Vec<AccessReport>, CliError> {
         let Self { slug, state, .. } = self;
         for store in stores {
-            lock_probe::sweep_earlier(store.as_ref(), slug, state, SystemClock.now())
-                .map_err(hints::state)?;
+            lock_probe::announce(slug, store.as_ref(), random, state).map_err(hints::state)?;
         }
         let reports = check();
-        for report in reports.iter().filter_map(|report| report.lock.as_ref()) {
-            lock_probe::keep_if_known(report, slug, state).map_err(hints::state)?;
+        for (report, store) in reports.iter().zip(stores) {
+            let kept = match &report.lock {
+                Some(report) => lock_probe::keep_if_known(slug, store.as_ref(), report, state),
+                None => lock_probe::sweep(slug, store.as_ref(), state).map(drop),
+            };
+            kept.map_err(hints::state)?;
         }
         Ok(reports)
     }
@@ -171,6 +176,8 @@ impl Memory {
 struct Trial<'a> {
     slug: &'a Slug,
     role: Role,
+    /// Makes the names of what is written its own.
+    random: [u8; 8],
     output: &'a Output,
     cancel: &'a Cancel,
 }
@@ -199,7 +206,7 @@ impl Trial<'_> {
             is_directory: matches!(spec.place, Place::Dir { .. }),
             lock: spec.lock.map(|lock| lock.mode),
             clock: &SystemClock,
-            random: rand::random(),
+            random: self.random,
             try_again: &|times| self.waits(spec, times),
         })
     }
@@ -263,12 +270,8 @@ fn tell_more(specs: &[&StoreSpec], reports: &[AccessReport], output: &Output) {
 
 /// Without a configuration nothing remembers what stays under its lock.
 fn tell_left(reports: &[AccessReport], output: &Output) {
-    for lock in reports.iter().filter_map(|report| report.lock.as_ref()) {
-        for left in &lock.left {
-            output.remark(&format!(
-                "store {}: {} stays until its lock ends, at {}",
-                lock.store, left.key, left.until
-            ));
-        }
+    let locks = reports.iter().filter_map(|report| report.lock.as_ref());
+    for left in locks.filter_map(|lock| lock.leftover()) {
+        output.remark(&left);
     }
 }
