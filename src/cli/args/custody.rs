@@ -134,7 +134,11 @@ Examples:
   databasus-escrow custody remove bob --dry-run    what bob can still open, and until when
   databasus-escrow custody remove bob
 
-Exit codes: 0 removed · 3 removed, and nobody can be spared any more · 14 refused: too few would be left.")]
+Refused until enough of those who are left have shown, by a check-in, that their identities open
+anything: somebody who has just joined may have given the wrong key.
+
+Exit codes: 0 removed · 3 removed, and nobody can be spared any more · 14 refused: too few would be left,
+or too few of them have shown that they can open anything.")]
 pub struct CustodyRemove {
     /// Who leaves
     #[arg(value_name = "NAME")]
@@ -142,4 +146,7 @@ pub struct CustodyRemove {
     /// Show what the leaver can still open, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Remove them although too few of the others have shown that they can open anything
+    #[arg(long)]
+    pub unproven: bool,
 }

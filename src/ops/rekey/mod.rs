@@ -316,23 +316,33 @@ fn read(chain: &mut Committer<'_>, settings: &Settings<'_>) -> Result<Planned, R
         let manifest = history.load(entry)?;
         Ok((row(settings, &manifest), manifest))
     });
+    let escrows = rows.collect::<Result<_, RekeyError>>()?;
+    let status = status(&history, settings, ports);
+    // Who is unproven is told where that matters; that answers could not be read, always.
+    let unread = [
+        "checkin-unverified",
+        "checkin-unreadable",
+        "custody-object-hidden",
+    ];
+    let findings = status.findings.into_iter();
+    let told = findings.filter(|finding| unread.contains(&finding.id));
+    told.for_each(|finding| chain.tell(finding));
+    let proven = status.custodians.into_iter();
+    let proven = proven.filter(|one| one.proven_at.is_some());
     Ok(Planned {
-        escrows: rows.collect::<Result<_, RekeyError>>()?,
-        proven: proven(&history, settings, ports),
+        escrows,
+        proven: proven.map(|one| one.name).collect(),
     })
 }
 
-fn proven(history: &History, settings: &Settings<'_>, ports: Ports<'_>) -> BTreeSet<CustodianName> {
-    let status = Status::gather(&status::Request {
+fn status(history: &History, settings: &Settings<'_>, ports: Ports<'_>) -> Status {
+    Status::gather(&status::Request {
         recipients: settings.recipients,
         quorum: settings.quorum,
         history,
         stores: &destination::stores(ports.destinations),
         now: ports.clock.now(),
-    });
-    let proven = status.custodians.into_iter();
-    let proven = proven.filter(|one| one.proven_at.is_some());
-    proven.map(|one| one.name).collect()
+    })
 }
 
 fn chosen<'h>(

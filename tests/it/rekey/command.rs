@@ -29,7 +29,7 @@ fn stock_age_opens_it_for_who_is_left_and_for_nobody_else() {
         return;
     };
     host.snapshot();
-    host.run("custody remove bob").success();
+    host.run("custody remove bob --unproven").success();
     let config = without_source(&host, None);
     let planned = rekey(&sandbox, &config, "--dry-run").success();
     planned.stdout(contains("alice, bob, carol").and(contains("would be sealed again")));
@@ -80,7 +80,7 @@ fn a_wrong_identity_and_the_sources_own_box_are_refused() {
     };
     host.snapshot();
     sandbox.identity("mallory");
-    host.run("custody remove bob").success();
+    host.run("custody remove bob --unproven").success();
     let config = without_source(&host, None);
     let before = objects(&sandbox.path("usb"));
     rekey(&sandbox, &config, "--identity ../mallory.key")

@@ -58,7 +58,7 @@ const HASH: &str = ".payload.sha256";
 
 /// Bob left, and the one escrow was sealed again to those who stayed.
 fn without_bob(host: &Host<'_>, sandbox: &Sandbox) {
-    host.run("custody remove bob").success();
+    host.run("custody remove bob --unproven").success();
     let rekey = format!(
         "--config {} rekey --identity ../alice.key",
         without_source(host, None).display()
