@@ -81,7 +81,8 @@ impl From<RoleName> for Role {
 #[command(after_help = "\
 Writes a few bytes below INSTANCE/probe/ with a lock of some minutes, then tries to overwrite them,
 to shorten and downgrade the lock, and to delete the version, with and without bypass. The next
-snapshot's manifest carries the result. The next probe removes what this one had to leave.
+snapshot's manifest carries the result. The next probe, or `prune`, removes what
+this one had to leave.
 
 It needs credentials that may delete versions and set locks, since the refusal of others says nothing:
 set ESCROW_<NAME>_ACCESS_KEY_ID and ESCROW_<NAME>_SECRET_ACCESS_KEY for this one run.

@@ -117,8 +117,8 @@ impl LockReport {
             _ => format!("{count} versions stay"),
         };
         Some(format!(
-            "store {store}: {versions} until {until}, {} among them; the next probe there \
-             removes them then",
+            "store {store}: {versions} until {until}, {} among them; the next probe there, or \
+             `prune`, removes them then",
             first.key
         ))
     }

@@ -23,6 +23,7 @@ use super::certainty::{self, Uncertain};
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::history::History;
 use super::inventory;
+use super::lock_probe;
 
 pub(super) use delete::delete_objects;
 pub use delete::{Deleted, State};
@@ -115,6 +116,11 @@ pub fn run(
         report.deleted = delete::delete(ports.destinations, chain.layout(), &gone, ports.cancel);
         ports.cancel.check().map_err(CommitError::from)?;
         sweep::sweep(&mut report.swept, ports, chain.layout());
+        for destination in ports.destinations {
+            let store = destination.store.as_ref();
+            // What a lock still holds stays on record.
+            lock_probe::sweep(chain.slug(), store, ports.state).map_err(CommitError::from)?;
+        }
     }
     report.escrows = plan.rows;
     report.findings = std::mem::take(&mut chain.findings);

@@ -171,7 +171,7 @@ fn an_answer_that_is_dated_anew_proves_the_day_of_its_canary() {
     scene.keep(&scene.dated(0, scene.bed.clock.now()));
     let status = scene.status();
     assert_eq!(status.custodians[0].proven_at, Some(first));
-    assert!(ids(&status.findings).contains(&"checkin-old".to_owned()));
+    assert!(ids(&status.findings).contains(&"checkin-old (warning)".to_owned()));
     // The newest proof is the one to the newest canary, whatever dates the answers have.
     scene.keep(&scene.dated(1, scene.nights[1].created_at));
     assert_eq!(scene.proven_at(), Some(scene.nights[1].created_at));
