@@ -5,7 +5,7 @@
 //! - What a lock holds stays readable by its version id until the lock's date, whatever is
 //!   written or deleted above it: an overwrite makes a newer version, a plain delete a marker.
 //! - What the store does not say is told as unknown, and never as "no".
-//! - A service without versions fails with [`StoreErrorKind::Unsupported`]; the caller then goes
+//! - A service without versions fails with `StoreErrorKind::Unsupported`; the caller then goes
 //!   on without them.
 
 use std::ops::{ControlFlow, Range};
