@@ -125,7 +125,8 @@ pub fn newest_canary(
     Ok(None)
 }
 
-/// The commands: to the byte the same, whoever prints them. Every value in them is a name, a number or a digest: no shell takes them for more.
+/// The commands: to the byte the same, whoever prints them. Every value in them is a name, a number
+/// or a digest: no shell takes them for more.
 ///
 /// The canary's own digest is compared before `age` sees it, and what comes out must have 32 bytes
 /// of the signed digest before it goes anywhere: a file that was put in the canary's place tells

@@ -8,9 +8,10 @@
 //! what it replaced, and what earlier runs left. Whatever fails before that manifest leaves the old
 //! payload in force, and whatever fails after it the new one.
 //!
-//! Nothing begins unless enough of those custodians have shown that they hold their identities, by a
-//! check-in or here. What was replaced is deleted on this host's own word alone: it was here that every byte went from
-//! one payload into the other. Somebody else's manifest that claims as much deletes nothing.
+//! Nothing begins unless enough of those custodians have shown that they hold their identities, by
+//! a check-in or here. What was replaced is deleted on this host's own word alone, as the chain has
+//! it: it was here that every byte went from one payload into the other. Somebody else's manifest
+//! that claims as much deletes nothing.
 
 mod reseal;
 mod retire;
