@@ -34,7 +34,7 @@ pub use custody::{
     Custody, CustodyAdd, CustodyChallenge, CustodyCheckin, CustodyCommand, CustodyOpen,
     CustodyRemove, CustodyStatus,
 };
-pub use doctor::{Doctor, DoctorCommand, LockProbe};
+pub use doctor::{Doctor, DoctorCommand, DoctorStores, LockProbe, RoleName};
 pub use import::{Decisions, Import, Importing};
 pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
@@ -162,6 +162,10 @@ pub struct Reading {
     /// The newest manifest seen before, from the trust card or an earlier report
     #[arg(long, value_name = "SEQ:SHA256")]
     pub mark: Option<Mark>,
+    /// Take the chain as it was with this manifest: escrows, copies, re-sealings and deletions that
+    /// later ones report do not count
+    #[arg(long, value_name = "SEQ")]
+    pub up_to: Option<u64>,
 }
 
 /// Arguments of `init`.

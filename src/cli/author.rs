@@ -13,6 +13,7 @@ use crate::ops::commit::{Author, Ports};
 use crate::ops::destination::Destination;
 use crate::ops::state::State;
 use crate::sealing::sshsig::SigningKey;
+use crate::store::Rights;
 
 /// What a manifest is signed with.
 pub(super) struct Signing {
@@ -51,11 +52,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Reads the configuration and opens its stores. `job` as in [`Signing::read`].
-    pub(super) fn open(global: &Global, job: &str, cancel: &Cancel) -> Result<Self, CliError> {
+    pub(super) fn open(
+        global: &Global,
+        job: &str,
+        rights: Rights,
+        cancel: &Cancel,
+    ) -> Result<Self, CliError> {
         let config = wire::need_config(global)?;
         Ok(Self {
             signing: Signing::read(&config, job)?,
-            destinations: wire::destinations(&config, cancel)?,
+            destinations: wire::destinations(&config, rights, cancel)?,
             state: State::new(config.resolve(&config.state.dir)),
             config,
         })

@@ -8,7 +8,7 @@ use crate::base::names::StoreName;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::wire;
 use crate::model::store_spec::{Place, StoreSpec};
-use crate::store::Store;
+use crate::store::{Rights, Store};
 
 /// Opens it. A path is a directory of objects, as the `backups` folder of
 /// a data directory is.
@@ -38,5 +38,5 @@ pub(super) fn open(from: &str, cancel: &Cancel) -> Result<Arc<dyn Store>, CliErr
                 .hint("--from takes a directory of objects, or s3://BUCKET/PREFIX?endpoint=URL"),
         );
     }
-    wire::open_store(&spec, &Path::to_path_buf, cancel)
+    wire::open_store(&spec, Rights::Read, &Path::to_path_buf, cancel)
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
 use crate::cli::args::{Backups, EscrowChoice, Global, KeyChoice};
 use crate::cli::exit::CliError;
 use crate::cli::hints;
+use crate::cli::identities;
 use crate::cli::opening::Opening;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
@@ -20,7 +23,7 @@ use crate::ops::recover::keys::KeyRing;
 use crate::ops::select::{SelectError, select};
 
 /// Far more than any key has.
-const MAX_KEY_BYTES: u64 = 64 << 10;
+const MAX_KEY_BYTES: usize = 64 << 10;
 
 /// Escrows are read at most once, for all that is wanted of them.
 struct Escrows {
@@ -94,13 +97,14 @@ pub(super) fn read_key(path: &Path, output: &Output) -> Result<SecretKey, CliErr
     };
     wire::warn_if_shared(path);
     let file = std::fs::File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len().min(MAX_KEY_BYTES);
-    // With room for all of it: a buffer that grows leaves unwiped copies behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 2);
-    let read = file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes);
-    if read.map_err(failed)? as u64 > MAX_KEY_BYTES {
+    // With room for all of it, whatever the file's size is said to be: a buffer that grows leaves
+    // unwiped copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_BYTES + 1));
+    let read = file.take(MAX_KEY_BYTES as u64 + 1).read_to_end(&mut bytes);
+    if read.map_err(failed)? > MAX_KEY_BYTES {
         return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
     }
+    let bytes = std::mem::take(&mut *bytes);
     let key = SecretKey::new(bytes).map_err(|error| CliError::in_file(path, error))?;
     for warning in key.check() {
         output.remark(&format!("{}: {warning}", path.display()));
@@ -118,10 +122,7 @@ impl Escrows {
         let reader = Reader::open(&args.reading, global, cancel)?;
         let unlock = args.unlock.as_deref();
         let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
-        let opening = opening.ok_or_else(|| {
-            CliError::usage("no identity is given, and the key lies in an escrow")
-                .hint("--identity FILE; `databasus-escrow show` names the custodians who hold one")
-        })?;
+        let opening = opening.ok_or_else(identities::none_given)?;
         let history = reader.history(output, cancel)?;
         Ok(Self {
             reader,
@@ -184,7 +185,9 @@ impl Escrows {
         cancel: &Cancel,
     ) -> Result<(), CliError> {
         let manifest = self.history.load(entry).map_err(hints::history)?;
-        let identities = self.opening.identities(&manifest, output, cancel)?;
+        let identities = self
+            .opening
+            .identities(&manifest, &self.reader, output, cancel)?;
         let progress = Progress::new(global, "reading an escrow's key", None);
         let counter = progress.clone();
         let key = escrowed_key::secret_key(

@@ -8,6 +8,7 @@ mod custodians;
 mod exit;
 mod from;
 mod hints;
+mod identities;
 mod keys;
 mod opening;
 mod output;

@@ -1,60 +1,44 @@
 //! What opens an escrow: identities on this machine, or the answer of custodians on others.
 
-use std::io::{BufRead, BufReader};
+mod answer;
+mod request;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
-use crate::base::names::CustodianName;
-use crate::cli::exit::{CliError, Exit};
+use crate::cli::exit::CliError;
+use crate::cli::identities;
 use crate::cli::output::Output;
-use crate::cli::wire;
+use crate::cli::wire::Reader;
 use crate::model::config::Config;
 use crate::model::manifest::{CustodyMode, Manifest};
-use crate::sealing::custody::{EscrowIdentity, MAX_LAYER_BYTES, open_armored};
+use crate::sealing::custody::{EscrowIdentity, LayerError, NotAnEscrowIdentity, open_armored};
 use crate::sealing::identities::Identities;
 
-/// How often a file that is waited for is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-const LAST_LINE: &str = "-----END AGE ENCRYPTED FILE-----";
-
-/// There must never be a place that holds both the source and an identity. `hint` says where this
-/// job belongs instead.
-pub(super) fn refuse_on_the_source(
-    config: Option<&Config>,
-    hint: &'static str,
-) -> Result<(), CliError> {
-    match config.is_some_and(|config| config.source.is_some()) {
-        false => Ok(()),
-        true => Err(CliError {
-            exit: Exit::Refused,
-            message: "this configuration is the source's own: it takes snapshots".to_owned(),
-            hint: Some(hint.to_owned()),
-        }),
-    }
-}
+use answer::Answers;
+use request::Request;
 
 /// What opens escrows in this run.
 pub(super) enum Opening {
     /// Identities, whoever's they are.
     Identities(Arc<Identities>),
     /// Custodians elsewhere, whose answer comes in through this file; `-` is standard input.
-    Answer(PathBuf),
+    Answer(Mutex<Answers>),
 }
 
 impl Opening {
     /// By the command line, else by the configuration; none where neither names anything.
     pub(super) fn of(
-        identities: &[PathBuf],
+        files: &[PathBuf],
         unlock: Option<&Path>,
         config: Option<&Config>,
     ) -> Result<Option<Self>, CliError> {
         if let Some(answer) = unlock {
-            return Ok(Some(Self::Answer(answer.to_owned())));
+            identities::refuse_beside_the_source(config)?;
+            return Ok(Some(Self::Answer(Mutex::new(Answers::new(answer)))));
         }
-        let identities = wire::identities(identities, config)?;
+        let identities = identities::read(files, config)?;
         Ok(identities.map(|identities| Self::Identities(Arc::new(identities))))
     }
 
@@ -62,20 +46,35 @@ impl Opening {
     pub(super) fn identities(
         &self,
         manifest: &Manifest,
+        reader: &Reader,
         output: &Output,
         cancel: &Cancel,
     ) -> Result<Arc<Identities>, CliError> {
         match self {
             Self::Identities(identities) => Ok(identities.clone()),
-            Self::Answer(from) => ask(manifest, from, output, cancel).map(Arc::new),
+            Self::Answer(answers) => {
+                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                ask(manifest, &mut answers, reader, output, cancel).map(Arc::new)
+            }
         }
     }
 }
 
-/// The one-time identity exists in this process alone, for as long as it waits.
+/// An answer that was not made for this run, or is none.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    #[error(transparent)]
+    Content(#[from] NotAnEscrowIdentity),
+}
+
+/// The one-time identity exists in this process alone, for as long as it waits. An answer that does
+/// not open is no reason to make another one: people are on the telephone about this one.
 fn ask(
     manifest: &Manifest,
-    from: &Path,
+    answers: &mut Answers,
+    reader: &Reader,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Identities, CliError> {
@@ -87,95 +86,27 @@ fn ask(
         .hint("--identity FILE in place of --unlock"));
     }
     let one_time = EscrowIdentity::generate();
-    output.ask(&request(manifest, &one_time.recipient_text(), from));
-    let answer = wait_for(from, cancel)?;
-    let refused = |error: &dyn std::error::Error| CliError {
-        exit: Exit::NoIdentity,
-        message: format!("the answer does not open: {error}"),
-        hint: Some(
-            "it must have been made with --to and the one-time recipient of this very run"
-                .to_owned(),
-        ),
+    let request = Request {
+        manifest,
+        recipient: &one_time.recipient_text(),
+        stores: &reader.store_arguments,
+        answer: answers.from(),
     };
+    output.ask(&request.to_string());
     let one_time = one_time.into_identities("one-time");
-    let text = open_armored(&answer, &one_time).map_err(|error| refused(&error))?;
-    let identity = EscrowIdentity::parse(&text).map_err(|error| refused(&error))?;
-    Ok(identity.into_identities("the escrow's own"))
-}
-
-fn request(manifest: &Manifest, recipient: &str, from: &Path) -> String {
-    let names = |people: &mut dyn Iterator<Item = &CustodianName>| {
-        let names: Vec<&str> = people.map(CustodianName::as_str).collect();
-        names.join(", ")
-    };
-    let k = manifest.custody.k.unwrap_or_default();
-    let everybody = names(&mut manifest.recipients.iter().map(|one| &one.custodian));
-    let escrow = &manifest.escrow_id;
-    let instance = &manifest.instance.slug;
-    let whence = match from.as_os_str() == "-" {
-        true => "Paste here what the last of them gets, all of it:".to_owned(),
-        false => format!(
-            "Waiting for what the last of them gets, in {}",
-            from.display()
-        ),
-    };
-    format!(
-        "\nEscrow {escrow} of {instance} takes {k} of {everybody}. On their own machines, in this \
-         order:\n\
-         \n  databasus-escrow custody open --step 1 --escrow {escrow} --with NAME --identity FILE \
-         --output step-1.age\
-         \n  databasus-escrow custody open --step {k} --escrow {escrow} step-{before}.age --identity \
-         FILE --to ONE-TIME\
-         \n\nThe one-time recipient of this run, to be compared by voice:\n\n  {recipient}\n\n\
-         {whence}\n",
-        before = k.saturating_sub(1),
-    )
-}
-
-fn wait_for(from: &Path, cancel: &Cancel) -> Result<Vec<u8>, CliError> {
-    if from.as_os_str() == "-" {
-        return read_answer(std::io::stdin().lock()).map_err(CliError::from);
-    }
     loop {
-        cancel.check().map_err(CliError::failed)?;
-        match std::fs::File::open(from).and_then(|file| read_answer(BufReader::new(file))) {
-            Ok(answer) if is_whole(&answer) => return Ok(answer),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CliError::in_file(from, error)),
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
-}
-
-/// Up to the line that ends it: whoever pastes into a terminal need not end the input.
-fn read_answer(from: impl BufRead) -> std::io::Result<Vec<u8>> {
-    let mut answer = Vec::new();
-    // Base64 is a third larger than what it holds.
-    for line in from.take(2 * MAX_LAYER_BYTES as u64).lines() {
-        let line = line?;
-        let line = line.trim();
-        if answer.is_empty() && !line.starts_with("-----BEGIN") {
-            continue;
-        }
-        answer.extend(line.as_bytes());
-        answer.push(b'\n');
-        if line == LAST_LINE {
-            break;
+        let answer = answers.next(output, cancel)?;
+        match opened(&answer, &one_time) {
+            Ok(identity) => return Ok(identity.into_identities("the escrow's own")),
+            Err(why) => output.ask(&format!(
+                "the answer does not open: {why}; it must be made with --to and the one-time \
+                 recipient above. Still waiting"
+            )),
         }
     }
-    Ok(answer)
 }
 
-fn is_whole(answer: &[u8]) -> bool {
-    let end = format!("{LAST_LINE}\n");
-    answer.ends_with(end.as_bytes())
-}
-
-/// No identity was given, and one is needed.
-pub(super) fn none_given() -> CliError {
-    CliError::usage("no identity is given").hint(
-        "--identity FILE, for each of several custodians; `databasus-escrow show` names the \
-         custodians who hold one",
-    )
+fn opened(answer: &[u8], one_time: &Identities) -> Result<EscrowIdentity, Unusable> {
+    let text = open_armored(answer, one_time)?;
+    Ok(EscrowIdentity::parse(&text)?)
 }

@@ -21,14 +21,7 @@ use crate::ops::storages::{OpenStorage, StorageUnavailable, store_name};
 use crate::store::Store;
 use crate::store::dir::DirStore;
 
-/// How long a storage is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Haste {
-    /// In a nightly run: what it holds is looked at, and not needed.
-    Look,
-    /// After a disaster: it holds what the work is about.
-    Need,
-}
+pub(super) use crate::cli::wire::Haste;
 
 /// The storages as this host reaches them.
 #[cfg_attr(
@@ -179,7 +172,7 @@ impl Storages {
         place: &S3Storage,
         keys: &S3Keys,
     ) -> Result<Arc<dyn Store>, StorageUnavailable> {
-        use crate::store::s3::{Patience, S3Settings, S3Store};
+        use crate::store::s3::{S3Settings, S3Store};
 
         let region = match place.region.as_str() {
             "" => DEFAULT_REGION,
@@ -199,11 +192,9 @@ impl Storages {
             access_key_id: keys.access_key_id.to_string(),
             secret_access_key: keys.secret_access_key.as_str().into(),
             session_token: None,
+            temporary: None,
         };
-        let patience = match self.haste {
-            Haste::Look => Patience::brief(),
-            Haste::Need => Patience::default(),
-        };
+        let patience = self.haste.patience();
         let store = S3Store::open_with(name, settings, patience, self.cancel.clone())?;
         Ok(Arc::new(store))
     }

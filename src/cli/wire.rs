@@ -1,10 +1,7 @@
-//! From configuration and arguments to ports: stores, trust, identities, the source.
+//! From configuration and arguments to ports: stores, trust, the source.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::{Digest, HashingWriter};
@@ -15,23 +12,25 @@ use crate::model::audit::facts::{Facts, Seen};
 use crate::model::config::Config;
 use crate::model::finding::{Severity, worst};
 use crate::model::mark::Mark;
-use crate::model::recipients::holds_private_key;
-use crate::model::store_spec::{Place, S3Place, StoreSpec};
+#[cfg(feature = "s3")]
+use crate::model::store_spec::{CredentialsSource, S3Place};
+use crate::model::store_spec::{Place, StoreSpec};
 use crate::model::trust::Trust;
 use crate::ops::audit::{HeadRequest, look_at_head};
+use crate::ops::card;
 use crate::ops::destination::{BucketAccess, Destination};
 use crate::ops::history::{History, Request};
 use crate::ops::state::State;
-use crate::sealing::identities::Identities;
-use crate::store::Store;
 use crate::store::absent::AbsentStore;
 use crate::store::dir::DirStore;
+#[cfg(feature = "s3")]
+use crate::store::s3::{Patience, S3Settings, S3Store, Temporary};
+use crate::store::{Rights, Store};
 
 use super::args::{Global, Reading};
 use super::exit::{CliError, Exit};
 use super::hints;
 use super::output::Output;
-use super::terminal::Terminal;
 
 /// Where a configuration is looked for when none is named.
 const CONFIG_PLACES: [&str; 2] = ["escrow.toml", "/etc/databasus-escrow/escrow.toml"];
@@ -84,15 +83,58 @@ pub(super) fn read_text(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Opens a store.
+/// How long a place is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It is looked at, and what it holds is not needed.
+    Look,
+    /// It holds what the work is about, or is to hold it.
+    Need,
+}
+
+#[cfg(feature = "s3")]
+impl Haste {
+    pub(super) fn patience(self) -> Patience {
+        match self {
+            Self::Look => Patience::brief(),
+            Self::Need => Patience::default(),
+        }
+    }
+}
+
+/// Opens a store, for no more than these rights where its credentials can be narrowed.
 pub(super) fn open_store(
     spec: &StoreSpec,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
     cancel: &Cancel,
 ) -> Result<Arc<dyn Store>, CliError> {
-    match &spec.place {
-        Place::Dir { path } => Ok(open_dir(spec, base(path))),
-        Place::S3(place) => open_s3(spec, place, base, cancel),
+    open_in(Haste::Need, spec, rights, base, cancel)
+}
+
+/// The same, waited for so long.
+pub(super) fn open_in(
+    haste: Haste,
+    spec: &StoreSpec,
+    rights: Rights,
+    base: &dyn Fn(&Path) -> PathBuf,
+    cancel: &Cancel,
+) -> Result<Arc<dyn Store>, CliError> {
+    let place = match &spec.place {
+        Place::Dir { path } => return Ok(open_dir(spec, base(path))),
+        Place::S3(place) => place,
+    };
+    #[cfg(feature = "s3")]
+    {
+        let settings = settings(spec, place, rights, base)?;
+        let name = spec.name.clone();
+        let store = S3Store::open_with(name, settings, haste.patience(), cancel.clone());
+        Ok(Arc::new(store.map_err(hints::store)?))
+    }
+    #[cfg(not(feature = "s3"))]
+    {
+        let _ = (haste, place, rights, cancel);
+        Err(no_buckets(spec))
     }
 }
 
@@ -106,20 +148,18 @@ fn open_dir(spec: &StoreSpec, root: PathBuf) -> Arc<dyn Store> {
 }
 
 #[cfg(feature = "s3")]
-fn open_s3(
+fn settings(
     spec: &StoreSpec,
     place: &S3Place,
+    rights: Rights,
     base: &dyn Fn(&Path) -> PathBuf,
-    cancel: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    use crate::store::s3::{S3Settings, S3Store};
-
+) -> Result<S3Settings, CliError> {
     let read_file = |path: &Path| std::fs::read_to_string(base(path));
     let credentials = place
         .credentials
         .resolve(&spec.name, &environment, &read_file)
         .map_err(hints::credentials)?;
-    let settings = S3Settings {
+    Ok(S3Settings {
         bucket: place.bucket.clone(),
         prefix: place.prefix.clone(),
         endpoint: place.endpoint_url(),
@@ -128,34 +168,42 @@ fn open_s3(
         access_key_id: credentials.access_key_id,
         secret_access_key: credentials.secret_access_key,
         session_token: credentials.session_token,
-    };
-    let store = S3Store::open(spec.name.clone(), settings, cancel.clone()).map_err(hints::store)?;
-    Ok(Arc::new(store))
+        temporary: match &place.credentials {
+            CredentialsSource::R2Token {
+                account_id,
+                temporary: true,
+                ..
+            } => Some(Temporary {
+                account_id: account_id.clone(),
+                rights,
+            }),
+            _ => None,
+        },
+    })
 }
 
 #[cfg(not(feature = "s3"))]
-fn open_s3(
-    spec: &StoreSpec,
-    _: &S3Place,
-    _: &dyn Fn(&Path) -> PathBuf,
-    _: &Cancel,
-) -> Result<Arc<dyn Store>, CliError> {
-    Err(CliError::usage(format!(
+fn no_buckets(spec: &StoreSpec) -> CliError {
+    CliError::usage(format!(
         "store {} is a bucket, and this build knows directories only",
         spec.name
     ))
-    .hint("copy the bucket into a directory and name it as dir:/PATH"))
+    .hint("copy the bucket into a directory and name it as dir:/PATH")
 }
 
-/// The stores of a configuration, for writing.
-pub(super) fn destinations(config: &Config, cancel: &Cancel) -> Result<Vec<Destination>, CliError> {
+/// The stores of a configuration, for writing, or for deleting too.
+pub(super) fn destinations(
+    config: &Config,
+    rights: Rights,
+    cancel: &Cancel,
+) -> Result<Vec<Destination>, CliError> {
     let base = |path: &Path| config.resolve(path);
     config
         .stores
         .iter()
         .map(|spec| {
             Ok(Destination {
-                store: open_store(spec, &base, cancel)?,
+                store: open_store(spec, rights, &base, cancel)?,
                 provider: provider(spec),
                 bucket: bucket(spec),
                 access: access(spec, &base),
@@ -226,8 +274,11 @@ pub(super) struct Reader {
     pub(super) stores: Vec<Arc<dyn Store>>,
     /// The configuration, where there is one.
     pub(super) config: Option<Config>,
+    /// The same stores as somebody on another box gives them to `--store`.
+    pub(super) store_arguments: Vec<String>,
     trust: Trust,
     given_mark: Option<Mark>,
+    up_to: Option<u64>,
     state: Option<State>,
 }
 
@@ -259,13 +310,19 @@ impl Reader {
         };
         let stores = specs
             .iter()
-            .map(|spec| open_store(spec, &base, cancel))
+            .map(|spec| open_store(spec, Rights::Read, &base, cancel))
             .collect::<Result<_, _>>()?;
+        let store_arguments = match (reading.stores.as_slice(), &config) {
+            ([], Some(config)) => card::store_arguments(config),
+            (given, _) => given.to_vec(),
+        };
         Ok(Self {
             slug,
             stores,
+            store_arguments,
             trust: trust(reading, config.as_ref())?,
             given_mark: reading.mark,
+            up_to: reading.up_to,
             state: config
                 .as_ref()
                 .map(|config| State::new(config.resolve(&config.state.dir))),
@@ -292,6 +349,7 @@ impl Reader {
             trust: self.trust.clone(),
             mark,
             since_mark: false,
+            up_to: self.up_to,
             now: SystemClock.now(),
             cancel,
         })
@@ -398,59 +456,6 @@ fn trust(reading: &Reading, config: Option<&Config>) -> Result<Trust, CliError> 
     Ok(Trust::new(allowed, reading.trust.clone()))
 }
 
-/// The identities in these files, and in the configuration's.
-pub(super) fn identities(
-    files: &[PathBuf],
-    config: Option<&Config>,
-) -> Result<Option<Identities>, CliError> {
-    let configured = config.and_then(|config| {
-        let open = config.open.as_ref()?;
-        Some(config.resolve(&open.identity_file))
-    });
-    let files: Vec<PathBuf> = match (files, configured) {
-        ([], Some(file)) => vec![file],
-        (files, _) => files.to_vec(),
-    };
-    let mut all: Option<Identities> = None;
-    for file in &files {
-        let read = read_identity(file)?;
-        match &mut all {
-            None => all = Some(read),
-            Some(all) => all.extend(read),
-        }
-    }
-    Ok(all)
-}
-
-/// Far more than any file of identities has.
-const MAX_IDENTITY_BYTES: usize = 256 << 10;
-
-const IDENTITY_HINT: &str = "--identity names a file with a line AGE-SECRET-KEY-1…, or an OpenSSH \
-     private key; `-` reads it from standard input. A passphrase is asked for on the terminal";
-
-fn read_identity(file: &Path) -> Result<Identities, CliError> {
-    // With room for all of it: a buffer that grows leaves unwiped copies behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_IDENTITY_BYTES + 1));
-    let name = file.display().to_string();
-    if holds_private_key(&name) {
-        return Err(CliError::usage(
-            "an identity itself stands where the name of its file belongs",
-        )
-        .hint("write it into a file of mode 0600, or give it to --identity - on standard input"));
-    }
-    let read = if name == "-" {
-        bounded(std::io::stdin().lock(), &mut text)
-    } else {
-        warn_if_shared(file);
-        std::fs::File::open(file).and_then(|file| bounded(file, &mut text))
-    };
-    read.map_err(|error| {
-        CliError::usage(format!("cannot read identity {name}: {error}")).hint(IDENTITY_HINT)
-    })?;
-    Identities::read(&name, &text, Terminal)
-        .map_err(|error| CliError::new(Exit::Usage, error).hint(IDENTITY_HINT))
-}
-
 /// Says so when a private file is readable by others.
 pub(super) fn warn_if_shared(file: &Path) {
     use std::os::unix::fs::MetadataExt;
@@ -459,14 +464,6 @@ pub(super) fn warn_if_shared(file: &Path) {
         let file = file.display();
         tracing::warn!("{file} is open to others than its owner; chmod 600 closes it");
     }
-}
-
-fn bounded(from: impl Read, text: &mut Vec<u8>) -> std::io::Result<()> {
-    from.take(MAX_IDENTITY_BYTES as u64 + 1).read_to_end(text)?;
-    if text.len() > MAX_IDENTITY_BYTES {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(())
 }
 
 /// Digest of the running program, for the trust card; none where it cannot be read.

@@ -117,14 +117,29 @@ impl Rekeyed {
     }
 }
 
+/// What a change that this version reads calls itself.
+const KNOWN: [&str; 4] = ["copied", "expired", "rekeyed", "fork-closed"];
+
 impl Change {
     pub(super) fn check(&self) -> Result<(), ManifestError> {
-        let Self::Rekeyed(rekeyed) = self else {
-            return Ok(());
-        };
-        rekeyed.payload.check()?;
-        rekeyed.custody.check(&rekeyed.unlock)
+        match self {
+            Self::Rekeyed(rekeyed) => {
+                rekeyed.payload.check()?;
+                rekeyed.custody.check(&rekeyed.unlock)
+            }
+            // Passed over, it would leave a payload in force that was replaced, or one that was
+            // let go among those to keep: what this version knows it reads, or refuses.
+            Self::Unknown(change) if is_known(change) => Err(ManifestError::Contradiction(
+                "a change lacks what one of its kind says",
+            )),
+            _ => Ok(()),
+        }
     }
+}
+
+fn is_known(change: &serde_json::Value) -> bool {
+    let kind = change.get("change").and_then(serde_json::Value::as_str);
+    kind.is_some_and(|kind| KNOWN.contains(&kind))
 }
 
 impl Amend {
@@ -155,3 +170,6 @@ impl Amend {
         strict_json::to_vec(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub fn judge(
         before = Some((*seq, slot));
     }
     if let Some(mark) = mark {
-        judge_mark(&slots, mark, &mut findings);
+        judge_mark(&slots, forks, mark, &mut findings);
     }
     findings
 }
@@ -111,9 +111,28 @@ fn gap(from: u64, to: u64) -> Finding {
     Finding::violation("chain-gap", format!("{which} missing, or not verifiable"))
 }
 
-fn judge_mark(slots: &BTreeMap<u64, Vec<&Link>>, mark: &Mark, findings: &mut Vec<Finding>) {
+fn judge_mark(
+    slots: &BTreeMap<u64, Vec<&Link>>,
+    forks: &[Fork],
+    mark: &Mark,
+    findings: &mut Vec<Finding>,
+) {
     let head = slots.keys().next_back().copied().unwrap_or(0);
     match slots.get(&mark.seq) {
+        // Whoever makes a fork can close it, too; who has seen the other way remembers.
+        Some(_)
+            if forks
+                .iter()
+                .any(|fork| fork.has_left(&mark.manifest_sha256)) =>
+        {
+            findings.push(Finding::violation(
+                "history-rewritten",
+                format!(
+                    "the chain does not go on from manifest {}, which was seen before",
+                    mark.seq
+                ),
+            ));
+        }
         Some(slot) if slot.iter().any(|l| l.digest == mark.manifest_sha256) => {}
         Some(_) => findings.push(Finding::violation(
             "history-rewritten",
@@ -137,6 +156,7 @@ fn judge_mark(slots: &BTreeMap<u64, Vec<&Link>>, mark: &Mark, findings: &mut Vec
 mod tests {
     use super::*;
     use crate::base::digest::Digest;
+    use crate::model::amend::Change;
     use crate::model::fork;
     use proptest::prelude::*;
 
@@ -215,6 +235,32 @@ mod tests {
     fn the_mark_tells_a_rollback_from_a_rewrite() {
         assert_eq!(ids(&chain(3), mark(4, b"later")), ["rollback"]);
         assert_eq!(ids(&chain(3), mark(2, b"other")), ["history-rewritten"]);
+    }
+
+    #[test]
+    fn who_has_seen_what_a_closed_fork_left_beside_the_chain_is_told() {
+        let mut links = chain(3);
+        links.push(Link {
+            digest: Digest::of(b"other"),
+            created_at: UtcTime::from_unix(1_500),
+            ..links[1]
+        });
+        let closing = [Change::ForkClosed {
+            seq: 2,
+            followed: links[1].digest,
+            others: vec![Digest::of(b"other")],
+        }];
+        let last = links[2].digest;
+        let changes = |digest: &Digest| if *digest == last { &closing[..] } else { &[] };
+        let forks = fork::forks(&links, changes);
+        let found = |mark: Option<Mark>| -> Vec<&str> {
+            let now = UtcTime::from_unix(2_000);
+            let findings = judge(&links, &forks, 1, mark.as_ref(), now);
+            findings.iter().map(|finding| finding.id).collect()
+        };
+        assert_eq!(found(mark(2, &2u64.to_be_bytes())), ["chain-fork-closed"]);
+        let seen_the_other = ["chain-fork-closed", "history-rewritten"];
+        assert_eq!(found(mark(2, b"other")), seen_the_other);
     }
 
     proptest! {

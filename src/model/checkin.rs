@@ -18,7 +18,7 @@ pub const FORMAT: &str = "databasus-escrow-checkin/1";
 pub const MAX_BYTES: u64 = 16 << 10;
 
 /// How far a custodian's clock may be ahead, in seconds.
-const SKEW: i64 = 300;
+pub const SKEW: i64 = 300;
 
 /// What a custodian confirms with the signature.
 pub const STATEMENT: &str = "I opened this canary with the identity that is mine as a custodian, I \
@@ -72,12 +72,15 @@ pub enum Unproven {
     /// The canary was not opened.
     #[error("what it names was not in the canary of {0}")]
     WrongNonce(CustodianName),
+    /// It confirms less than is asked, or something else.
+    #[error("it does not confirm what a custodian confirms, word for word")]
+    OtherStatement,
     /// Before there was a canary, or after now.
     #[error("it is dated {at}, and the canary is of {since}")]
     Misdated {
         /// By the answer.
         at: UtcTime,
-        /// When the manifest was signed.
+        /// When the manifest that names the canary was signed.
         since: UtcTime,
     },
 }
@@ -94,11 +97,16 @@ impl Checkin {
         Ok(checkin)
     }
 
-    /// Whether it answers a canary of this manifest, which was verified and has this digest.
+    /// Whether it answers a canary of this manifest, which was verified and has this digest. `since`
+    /// is when the manifest that names the canary was signed: this one, or that of a later sealing.
+    ///
+    /// What is proven is proven as of `since`. Once an answer was published, the nonce is known to
+    /// everybody, and says nothing of any later day, whatever day is written beside it.
     pub fn proves(
         &self,
         manifest: &Manifest,
         digest: &Digest,
+        since: UtcTime,
         now: UtcTime,
     ) -> Result<(), Unproven> {
         if self.instance != manifest.instance.slug
@@ -114,8 +122,11 @@ impl Checkin {
         if self.nonce.sha256() != canary.nonce_sha256 {
             return Err(Unproven::WrongNonce(self.custodian.clone()));
         }
+        if self.statement != STATEMENT {
+            return Err(Unproven::OtherStatement);
+        }
         // Both clocks may be a little off.
-        let (at, since) = (self.created_at, manifest.created_at);
+        let at = self.created_at;
         let is_after = at >= since.plus(-SKEW) && at <= now.plus(SKEW);
         is_after
             .then_some(())
@@ -190,7 +201,8 @@ mod tests {
         let mut answer = answer();
         edit(&mut answer);
         let now = manifest.created_at.plus(7200);
-        answer.proves(&manifest, &Digest::of(b"the manifest"), now)
+        let digest = Digest::of(b"the manifest");
+        answer.proves(&manifest, &digest, manifest.created_at, now)
     }
 
     #[test]
@@ -247,6 +259,14 @@ mod tests {
                 matches!(refused, Err(Unproven::Misdated { .. })),
                 "{seconds}"
             );
+        }
+    }
+
+    #[test]
+    fn nothing_less_than_the_statement_is_confirmed() {
+        for other in ["", "I did.", &STATEMENT[..STATEMENT.len() - 1]] {
+            let refused = judged(|a| a.statement = other.to_owned());
+            assert_eq!(refused, Err(Unproven::OtherStatement));
         }
     }
 

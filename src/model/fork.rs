@@ -31,6 +31,11 @@ impl Fork {
         })
     }
 
+    /// Whether it is closed, and leaves this manifest beside the chain.
+    pub fn has_left(&self, manifest: &Digest) -> bool {
+        self.closed_by.is_some() && self.others.contains(manifest)
+    }
+
     fn is_closed_by(&self, change: &Change) -> bool {
         let Change::ForkClosed {
             seq,

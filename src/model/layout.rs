@@ -1,9 +1,14 @@
 //! Object keys of one instance in a store (FORMAT.md, "Keys in a store"). The store's own
 //! prefix is not part of them.
 
+mod foreign;
+
 use crate::base::digest::Digest;
 use crate::base::names::{CustodianName, EscrowId, RekeyId, SignerName, Slug};
 use crate::base::time::UtcTime;
+
+/// What a sealed payload is called, in the folder of its sealing.
+pub const PAYLOAD: &str = "payload.tar.zst.age";
 
 /// Where the objects of one instance lie.
 #[derive(Clone, Debug)]
@@ -16,8 +21,7 @@ pub struct Layout {
 pub struct ManifestKey {
     /// The sequence number it claims.
     pub seq: u64,
-    /// The digest in the long form of the name, used where the short one was squatted behind a
-    /// lock that nobody may lift.
+    /// The digest in the long form of the name, used where somebody wrote to the short one before.
     pub digest: Option<Digest>,
 }
 
@@ -54,7 +58,7 @@ impl Layout {
 
     /// The sealed payload.
     pub fn payload<'a>(&self, of: impl Into<Sealed<'a>>) -> String {
-        format!("{}payload.tar.zst.age", self.sealed(of.into()))
+        format!("{}{PAYLOAD}", self.sealed(of.into()))
     }
 
     /// The wrapped identity of an escrow that these custodians open together, in this order.
@@ -91,10 +95,11 @@ impl Layout {
         format!("{}checkin/", self.root)
     }
 
-    /// Whose answer a key is; none for a name this format does not know.
-    pub fn parse_checkin(&self, key: &str) -> Option<CustodianName> {
-        let (custodian, _) = key.strip_prefix(&self.checkins())?.split_once('/')?;
-        custodian.parse().ok()
+    /// Whose answer of when a key is; none for a name this format does not know.
+    pub fn parse_checkin(&self, key: &str) -> Option<(CustodianName, UtcTime)> {
+        let (custodian, time) = key.strip_prefix(&self.checkins())?.split_once('/')?;
+        let at = UtcTime::from_compact(time.strip_suffix(".json")?)?;
+        Some((custodian.parse().ok()?, at))
     }
 
     /// The report of a drill that began then.
@@ -158,12 +163,27 @@ impl Layout {
         folder.strip_prefix("rekeyed-")?.parse().ok()
     }
 
+    /// Which sealing of which escrow a key below [`Layout::escrows`] belongs to: payload, unlock
+    /// files and canaries. None for any other object: a later version may put more beside them.
+    pub fn parse_sealing(&self, key: &str) -> Option<(EscrowId, Option<RekeyId>)> {
+        let escrow = self.parse_escrow(key)?;
+        let rekey = self.parse_rekey(key);
+        let sealed = Sealed {
+            escrow: &escrow,
+            rekey: rekey.as_ref(),
+        };
+        let name = key.strip_prefix(&self.sealed(sealed))?;
+        let is_known =
+            name == PAYLOAD || name.starts_with("unlock/") || name.starts_with("canary/");
+        is_known.then_some((escrow, rekey))
+    }
+
     /// The commit point of sequence number `seq`.
     pub fn manifest(&self, seq: u64) -> String {
         format!("{}manifest/{seq:010}.json", self.root)
     }
 
-    /// The commit point where the ordinary key is squatted and locked.
+    /// The commit point where somebody wrote to the ordinary key before. Nobody can foresee this one.
     pub fn manifest_beside(&self, seq: u64, digest: &Digest) -> String {
         format!("{}manifest/{seq:010}-{digest}.json", self.root)
     }
@@ -233,6 +253,23 @@ mod tests {
 
     fn layout() -> Layout {
         Layout::new(&"heatwave-prod".parse().unwrap())
+    }
+
+    #[test]
+    fn sealings_are_told_from_what_a_later_version_may_put_beside_them() {
+        let layout = Layout::new(&"demo".parse().unwrap());
+        let id: EscrowId = "20260612T020000Z-0123456789abcdef".parse().unwrap();
+        let rekey: RekeyId = "20260712T020000Z-0123456789abcdef".parse().unwrap();
+        for rekey in [None, Some(&rekey)] {
+            let sealed = Sealed { escrow: &id, rekey };
+            let found = Some((id.clone(), rekey.cloned()));
+            assert_eq!(layout.parse_sealing(&layout.payload(sealed)), found);
+            let bob = "bob".parse().unwrap();
+            assert_eq!(layout.parse_sealing(&layout.canary(sealed, &bob)), found);
+            let folder = layout.sealed(sealed);
+            assert_eq!(layout.parse_sealing(&format!("{folder}index/1.json")), None);
+        }
+        assert_eq!(layout.parse_sealing(&layout.manifest(1)), None);
     }
 
     #[test]

@@ -7,6 +7,10 @@ use super::recipients::{RecipientSpec, Recipients};
 /// The most sets of custodians, and with that the most unlock files of one escrow: any 3 of 10.
 pub const MAX_SETS: usize = 120;
 
+/// The most custodians that an escrow can take: with each a layer more lies around its unlock files,
+/// and a name more in theirs.
+pub const MAX_TOGETHER: usize = 16;
+
 /// The longest name of an object that every store takes, in bytes.
 const MAX_NAME: usize = 255;
 
@@ -31,6 +35,14 @@ pub enum QuorumError {
         k: u32,
         /// How many there are.
         n: usize,
+    },
+    /// Nobody gets that many people together on the day.
+    #[error(
+        "k = {k} custodians would have to come together for every escrow; take {MAX_TOGETHER} or fewer"
+    )]
+    Absurd {
+        /// How many it takes.
+        k: u32,
     },
     /// The escrow would have too many unlock files.
     #[error("{k} of {n} custodians make more than {MAX_SETS} sets; take fewer custodians")]
@@ -62,6 +74,9 @@ impl Quorum {
         }
         if size > n {
             return Err(QuorumError::TooMany { k, n });
+        }
+        if size > MAX_TOGETHER {
+            return Err(QuorumError::Absurd { k });
         }
         if binomial(n, size) > MAX_SETS {
             return Err(QuorumError::TooManySets { k, n });
@@ -124,7 +139,9 @@ fn combinations<T: Clone>(items: &[T], k: usize) -> Vec<Vec<T>> {
         return vec![Vec::new()];
     }
     let mut sets = Vec::new();
-    for (at, first) in items.iter().enumerate() {
+    // Too few are left after the last of these to make a set of.
+    let firsts = (items.len() + 1).saturating_sub(k);
+    for (at, first) in items.iter().enumerate().take(firsts) {
         for rest in combinations(&items[at + 1..], k - 1) {
             let mut set = vec![first.clone()];
             set.extend(rest);
@@ -193,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn quorums_that_never_come_together_are_refused_at_once() {
+        let many: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let sixteen = Quorum::new(16, &recipients(&many[..17])).unwrap();
+        assert_eq!(sixteen.sets().len(), 17);
+        for (k, n) in [(17, 17), (27, 28), (39, 40), (40, 40)] {
+            let refused = Quorum::new(k, &recipients(&many[..n]));
+            assert_eq!(refused, Err(QuorumError::Absurd { k }));
+        }
+    }
+
+    #[test]
     fn custodians_who_are_safe_from_quantum_computers_stay_so() {
         let hardware = |name: &str| RecipientSpec {
             kind: RecipientKind::TagPq,
@@ -211,6 +240,14 @@ mod tests {
         assert!(Quorum::new(3, &recipients(&long)).is_ok());
         let refused = Quorum::new(4, &recipients(&long)).unwrap_err();
         assert!(matches!(refused, QuorumError::Names(_)));
+    }
+
+    /// Without looking where too few are left, this would take until the end of time.
+    #[test]
+    fn nearly_everybody_of_many_is_made_at_once() {
+        let items: Vec<usize> = (0..40).collect();
+        assert_eq!(combinations(&items, 39).len(), 40);
+        assert_eq!(combinations(&items, 40), [items]);
     }
 
     proptest! {

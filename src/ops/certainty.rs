@@ -1,8 +1,11 @@
-//! What has to be certain before anything is deleted: that every store answers, and that the chain
-//! is whole.
+//! What has to be certain before anything is deleted: that every store answers, that the chain is
+//! whole, and that others will follow what is signed here.
 
-use crate::base::names::StoreName;
+use crate::base::error_chain::error_chain;
+use crate::base::names::{SignerName, StoreName};
+use crate::model::allowed_signers::AllowedSigners;
 use crate::model::finding::Severity;
+use crate::model::trust::Trust;
 
 use super::commit::{Committer, Ports};
 use super::history::History;
@@ -20,6 +23,10 @@ pub enum Uncertain {
     /// The chain commits nothing.
     #[error("there is no verified escrow of this instance")]
     Nothing,
+    /// Who has nothing but the trust card would not follow, and the next snapshot would write over
+    /// what is announced.
+    #[error("the newest snapshot does not name {0} among those who may sign")]
+    Unvouched(SignerName),
 }
 
 /// Findings that leave it open what was signed and when.
@@ -64,7 +71,23 @@ pub(super) fn of_chain(chain: &Committer<'_>, history: &History) -> Result<(), U
     let mut findings = chain.findings.iter();
     let doubt = findings
         .find(|finding| finding.severity == Severity::Violation && DOUBTFUL.contains(&finding.id));
-    doubt.map_or(Ok(()), |doubt| {
-        Err(Uncertain::Doubtful(doubt.message.clone()))
-    })
+    if let Some(doubt) = doubt {
+        return Err(Uncertain::Doubtful(doubt.message.clone()));
+    }
+    of_signer(chain, history)
+}
+
+/// This host's own file of signers is not everybody's. Others learn of signers from snapshots.
+pub(super) fn of_signer(chain: &Committer<'_>, history: &History) -> Result<(), Uncertain> {
+    let newest = history.followed_escrows().next_back();
+    let (newest, _) = newest.ok_or(Uncertain::Nothing)?;
+    let doubtful = |error: &dyn std::error::Error| Uncertain::Doubtful(error_chain(error));
+    let policy = history
+        .signed_policy(newest)
+        .map_err(|error| doubtful(&error))?;
+    let signers = AllowedSigners::parse(&policy.allowed_signers);
+    let signers = signers.map_err(|error| doubtful(&error))?;
+    chain
+        .is_signer_of(&Trust::new(signers, Vec::new()))
+        .map_err(|_| Uncertain::Unvouched(chain.signer().clone()))
 }

@@ -8,11 +8,12 @@ use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{EscrowId, SignerName};
 use crate::base::time::UtcTime;
 use crate::model::amend::Change;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
 use crate::model::fork::Fork;
 use crate::model::mark::Mark;
 
-use super::commit::{Author, CommitError, Committer, Ports, Reach};
+use super::certainty::{self, Uncertain};
+use super::commit::{Author, CommitError, Committer, Completeness, Ports, Reach};
 use super::history::{Entry, History};
 
 /// What was found, and done.
@@ -22,6 +23,8 @@ pub struct Report {
     pub forks: Vec<OpenFork>,
     /// The manifest that closes them; none in a dry run, and where there was none.
     pub closed_by: Option<Mark>,
+    /// Why stores do not hold that manifest.
+    pub lacking: Vec<String>,
     /// What was found in the chain before.
     pub findings: Vec<Finding>,
 }
@@ -38,6 +41,8 @@ pub struct OpenFork {
 /// One of them.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Claimant {
+    /// Its place.
+    pub seq: u64,
     /// Whether the chain goes on from it.
     pub followed: bool,
     /// Its digest.
@@ -61,6 +66,15 @@ pub enum CloseError {
     /// Another manifest may lie where nobody could look.
     #[error("not all stores could be read")]
     NotAllStores,
+    /// Readers could not verify what would be signed.
+    #[error(transparent)]
+    Unvouched(#[from] Uncertain),
+    /// The chain may go on from a thief's manifest.
+    #[error(
+        "the chain goes on from manifest {0}, which is signed with this host's key and not known \
+         to this host"
+    )]
+    Stranger(u64),
     /// Nothing to close there.
     #[error("no open fork is at sequence {0}")]
     NoSuch(u64),
@@ -79,6 +93,7 @@ pub fn look(author: Author<'_>, ports: Ports<'_>, wanted: &[u64]) -> Result<Repo
     Ok(Report {
         forks,
         closed_by: None,
+        lacking: Vec::new(),
         findings: chain.findings,
     })
 }
@@ -97,13 +112,18 @@ pub fn close(
     if forks != seen {
         return Err(CloseError::Changed);
     }
-    let closed = match changes.is_empty() {
+    certainty::of_signer(&chain, &history)?;
+    refuse_strangers(&chain, &history, &forks)?;
+    let committed = match changes.is_empty() {
         true => None,
         false => Some(chain.report(history, changes)?),
     };
     Ok(Report {
         forks,
-        closed_by: closed.map(|closed| closed.mark),
+        closed_by: committed.as_ref().map(|committed| committed.mark),
+        lacking: committed.map_or_else(Vec::new, |committed| {
+            committed.lacking.into_values().collect()
+        }),
         findings: chain.findings,
     })
 }
@@ -119,6 +139,25 @@ fn read(chain: &mut Committer<'_>, wanted: &[u64]) -> Result<(History, Forks), C
     let changes = chosen.iter().filter_map(|fork| fork.closing()).collect();
     let forks = chosen.iter().map(|fork| told(fork, &history)).collect();
     Ok((history, (changes, forks)))
+}
+
+/// A key that somebody else has must be replaced first.
+fn refuse_strangers(
+    chain: &Committer<'_>,
+    history: &History,
+    forks: &[OpenFork],
+) -> Result<(), CloseError> {
+    let known = chain.strangers(history)?;
+    let strange = |one: &&Claimant| {
+        let mut strangers = known.manifests.iter();
+        strangers.any(|mark| mark.manifest_sha256 == one.manifest_sha256)
+    };
+    let followed = forks.iter().flat_map(|fork| fork.claimants.first());
+    let mut followed = followed.filter(|one| one.followed);
+    match followed.find(strange) {
+        Some(one) if !known.key_was_replaced => Err(CloseError::Stranger(one.seq)),
+        _ => Ok(()),
+    }
 }
 
 fn choose<'f>(forks: &'f [Fork], wanted: &[u64]) -> Result<Vec<&'f Fork>, CloseError> {
@@ -149,9 +188,22 @@ fn told(fork: &Fork, history: &History) -> OpenFork {
     }
 }
 
+impl Report {
+    /// How this run is to be taken. The forks themselves are told by it.
+    pub fn completeness(&self) -> Completeness {
+        let is_alarm =
+            |one: &Finding| one.severity == Severity::Violation && one.id != "chain-fork";
+        match self.findings.iter().any(is_alarm) {
+            true => Completeness::Alarm,
+            false => Completeness::of(&[], !self.lacking.is_empty()),
+        }
+    }
+}
+
 impl Claimant {
     fn of(entry: &Entry, followed: bool) -> Self {
         Self {
+            seq: entry.link.seq,
             followed,
             manifest_sha256: entry.link.digest,
             created_at: entry.link.created_at,

@@ -26,20 +26,26 @@ pub struct Destination {
 impl Destination {
     /// The store, locking what it writes as a payload is locked that is written now.
     pub fn for_payload(&self, now: UtcTime) -> Arc<dyn Store> {
-        self.locking(self.lock.map(|policy| policy.for_payload(now)))
+        self.for_small(Lasting::Payload, now)
     }
 
     /// The store, locking what it writes as documents are locked that are written now.
     pub fn for_documents(&self, now: UtcTime) -> Arc<dyn Store> {
-        self.locking(self.lock.map(|policy| policy.for_documents(now)))
+        self.for_small(Lasting::Manifest, now)
     }
 
     /// The store, locking what it writes as a small object is locked that is written now.
     pub fn for_small(&self, lasting: Lasting, now: UtcTime) -> Arc<dyn Store> {
-        match lasting {
-            Lasting::Payload => self.for_payload(now),
-            Lasting::Manifest => self.for_documents(now),
-        }
+        self.locking(self.lock_of(lasting, now))
+    }
+
+    /// The lock of what is written now; none where nothing is locked.
+    pub fn lock_of(&self, lasting: Lasting, now: UtcTime) -> Option<Lock> {
+        let policy = self.lock?;
+        Some(match lasting {
+            Lasting::Payload => policy.for_payload(now),
+            Lasting::Manifest => policy.for_documents(now),
+        })
     }
 
     /// A store that knows no locks is written to all the same: what is read back tells.

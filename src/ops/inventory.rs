@@ -22,8 +22,12 @@ pub struct Listed {
 pub struct Holding<'a> {
     /// The store, and what is demanded of it.
     pub destination: &'a Destination,
-    objects: BTreeMap<String, Listed>,
+    objects: Objects,
 }
+
+/// Objects under names that the format knows. Of others, which somebody may have planted in any
+/// number, nothing is kept.
+type Objects = BTreeMap<String, Listed>;
 
 impl Holding<'_> {
     /// The store itself.
@@ -83,17 +87,46 @@ pub fn read<'a>(
     (holdings, failed)
 }
 
-fn list(store: &dyn Store, layout: &Layout) -> Result<BTreeMap<String, Listed>, String> {
-    let mut objects = BTreeMap::new();
+fn list(store: &dyn Store, layout: &Layout) -> Result<Objects, String> {
+    let mut objects = Objects::new();
+    let mut foreign: u64 = 0;
     let listed = store.list(layout.root(), None, &mut |meta| {
-        let (size, etag) = (meta.size, meta.etag);
-        objects.insert(meta.key, Listed { size, etag });
+        match layout.knows(&meta.key) {
+            true => {
+                let (size, etag) = (meta.size, meta.etag);
+                objects.insert(meta.key, Listed { size, etag });
+            }
+            false => foreign += 1,
+        }
         ControlFlow::Continue(())
     });
+    if foreign > 0 {
+        let (store, objects) = (store.name(), foreign);
+        tracing::info!(%store, objects, "objects under names that are not ours were passed over");
+    }
     match listed {
         Ok(()) => Ok(objects),
         // Nothing was ever written there.
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(objects),
         Err(error) => Err(error_chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn planted_names_are_not_kept() {
+        let store = MemoryStore::new("a".parse().unwrap());
+        let layout = Layout::new(&"demo".parse().unwrap());
+        store.put_if_absent(&layout.manifest(1), b"x").unwrap();
+        for number in 0..100_u32 {
+            let key = format!("demo/escrow/planted-{number}/x");
+            store.put_if_absent(&key, b"x").unwrap();
+        }
+        let kept: Vec<String> = list(&store, &layout).unwrap().into_keys().collect();
+        assert_eq!(kept, [layout.manifest(1)]);
     }
 }

@@ -1,6 +1,7 @@
 //! Floor 4: one file per job. Ports come in as arguments; nothing here opens a configuration,
 //! reads the environment or prints.
 
+pub mod access;
 pub mod audit;
 pub mod backup_object;
 pub mod bucket;

@@ -5,14 +5,17 @@
 //! newest few and the oldest few are looked at, since the one that was written first is most
 //! likely the one that was meant.
 
+mod document;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
-use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
 use crate::model::finding::Finding;
 use crate::store::versions::{Version, VersionContent, Versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
+
+pub use document::{Document, contents, get_document, get_where};
 
 /// How many of the newest, and of the oldest, noncurrent versions of one key are looked at.
 const LOOKED_AT: usize = 8;
@@ -69,7 +72,8 @@ impl Noncurrent {
         self.left_out
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.newest.is_empty()
     }
 }
@@ -82,23 +86,41 @@ pub struct Sight {
     pub finding: Option<Finding>,
 }
 
-/// Looks for noncurrent versions under `prefix`, beginning after the key `start_after`. A store
-/// without versions has none; one that does not let them be listed is read without them.
+/// Looks for noncurrent versions under `prefix`, beginning after the key `start_after`, of keys
+/// that are `wanted`: others are not remembered. A store without versions has none; one that does
+/// not let them be listed is read without them.
 pub fn look(
     store: &dyn Store,
     prefix: &str,
     start_after: Option<&str>,
+    wanted: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Sight, StoreError> {
     let mut keys: BTreeMap<String, Noncurrent> = BTreeMap::new();
     let listed = store.versions().map_or(Ok(()), |versions| {
-        collect(versions, prefix, start_after, &mut keys)
+        let mut keep = |key: String, noncurrent: Noncurrent| {
+            if !noncurrent.is_empty() && wanted(&key) {
+                keys.insert(key, noncurrent);
+            }
+        };
+        collect(versions, prefix, start_after, &mut keep)
     });
+    let left_out = keys.values().map(Noncurrent::left_out).sum();
+    let finding = finding_of(store, prefix, listed, left_out)?;
+    Ok(Sight { keys, finding })
+}
+
+/// What is to be told of a listing that failed, or of a flood.
+fn finding_of(
+    store: &dyn Store,
+    prefix: &str,
+    listed: Result<(), StoreError>,
+    left_out: usize,
+) -> Result<Option<Finding>, StoreError> {
     let unseen = match listed {
         Ok(()) => None,
         Err(error) if error.kind == StoreErrorKind::Interrupted => return Err(error),
         Err(error) => unseen(&error),
     };
-    let left_out: usize = keys.values().map(Noncurrent::left_out).sum();
     let flooded = (left_out > 0).then(|| {
         let name = store.name();
         Finding::warning(
@@ -106,9 +128,42 @@ pub fn look(
             format!("store {name}: {left_out} versions under {prefix} were not looked at"),
         )
     });
-    Ok(Sight {
-        keys,
-        finding: unseen.or(flooded),
+    Ok(unseen.or(flooded))
+}
+
+/// What a store shows of one key's noncurrent versions.
+pub struct KeySight {
+    /// None of them where there are none, or they cannot be seen.
+    pub noncurrent: Noncurrent,
+    /// What kept them, or some of them, from being seen.
+    pub finding: Option<Finding>,
+}
+
+impl KeySight {
+    /// Whether what lies there could not be asked for.
+    pub fn is_unseen(&self) -> bool {
+        let finding = self.finding.as_ref();
+        finding.is_some_and(|finding| finding.id == "versions-unseen")
+    }
+}
+
+/// Looks for the noncurrent versions of one key, as [`look`] does, and no further: of what lies
+/// under longer names, which anybody may have put there, nothing is listed.
+pub fn look_at(store: &dyn Store, key: &str) -> Result<KeySight, StoreError> {
+    let mut noncurrent = Noncurrent::default();
+    let listed = store.versions().map_or(Ok(()), |versions| {
+        versions.list_versions(key, None, &mut |version| {
+            if version.key != key {
+                return ControlFlow::Break(());
+            }
+            noncurrent.add(version);
+            ControlFlow::Continue(())
+        })
+    });
+    let finding = finding_of(store, key, listed, noncurrent.left_out())?;
+    Ok(KeySight {
+        noncurrent,
+        finding,
     })
 }
 
@@ -117,12 +172,9 @@ fn collect(
     versions: &dyn Versions,
     prefix: &str,
     start_after: Option<&str>,
-    keys: &mut BTreeMap<String, Noncurrent>,
+    keep: &mut dyn FnMut(String, Noncurrent),
 ) -> Result<(), StoreError> {
     let mut at_hand: Option<(String, Noncurrent)> = None;
-    let mut keep = |done: Option<(String, Noncurrent)>| {
-        keys.extend(done.filter(|(_, noncurrent)| !noncurrent.is_empty()));
-    };
     versions.list_versions(prefix, start_after, &mut |version| {
         match &mut at_hand {
             Some((key, noncurrent)) if *key == version.key => noncurrent.add(version),
@@ -130,13 +182,45 @@ fn collect(
                 let mut noncurrent = Noncurrent::default();
                 let key = version.key.clone();
                 noncurrent.add(version);
-                keep(at_hand.replace((key, noncurrent)));
+                if let Some((key, noncurrent)) = at_hand.replace((key, noncurrent)) {
+                    keep(key, noncurrent);
+                }
             }
         }
         ControlFlow::Continue(())
     })?;
-    keep(at_hand);
+    if let Some((key, noncurrent)) = at_hand {
+        keep(key, noncurrent);
+    }
     Ok(())
+}
+
+/// Gives `visit` every key under `prefix` that holds something, be it behind a delete marker; some
+/// of them several times. Nothing is kept of them here. What kept deleted ones from being seen is
+/// told.
+pub fn every_key(
+    store: &dyn Store,
+    prefix: &str,
+    visit: &mut dyn FnMut(&str),
+) -> Result<Option<Finding>, StoreError> {
+    store.list(prefix, None, &mut |meta| {
+        visit(&meta.key);
+        ControlFlow::Continue(())
+    })?;
+    let Some(versions) = store.versions() else {
+        return Ok(None);
+    };
+    let listed = versions.list_versions(prefix, None, &mut |version| {
+        if !version.is_delete_marker() {
+            visit(&version.key);
+        }
+        ControlFlow::Continue(())
+    });
+    match listed {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind == StoreErrorKind::Interrupted => Err(error),
+        Err(error) => Ok(unseen(&error)),
+    }
 }
 
 fn unseen(error: &StoreError) -> Option<Finding> {
@@ -152,59 +236,12 @@ fn unseen(error: &StoreError) -> Option<Finding> {
     }
 }
 
-/// A document that was found by its digest.
-pub struct Document {
-    /// Its content.
-    pub bytes: Vec<u8>,
-    /// Whether it lay behind a delete marker or beneath an overwrite.
-    pub is_beneath: bool,
-}
-
-/// Reads a small object that must have this digest: as it is, or else a version of it that has.
-/// None if the store has it in neither way.
-pub fn get_document(
-    store: &dyn Store,
-    key: &str,
-    digest: &Digest,
-    max_bytes: u64,
-) -> Result<Option<Document>, StoreError> {
-    let is_it = |bytes: &[u8]| Digest::of(bytes) == *digest;
-    match store.get(key, max_bytes) {
-        Ok(object) if is_it(&object.bytes) => {
-            return Ok(Some(Document {
-                bytes: object.bytes,
-                is_beneath: false,
-            }));
-        }
-        Err(error) if !is_spoilt(error.kind) => return Err(error),
-        Ok(_) | Err(_) => {}
-    }
-    let Some(versions) = store.versions() else {
-        return Ok(None);
-    };
-    let sight = look(store, key, None)?;
-    let noncurrent = sight.keys.get(key);
-    let beneath = noncurrent.into_iter().flat_map(Noncurrent::versions);
-    let found = beneath
-        .filter(|version| version.size <= max_bytes)
-        .filter_map(|version| versions.get_version(key, &version.id, max_bytes).ok())
-        .find(|object| is_it(&object.bytes));
-    Ok(found.map(|object| Document {
-        bytes: object.bytes,
-        is_beneath: true,
-    }))
-}
-
-/// Whether what is current is gone, or cannot be what is looked for.
-fn is_spoilt(kind: StoreErrorKind) -> bool {
-    matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::TooLarge)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::digest::Digest;
     use crate::base::time::SystemClock;
     use crate::store::memory::MemoryStore;
 
@@ -236,6 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn everything_that_a_key_held_is_given_the_newest_first() {
+        let store = store();
+        store.put_if_absent("a", b"first").unwrap();
+        overwrite(&store, "a", b"second");
+        store.put_if_absent("ab", b"another").unwrap();
+        let all: Vec<Vec<u8>> = contents(&store, "a", 100).collect();
+        assert_eq!(all, [b"second".to_vec(), b"first".to_vec()]);
+        store.delete("a").unwrap();
+        let hidden: Vec<Vec<u8>> = contents(&store, "a", 5).collect();
+        assert_eq!(hidden, [b"first".to_vec()]);
+        let mut keys = std::collections::BTreeSet::new();
+        every_key(&store, "a", &mut |key| keys.extend([key.to_owned()])).unwrap();
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), ["a", "ab"]);
+    }
+
+    #[test]
     fn keys_with_nothing_beneath_are_not_named() {
         let store = store();
         store.put_if_absent("a", b"1").unwrap();
@@ -243,7 +296,7 @@ mod tests {
         store.delete("b").unwrap();
         store.put_if_absent("c", b"1").unwrap();
         overwrite(&store, "c", b"2");
-        let sight = look(&store, "", None).unwrap();
+        let sight = look(&store, "", None, &mut |_| true).unwrap();
         let told: Vec<(&str, bool)> = sight
             .keys
             .iter()
@@ -254,13 +307,28 @@ mod tests {
     }
 
     #[test]
+    fn longer_names_are_not_looked_at() {
+        let store = store();
+        store.put_if_absent("a.json", b"1").unwrap();
+        overwrite(&store, "a.json", b"2");
+        for number in 0..100_u32 {
+            let key = format!("a.json.x/{number:03}");
+            store.put_if_absent(&key, b"1").unwrap();
+            overwrite(&store, &key, b"2");
+        }
+        let sight = look_at(&store, "a.json").unwrap();
+        assert_eq!(sight.noncurrent.versions().count(), 1);
+        assert!(look_at(&store, "a").unwrap().noncurrent.is_empty());
+    }
+
+    #[test]
     fn flood_is_looked_at_from_both_ends_and_told() {
         let store = store();
         store.put_if_absent("a", b"first").unwrap();
         for number in 0..100_u32 {
             overwrite(&store, "a", format!("flood {number}").as_bytes());
         }
-        let sight = look(&store, "", None).unwrap();
+        let sight = look(&store, "", None, &mut |_| true).unwrap();
         assert_eq!(sight.keys["a"].versions().count(), 2 * LOOKED_AT);
         assert_eq!(sight.keys["a"].left_out(), 100 - 2 * LOOKED_AT);
         assert_eq!(sight.finding.unwrap().id, "versions-left-out");

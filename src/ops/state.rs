@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::base::digest::Digest;
 use crate::base::file_error::{FileError, failed};
 use crate::base::names::{EscrowId, RekeyId, SignerName, Slug, StoreName};
-use crate::base::time::UtcTime;
-use crate::model::lock::ProbeRecord;
+use crate::model::lock::{LockMode, ProbeRecord};
 use crate::model::mark::Mark;
 use crate::model::strict_json::{self, StrictJsonError};
 use crate::store::{Store, UploadTicket};
@@ -114,26 +113,36 @@ pub struct OpenRekey {
     pub rekey_id: RekeyId,
 }
 
-/// A try to break a lock, and what it left behind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Tries to break locks in one store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockProbe {
-    /// What came of it, as manifests tell it.
-    pub record: ProbeRecord,
-    /// Versions that it wrote, for a later one to delete once their locks have ended.
-    pub left: Vec<ProbedVersion>,
+    /// The last that came to an end.
+    pub last: Option<TriedLock>,
+    /// Folders that may hold something that one wrote, for a later one to delete.
+    pub folders: Vec<ProbedFolder>,
 }
 
-/// A version that a probe wrote.
+/// A try to break a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProbedVersion {
-    /// The object's key.
-    pub key: String,
-    /// The store's id of the version.
-    pub version_id: String,
-    /// When its lock ends.
-    pub until: UtcTime,
+pub struct TriedLock {
+    /// What came of it, as manifests tell it.
+    pub record: ProbeRecord,
+    /// How firm the lock was.
+    pub mode: LockMode,
+    /// Where: the same name may stand for another bucket tomorrow.
+    pub place: String,
+}
+
+/// A folder that a probe writes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbedFolder {
+    /// Where.
+    pub place: String,
+    /// Prefix of what it writes.
+    pub folder: String,
 }
 
 /// The state could not be read or kept.
@@ -318,10 +327,10 @@ impl State {
         }
     }
 
-    /// What came of the last try to break a lock in each store.
+    /// What is known of tries to break locks, by the store's name.
     pub fn lock_probes(&self, slug: &Slug) -> Result<BTreeMap<StoreName, LockProbe>, StateError> {
         Ok(self
-            .read(&format!("{slug}.lock-probes.json"))?
+            .read(&format!("{slug}.lock-tries.json"))?
             .unwrap_or_default())
     }
 
@@ -331,7 +340,7 @@ impl State {
         slug: &Slug,
         probes: &BTreeMap<StoreName, LockProbe>,
     ) -> Result<(), StateError> {
-        self.write(&format!("{slug}.lock-probes.json"), probes)
+        self.write(&format!("{slug}.lock-tries.json"), probes)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

@@ -98,6 +98,12 @@ pub enum IdentityProblem {
     /// Another passphrase.
     #[error("does not open with that passphrase")]
     WrongPassphrase,
+    /// Its passphrase was made to take longer than stock age would try, too.
+    #[error("takes 2^{0} rounds of scrypt to open, and age does no more than 2^22")]
+    ExcessiveWork(u8),
+    /// An age file that is not whole any more.
+    #[error("is an age file that is cut short or damaged")]
+    Damaged,
     /// An age file, but not under a passphrase.
     #[error("is sealed to recipients itself; give what age -d makes of it on standard input")]
     SealedFile,
@@ -234,7 +240,7 @@ fn parse_ssh(
         });
     }
     // The crate's parser knows line feeds only.
-    let text = Zeroizing::new(text.replace("\r\n", "\n"));
+    let text = with_line_feeds(text);
     match age::ssh::Identity::from_buffer(text.as_bytes(), None) {
         Ok(age::ssh::Identity::Encrypted(key)) => {
             Ok(Box::new(locked::unlock_ssh(name, &key, person)?))
@@ -243,6 +249,18 @@ fn parse_ssh(
         Ok(identity) => Ok(Box::new(identity)),
         Err(_) => Err(IdentityProblem::NotAnIdentity(1)),
     }
+}
+
+fn with_line_feeds(text: &str) -> Zeroizing<String> {
+    // With room for all of it: a string that grows leaves unwiped copies behind.
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    for (at, piece) in text.split("\r\n").enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        out.push_str(piece);
+    }
+    out
 }
 
 fn unsupported(kind: &age::ssh::UnsupportedKey) -> IdentityProblem {

@@ -21,15 +21,15 @@ pub(super) struct BadKey;
 pub(super) struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
-    /// A key of an object that this program writes or deletes: portable characters only, so
-    /// that every store, file system and shell agrees on it.
+    /// A key of an object that this program writes: portable characters only, so that every store,
+    /// file system and shell agrees on it.
     pub(super) fn to_write(text: &'a str) -> Result<Self, BadKey> {
         let portable = |byte: u8| byte.is_ascii_alphanumeric() || b"._@+-/".contains(&byte);
         Self::to_read(text).and_then(|key| text.bytes().all(portable).then_some(key).ok_or(BadKey))
     }
 
-    /// A key that is only read: any name another program may have chosen, without control
-    /// characters.
+    /// A key that is only read or deleted: any name another program may have chosen, without
+    /// control characters.
     pub(super) fn to_read(text: &'a str) -> Result<Self, BadKey> {
         let segment = |name: &str| !matches!(name, "" | "." | "..") && name.len() <= 255;
         let inside = text.len() <= MAX_BYTES

@@ -31,9 +31,12 @@ mod key;
 pub mod memory;
 mod parts;
 pub mod probe;
+mod rights;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod versions;
+
+pub use rights::Rights;
 
 use versions::Versions;
 
@@ -45,12 +48,17 @@ const LIST_UPLOADS: &str = "list uploads under";
 pub enum StoreErrorKind {
     /// The key is taken: somebody was faster, or a slot is squatted.
     AlreadyExists,
-    /// The store does not know these credentials, or they may not do this.
+    /// These credentials may not do this.
     Denied,
+    /// The store does not know these credentials: the key id, the secret or the session token is
+    /// wrong, has expired, or is too new. R2 knows a fresh token after up to half a minute only.
+    UnknownCredentials,
     /// The run was told to stop.
     Interrupted,
     /// The bucket, or the directory, does not exist.
     NoSuchStore,
+    /// The bucket is in another region, or behind another endpoint.
+    Misdirected,
     /// No such object.
     NotFound,
     /// The object is larger than the caller allows.
@@ -107,12 +115,21 @@ impl StoreError {
 }
 
 impl StoreErrorKind {
+    /// Whether a store that failed like this may well answer tomorrow. What a bucket's writer can
+    /// bring about, an object that nobody can read for one, is not among these: it must not make
+    /// anything else look harmless.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::ClockSkew | Self::Interrupted | Self::Transient)
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::AlreadyExists => "already exists",
             Self::Denied => "access denied",
+            Self::UnknownCredentials => "access denied: the store does not know these credentials",
             Self::Interrupted => "interrupted",
             Self::NoSuchStore => "the bucket or directory does not exist",
+            Self::Misdirected => "the bucket is in another region, or behind another endpoint",
             Self::NotFound => "not found",
             Self::TooLarge => "larger than allowed",
             Self::OutOfSpace => "no space left",

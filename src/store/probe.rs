@@ -5,6 +5,7 @@ use std::error::Error;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
+use super::versions::{Bypass, list_all_versions};
 use super::{ObjectMeta, Part, Store, StoreError, StoreErrorKind};
 
 /// The smallest part that S3 allows before the last one.
@@ -56,6 +57,8 @@ pub const MULTIPART: &str = "multipart";
 pub const MULTIPART_ETAG: &str = "multipart-etag";
 /// These credentials may delete. Good news if not, where they are the writer's.
 pub const DELETE: &str = "delete";
+/// These credentials may delete versions for good. Only tried where a delete left some.
+pub const DELETE_VERSIONS: &str = "delete-versions";
 
 impl ProbeReport {
     /// Whether escrows can be written here: reading and writing work, and a conditional write
@@ -98,7 +101,7 @@ impl ProbeReport {
 }
 
 /// Tries a store out with objects under `<prefix>/probe/<random>/`, about 10 MiB in all, and
-/// removes them again if it may.
+/// removes them again if it may, with what a store with versions keeps of them.
 pub fn probe(store: &dyn Store, prefix: &str) -> ProbeReport {
     let random = hex::encode(rand::random::<[u8; 8]>());
     let folder = match prefix {
@@ -112,6 +115,7 @@ pub fn probe(store: &dyn Store, prefix: &str) -> ProbeReport {
         multipart(store, &large, &mut report);
     }
     delete(store, &[&small, &large], &mut report);
+    delete_versions(store, &format!("{folder}/"), &mut report);
     report
 }
 
@@ -242,6 +246,34 @@ fn delete(store: &dyn Store, keys: &[&str], report: &mut ProbeReport) {
         }
         (Ok(()), Ok(_)) => report.add(DELETE, Outcome::No, "deleted, and still there"),
         (Ok(()), Err(error)) => report.failed(DELETE, &error),
+    }
+}
+
+fn delete_versions(store: &dyn Store, folder: &str, report: &mut ProbeReport) {
+    let Some(versions) = store.versions() else {
+        return;
+    };
+    let listed = match list_all_versions(versions, folder) {
+        Ok(listed) if listed.is_empty() => return,
+        Ok(listed) => listed,
+        Err(error) if error.kind == StoreErrorKind::Unsupported => return,
+        Err(error) => return report.failed(DELETE_VERSIONS, &error),
+    };
+    let stay: Vec<StoreError> = listed
+        .iter()
+        .filter_map(|one| {
+            let deleted = versions.delete_version(&one.key, &one.id, Bypass::No);
+            deleted.err()
+        })
+        .collect();
+    match stay.first() {
+        None => report.add(DELETE_VERSIONS, Outcome::Yes, ""),
+        Some(error) if error.kind == StoreErrorKind::Denied => report.add(
+            DELETE_VERSIONS,
+            Outcome::No,
+            format!("{} versions stay below {folder}", stay.len()),
+        ),
+        Some(error) => report.failed(DELETE_VERSIONS, error),
     }
 }
 

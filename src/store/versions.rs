@@ -5,7 +5,7 @@
 //! - What a lock holds stays readable by its version id until the lock's date, whatever is
 //!   written or deleted above it: an overwrite makes a newer version, a plain delete a marker.
 //! - What the store does not say is told as unknown, and never as "no".
-//! - A service without versions fails with [`StoreErrorKind::Unsupported`]; the caller then goes
+//! - A service without versions fails with `StoreErrorKind::Unsupported`; the caller then goes
 //!   on without them.
 
 use std::ops::{ControlFlow, Range};
@@ -119,6 +119,19 @@ pub struct DefaultLock {
     pub mode: LockMode,
     /// For how long, counted from the write.
     pub days: u32,
+}
+
+/// Collects a listing of versions, markers too. For prefixes below which few are known to be.
+pub fn list_all_versions(
+    versions: &dyn Versions,
+    prefix: &str,
+) -> Result<Vec<Version>, StoreError> {
+    let mut found = Vec::new();
+    versions.list_versions(prefix, None, &mut |version| {
+        found.push(version);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
 }
 
 /// Single versions of objects. See the module.

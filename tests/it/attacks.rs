@@ -3,6 +3,7 @@
 
 mod audited;
 mod chain;
+mod floods;
 mod hidden;
 mod payload;
 mod slots;

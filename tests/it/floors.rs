@@ -41,6 +41,11 @@ const CONFINED: &[Confined] = &[
         because: "the SDK is one store's business, and the offline build has none",
     },
     Confined {
+        paths: &["hmac::*"],
+        to: &["store/s3/temporary"],
+        because: "one place signs tokens; the SDK signs requests",
+    },
+    Confined {
         paths: &["postgres_protocol::*"],
         to: &["postgres"],
         because: "above floor 2 there are sessions, not messages",

@@ -514,6 +514,8 @@ fn a_store_that_fails_at_one_manifest_proves_nothing_either() {
             "manifest-unreadable (warning)",
             "policy-missing (warning)",
             "rollback (warning)",
+            // Its signatures were not listed.
+            "store-unreachable (warning)",
         ]
     );
 }

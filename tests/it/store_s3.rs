@@ -1,14 +1,18 @@
 //! What only a store in S3 can show, against a real server and over a bad line.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::store::probe::{self, Outcome, probe};
-use databasus_escrow::store::s3::{Patience, S3Settings, S3Store};
-use databasus_escrow::store::{Part, Store, StoreError, StoreErrorKind as Kind, list_all};
+use databasus_escrow::store::s3::{Patience, S3Settings, S3Store, Temporary};
+use databasus_escrow::store::versions::list_all_versions;
+use databasus_escrow::store::{Part, Rights, Store, StoreError, StoreErrorKind as Kind, list_all};
 use md5::{Digest as _, Md5};
 use secrecy::ExposeSecret as _;
 
@@ -77,7 +81,7 @@ fn missing_bucket_is_no_such_store() {
 }
 
 #[test]
-fn wrong_secret_and_unknown_key_id_are_denied() {
+fn wrong_secret_and_unknown_key_id_are_told_from_a_lack_of_rights() {
     let Some(server) = server() else { return };
     let mut wrong_secret = server.settings(BUCKET, "", server.credentials());
     wrong_secret.secret_access_key = "wrong".into();
@@ -85,12 +89,13 @@ fn wrong_secret_and_unknown_key_id_are_denied() {
     unknown.access_key_id = "nobody".into();
     for settings in [wrong_secret, unknown] {
         let store = brief(settings);
+        // The answer to a HEAD has no body to tell them apart in.
+        assert_eq!(store.head("a").unwrap_err().kind, Kind::Denied);
         for error in [
             store.put_if_absent("a", b"x").unwrap_err(),
-            store.head("a").unwrap_err(),
             list_all(&store, "", None).unwrap_err(),
         ] {
-            assert_eq!(error.kind, Kind::Denied, "{}", chain(&error));
+            assert_eq!(error.kind, Kind::UnknownCredentials, "{}", chain(&error));
         }
     }
 }
@@ -297,6 +302,40 @@ fn versions_are_reported_where_the_bucket_keeps_them() {
 }
 
 #[test]
+fn probe_takes_the_versions_it_wrote_away_again() {
+    let Some(server) = server() else { return };
+    server.create_bucket("locked", true);
+    let store = server.store("locked", &prefix());
+    let report = probe(&store, "demo");
+    assert!(report.usable(), "{report:?}");
+    assert_eq!(report.outcome(probe::DELETE_VERSIONS), Outcome::Yes);
+    let left = list_all_versions(store.versions().unwrap(), "").unwrap();
+    assert_eq!(left, []);
+}
+
+#[test]
+fn probe_that_may_not_delete_says_what_stays() {
+    let Some(server) = server() else { return };
+    server.create_bucket("locked", true);
+    let plan = Plan {
+        fault: Fault::Answer(403, "AccessDenied"),
+        times: u32::MAX,
+        suits: |head| head.starts_with("DELETE "),
+    };
+    let store = brief(S3Settings {
+        endpoint: Some(faults::endpoint(server.port(), plan)),
+        ..server.settings("locked", &prefix(), server.credentials())
+    });
+    let report = probe(&store, "demo");
+    assert!(report.usable(), "{report:?}");
+    for name in [probe::DELETE, probe::DELETE_VERSIONS] {
+        assert_eq!(report.outcome(name), Outcome::No, "{report:?}");
+    }
+    let mut told = report.checks.iter().map(|check| check.detail.as_str());
+    assert!(told.any(|words| words.contains("stay below demo/probe/")));
+}
+
+#[test]
 fn unusable_settings_are_refused_before_anything_is_sent() {
     let good = somewhere("https://s3.example.org".into());
     assert!(S3Store::open("r2".parse().unwrap(), good.clone(), Cancel::new()).is_ok());
@@ -340,6 +379,83 @@ fn location_says_where_and_no_secret() {
     );
 }
 
+/// The head of the first request that a store with these settings makes, and that is refused.
+fn first_request(settings: impl FnOnce(S3Settings) -> S3Settings) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let answer = b"HTTP/1.1 403 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        client.write_all(answer).unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let store = brief(settings(somewhere(endpoint)));
+    assert_eq!(store.get("a", 10).unwrap_err().kind, Kind::Denied);
+    server.join().unwrap()
+}
+
+fn session_token(head: &str) -> Option<&str> {
+    let mut lines = head.lines();
+    lines.find_map(|line| line.strip_prefix("x-amz-security-token: "))
+}
+
+#[test]
+fn session_token_is_sent_with_a_request_and_signed_with_it() {
+    let head = first_request(|settings| S3Settings {
+        session_token: Some("made-elsewhere".into()),
+        ..settings
+    });
+    assert_eq!(session_token(&head), Some("made-elsewhere"), "{head}");
+    let signed = "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token";
+    assert!(head.contains(signed), "{head}");
+    assert_eq!(session_token(&first_request(|settings| settings)), None);
+}
+
+#[test]
+fn temporary_credentials_go_out_in_place_of_the_token() {
+    let head = first_request(|settings| S3Settings {
+        temporary: Some(Temporary {
+            account_id: "0123456789abcdef".to_owned(),
+            rights: Rights::Read,
+        }),
+        ..settings
+    });
+    let token = BASE64.decode(session_token(&head).unwrap()).unwrap();
+    assert!(token.starts_with(b"jwt/ey"), "{head}");
+    assert!(head.contains("Credential=id/"), "{head}");
+}
+
+#[test]
+fn temporary_credentials_need_an_endpoint_and_no_session_token() {
+    let temporary = Some(Temporary {
+        account_id: "0123456789abcdef".to_owned(),
+        rights: Rights::Read,
+    });
+    let good = S3Settings {
+        temporary,
+        ..somewhere("https://s3.example.org".into())
+    };
+    assert!(S3Store::open("r2".parse().unwrap(), good.clone(), Cancel::new()).is_ok());
+    for bad in [
+        S3Settings {
+            endpoint: None,
+            ..good.clone()
+        },
+        S3Settings {
+            session_token: Some("made-elsewhere".into()),
+            ..good.clone()
+        },
+    ] {
+        assert!(S3Store::open("r2".parse().unwrap(), bad, Cancel::new()).is_err());
+    }
+}
+
 fn somewhere(endpoint: String) -> S3Settings {
     S3Settings {
         bucket: "bucket".into(),
@@ -350,6 +466,7 @@ fn somewhere(endpoint: String) -> S3Settings {
         access_key_id: "id".into(),
         secret_access_key: "secret".into(),
         session_token: None,
+        temporary: None,
     }
 }
 

@@ -18,8 +18,8 @@ Closing deletes nothing either. The escrow that the chain does not go on from fi
 retention, is never the newest, and stays; `--escrow ID` opens it. Another manifest in the same place
 opens the fork again.
 
-Exit codes: 0 done · 1 a store does not answer · 10 no such fork · 14 not confirmed
-11 another run is at work.")]
+Exit codes: 0 done · 1 a store does not answer · 3 a store lacks the manifest that closes it · 10 no such
+fork · 13 something else is wrong with the chain · 14 not confirmed · 11 another run is at work.")]
 pub struct CloseFork {
     /// Sequence numbers of the forks [default: all that are open]
     #[arg(value_name = "SEQ")]

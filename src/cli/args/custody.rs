@@ -35,7 +35,8 @@ pub enum CustodyCommand {
 /// Arguments of `custody open`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Examples, of two custodians on two machines and a third that rehydrates:
+Examples, of two custodians on two machines and a third that rehydrates; of more, each hands its
+output on to the next:
   databasus-escrow custody open --step 1 --with bob --identity alice.key --output for-bob.age
   databasus-escrow custody open --step 2 for-bob.age --identity bob.key --to age1…
 
@@ -58,8 +59,8 @@ pub struct CustodyOpen {
     /// Your age identity file or SSH key; `-` reads standard input; repeatable
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
-    /// In the last step: the one-time recipient that `rehydrate --unlock` printed. Compare it by
-    /// voice: whoever holds its identity can open the escrow then
+    /// In the last step: the one-time recipient that `rehydrate --unlock` printed, of X25519 and no
+    /// other kind. Compare it by voice: whoever holds its identity can open the escrow then
     #[arg(long, value_name = "age1…")]
     pub to: Option<String>,
     /// Write the result there, not to standard output
@@ -73,7 +74,11 @@ pub struct CustodyOpen {
 /// Arguments of `custody challenge`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Example: databasus-escrow custody challenge alice > for-alice.sh   (send it to her; it is no secret)")]
+Examples:
+  databasus-escrow custody challenge alice > for-alice.sh
+    send it to her, it is no secret; and read out the SHA-256 that is printed beside it
+  databasus-escrow custody challenge alice --instance heatwave-prod --store 's3://…' --trust SHA256:…
+    on Alice's own machine, as her trust card has it: then nobody has to be asked")]
 pub struct CustodyChallenge {
     /// Who is to show that the identity opens something
     #[arg(value_name = "NAME")]
@@ -87,6 +92,9 @@ pub struct CustodyChallenge {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example: databasus-escrow custody checkin checkin.json   (with checkin.json.sig beside it)
+
+It counts from the date of the canary on, whatever date it has. The canary is at most 14 days old, or the
+newest; each is answered once.
 
 Exit codes: 0 verified and in every store · 3 verified, but a store lacks it · 13 it proves nothing.")]
 pub struct CustodyCheckin {
@@ -126,7 +134,11 @@ Examples:
   databasus-escrow custody remove bob --dry-run    what bob can still open, and until when
   databasus-escrow custody remove bob
 
-Exit codes: 0 removed · 3 removed, and nobody can be spared any more · 14 refused: too few would be left.")]
+Refused until enough of those who are left have shown, by a check-in, that their identities open
+anything: somebody who has just joined may have given the wrong key.
+
+Exit codes: 0 removed · 3 removed, and nobody can be spared any more · 14 refused: too few would be left,
+or too few of them have shown that they can open anything.")]
 pub struct CustodyRemove {
     /// Who leaves
     #[arg(value_name = "NAME")]
@@ -134,4 +146,7 @@ pub struct CustodyRemove {
     /// Show what the leaver can still open, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Remove them although too few of the others have shown that they can open anything
+    #[arg(long)]
+    pub unproven: bool,
 }

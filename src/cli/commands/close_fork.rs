@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::Slug;
+use crate::base::text::printable;
 use crate::cli::args::{CloseFork, Global};
 use crate::cli::author::Writer;
 use crate::cli::confirm;
@@ -11,6 +12,8 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::ops::close_forks::{self, Claimant, OpenFork, Report};
+use crate::ops::commit::Completeness;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -27,7 +30,12 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let writer = Writer::open(global, "a fork is closed by a signed manifest", cancel)?;
+    let writer = Writer::open(
+        global,
+        "a fork is closed by a signed manifest",
+        Rights::Write,
+        cancel,
+    )?;
     let instance = &writer.config.instance;
     let look = || close_forks::look(writer.author(), writer.ports(cancel), &args.seqs);
     let mut report = look().map_err(hints::close_fork)?;
@@ -40,14 +48,26 @@ pub(in crate::cli) fn run(
         let close = close_forks::close(writer.author(), writer.ports(cancel), &report.forks);
         report = close.map_err(hints::close_fork)?;
     }
+    let exit = match report.completeness() {
+        Completeness::Whole => Exit::Done,
+        Completeness::Partial => Exit::Partial,
+        Completeness::Alarm => Exit::Integrity,
+    };
     let document = Document {
         instance,
         dry_run: args.dry_run,
         report: &report,
-        exit: Exit::Done.code(),
+        exit: exit.code(),
     };
     output.result(&document, || told(&report))?;
-    Ok(Exit::Done)
+    for why in &report.lacking {
+        output.complain(&format!(
+            "the closing manifest is missing: {}",
+            printable(why)
+        ));
+    }
+    super::findings::complain(&report.findings, output);
+    Ok(exit)
 }
 
 fn told(report: &Report) -> String {
@@ -58,11 +78,12 @@ fn told(report: &Report) -> String {
     if let Some(mark) = &report.closed_by {
         out.push_str(&format!("Manifest {} closes them.\n", mark.seq));
     }
+    out.push_str(&super::findings::text(&report.findings));
     out
 }
 
 fn text(forks: &[OpenFork]) -> String {
-    let heading = ["SEQ", "", "SIGNED", "BY", "KEY", "ESCROW"];
+    let heading = ["SEQ", "", "SIGNED", "BY", "KEY", "ESCROW", "MANIFEST"];
     let mut lines = vec![heading.map(str::to_owned).to_vec()];
     for fork in forks {
         lines.extend(fork.claimants.iter().map(|one| line(fork.seq, one)));
@@ -83,5 +104,6 @@ fn line(seq: u64, one: &Claimant) -> Vec<String> {
         one.signer.to_string(),
         one.fingerprint.to_string(),
         escrow.unwrap_or_else(|| "none".to_owned()),
+        one.manifest_sha256.to_string(),
     ]
 }

@@ -21,8 +21,8 @@ use crate::ops::card::{self, CardRequest, TrustCard};
 use crate::ops::init::{self, InitPlan, InitRequest, StoreProbe};
 use crate::ops::join::{self, JoinRequest, NewerManifests};
 use crate::ops::state::State;
-use crate::store::Store;
 use crate::store::probe::Outcome;
+use crate::store::{Rights, Store};
 
 #[derive(Serialize)]
 struct Document {
@@ -50,7 +50,7 @@ pub(in crate::cli) fn run(
     let recipients = recipients(args)?;
     let stores = specs
         .iter()
-        .map(|spec| wire::open_store(spec, &|path| args.dir.join(path), cancel))
+        .map(|spec| wire::open_store(spec, Rights::Write, &|path| args.dir.join(path), cancel))
         .collect::<Result<Vec<_>, _>>()?;
     let answers = answers(args, specs);
     let now = SystemClock.now();

@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
             manifest_sha256: entry.link.digest,
             manifest_in: &entry.held_by,
             stored_in: &escrow.stored_in,
-            let_go_by: escrow.let_go_by.first().copied(),
+            let_go_by: escrow.let_go_by.first().map(|mark| mark.seq),
         }
     }
 }

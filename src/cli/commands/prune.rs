@@ -12,6 +12,7 @@ use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::model::finding::{Severity, worst};
 use crate::ops::prune::{self, Deleted, Left, Report, Row, Settings, State as Fate, Swept};
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -31,6 +32,7 @@ pub(in crate::cli) fn run(
     let writer = Writer::open(
         global,
         "what goes is announced in a signed manifest",
+        Rights::to_delete(args.dry_run),
         cancel,
     )?;
     let settings = Settings {

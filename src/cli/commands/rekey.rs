@@ -1,6 +1,5 @@
 //! `rekey`: retained escrows are sealed to the custodians in force.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,15 +11,17 @@ use crate::cli::args::{Global, Reading, Rekey};
 use crate::cli::author::Writer;
 use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::opening::{self, Opening};
+use crate::cli::opening::Opening;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
-use crate::cli::{hints, wire};
+use crate::cli::{hints, identities, wire};
 use crate::model::config::Config;
-use crate::ops::rekey::{self, Completeness, Openers, Outcome, Report, Row, Settings};
+use crate::ops::commit::Completeness;
+use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
 use crate::sealing::identities::Identities;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -37,7 +38,7 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    opening::refuse_on_the_source(
+    identities::refuse_on_the_source(
         Some(&wire::need_config(global)?),
         "rekey on another box, with [signing] and [[store]] in its configuration and without \
          [source]",
@@ -45,31 +46,34 @@ pub(in crate::cli) fn run(
     let writer = Writer::open(
         global,
         "what is sealed again is signed into the chain",
+        // What it replaces goes.
+        Rights::to_delete(args.dry_run),
         cancel,
     )?;
     let config = &writer.config;
     let custodians = Custodians::read(config)?;
-    let identities = match args.dry_run {
-        true => None,
-        false => Some(identities(args, config, global, output, cancel)?),
-    };
-    let settings = Settings {
+    let mut settings = Settings {
         recipients: &custodians.recipients,
         quorum: custodians.quorum.as_ref(),
         recipients_text: &custodians.text,
-        identities: identities.as_deref(),
+        identities: None,
         escrows: &args.escrows,
     };
-    let report = match args.dry_run {
-        true => rekey::plan(writer.author(), writer.ports(cancel), &settings),
-        false => {
-            let progress = Progress::new(global, "sealing again", None);
-            let counter = progress.clone();
-            let told: rekey::Told = Arc::new(move |count| counter.add(count));
-            rekey::run(writer.author(), writer.ports(cancel), &settings, &told)
-        }
-    };
-    let report = report.map_err(hints::rekey)?;
+    let planned = rekey::plan(writer.author(), writer.ports(cancel), &settings);
+    let mut report = planned.map_err(hints::rekey)?;
+    if !args.dry_run {
+        let is_due = |row: &Row| row.outcome == Outcome::Due;
+        let opened = match report.escrows.iter().any(is_due) {
+            true => Some(identities(args, config, global, output, cancel)?),
+            false => None,
+        };
+        settings.identities = opened.as_deref();
+        let progress = Progress::new(global, "sealing again", None);
+        let counter = progress.clone();
+        let told: rekey::Told = Arc::new(move |count| counter.add(count));
+        let run = rekey::run(writer.author(), writer.ports(cancel), &settings, &told);
+        report = run.map_err(hints::rekey)?;
+    }
     let exit = exit(&report);
     let document = Document {
         instance: &config.instance,
@@ -99,7 +103,7 @@ fn identities(
 ) -> Result<Arc<Identities>, CliError> {
     let unlock = args.unlock.as_deref();
     let opening = Opening::of(&args.identities, unlock, Some(config))?;
-    let opening = opening.ok_or_else(opening::none_given)?;
+    let opening = opening.ok_or_else(identities::none_given)?;
     match (&opening, args.escrows.as_slice()) {
         (Opening::Identities(identities), _) => Ok(identities.clone()),
         (Opening::Answer(_), [escrow]) => {
@@ -108,18 +112,15 @@ fn identities(
             let selection = Selection::Id(escrow.clone());
             let (entry, _) = select(&history, &selection).map_err(hints::select)?;
             let manifest = history.load(entry).map_err(hints::history)?;
-            opening.identities(&manifest, output, cancel)
+            opening.identities(&manifest, &reader, output, cancel)
         }
-        (Opening::Answer(file), _) => Err(one_at_a_time(file)),
+        (Opening::Answer(_), _) => Err(one_at_a_time()),
     }
 }
 
-fn one_at_a_time(file: &Path) -> CliError {
-    CliError::usage(format!(
-        "--unlock {} needs exactly one --escrow",
-        file.display()
-    ))
-    .hint("the answer of custodians elsewhere opens one escrow; ask them again for the next")
+fn one_at_a_time() -> CliError {
+    CliError::usage("--unlock needs exactly one --escrow")
+        .hint("the answer of custodians elsewhere opens one escrow; ask them again for the next")
 }
 
 fn text(report: &Report, dry_run: bool) -> String {

@@ -15,6 +15,7 @@ use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
 use crate::ops::commit::Completeness;
 use crate::ops::replicate::{self, Looking, Report};
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -30,7 +31,12 @@ pub(in crate::cli) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let writer = Writer::open(global, "what was copied is signed into the chain", cancel)?;
+    let writer = Writer::open(
+        global,
+        "what was copied is signed into the chain",
+        Rights::Write,
+        cancel,
+    )?;
     let looking = match args.full {
         true => Looking::Whole,
         false => Looking::Listed,

@@ -26,6 +26,7 @@ use crate::ops::replicate;
 use crate::ops::snapshot::{self, Ports, ProofSettings, Report, Settings};
 use crate::ops::state::State;
 use crate::postgres::restore_tool::RestoreTool;
+use crate::store::Rights;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -59,7 +60,7 @@ pub(in crate::cli) fn run(
     let began = SystemClock.now();
     let config = wire::need_config(global)?;
     let settings = settings(&config, args)?;
-    let destinations = wire::destinations(&config, cancel)?;
+    let destinations = wire::destinations(&config, Rights::Write, cancel)?;
     let progress = Progress::new(global, "sealing", None);
     let counter = progress.clone();
     let on_bytes = Arc::new(move |count| counter.add(count));

@@ -52,7 +52,7 @@ pub(in crate::cli) fn run(
     for entry in chosen(args, &history).map_err(hints::select)? {
         let manifest = history.load(entry).map_err(hints::history)?;
         let identities = match &opening {
-            Some(opening) => Some(opening.identities(&manifest, output, cancel)?),
+            Some(opening) => Some(opening.identities(&manifest, &reader, output, cancel)?),
             None => None,
         };
         let ports = Ports {

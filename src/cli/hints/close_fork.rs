@@ -3,7 +3,7 @@
 use crate::cli::exit::{CliError, Exit};
 use crate::ops::close_forks::CloseError;
 
-use super::snapshot::commit;
+use super::snapshot::{commit, uncertain};
 
 /// No fork was closed.
 pub(in crate::cli) fn close_fork(error: CloseError) -> CliError {
@@ -12,6 +12,11 @@ pub(in crate::cli) fn close_fork(error: CloseError) -> CliError {
         CloseError::NotAllStores => (
             Exit::Failed,
             Some("a silent store may hold one more; run it again when all answer"),
+        ),
+        CloseError::Unvouched(error) => uncertain(error),
+        CloseError::Stranger(_) => (
+            Exit::Integrity,
+            Some("replace the key first: `databasus-escrow init --join`"),
         ),
         CloseError::NoSuch(_) => (
             Exit::NotFound,

@@ -5,6 +5,7 @@ use crate::ops::custody::challenge::ChallengeError;
 use crate::ops::custody::checkin::CheckinRefused;
 use crate::ops::custody::signed_object::SignedObjectError;
 use crate::ops::custody::step::StepError;
+use crate::ops::custody::submission::SubmissionRefused;
 
 use super::rehydrate::unlock_exit;
 
@@ -54,19 +55,22 @@ pub(in crate::cli) fn challenge(error: ChallengeError) -> CliError {
 }
 
 /// A custodian's answer does not count.
-pub(in crate::cli) fn checkin(error: CheckinRefused) -> CliError {
+pub(in crate::cli) fn checkin(error: SubmissionRefused) -> CliError {
+    use SubmissionRefused::{Answered, Checkin, OldCanary};
     let hint = match &error {
-        CheckinRefused::Signer(_) => Some(
+        Checkin(CheckinRefused::Signer(_)) => Some(
             "allowed_signers needs a line that begins with the custodian's name and permits \
              escrow-checkin@databasus",
         ),
-        CheckinRefused::Stale(_) => {
-            Some("`databasus-escrow custody challenge NAME` prints a fresh one")
-        }
+        OldCanary(_) => Some("`databasus-escrow custody challenge NAME` prints the newest one"),
+        Answered(_) => Some(
+            "the next snapshot brings a new canary, and `databasus-escrow custody challenge NAME` \
+             prints it",
+        ),
         _ => None,
     };
     let exit = match error {
-        CheckinRefused::History(error) => return super::history(error),
+        Checkin(CheckinRefused::History(error)) => return super::history(error),
         _ => Exit::Integrity,
     };
     CliError::new(exit, error).maybe_hint(hint)

@@ -44,10 +44,22 @@ pub(super) fn store(error: StoreError) -> CliError {
 }
 
 fn store_hint(error: &StoreError) -> Option<&'static str> {
-    match error.kind {
+    store_kind(error.kind)
+}
+
+/// What to do about a store that failed so.
+pub(super) fn store_kind(kind: StoreErrorKind) -> Option<&'static str> {
+    match kind {
         StoreErrorKind::Denied => Some(
-            "check the store's credentials and what they may do; a token made a moment ago may \
-             need half a minute",
+            "check the store's credentials and what they may do: `databasus-escrow doctor stores` \
+             tries it",
+        ),
+        StoreErrorKind::UnknownCredentials => Some(
+            "check the store's credentials: key id, secret, session token and when it ends; a \
+             token of R2 made a moment ago may need half a minute",
+        ),
+        StoreErrorKind::Misdirected => Some(
+            "mend the store's `region` and `endpoint`; what the store said may name the right ones",
         ),
         StoreErrorKind::NoSuchStore => {
             Some("create the bucket or directory, or mend its name in the configuration")

@@ -44,6 +44,10 @@ pub(in crate::cli) fn prune(error: PruneError) -> CliError {
     let (exit, hint) = match &error {
         PruneError::Commit(error) => commit(error),
         PruneError::Uncertain(error) => uncertain(error),
+        PruneError::Unannounced(_) => (
+            Exit::Partial,
+            Some("nothing was deleted; the next run deletes what is announced by then"),
+        ),
         PruneError::NotProven(_) => (
             Exit::Refused,
             Some("find out why first: an escrow whose key opens nothing must not push others out"),
@@ -69,6 +73,13 @@ pub(super) fn uncertain(error: &Uncertain) -> (Exit, Option<&'static str>) {
             ),
         ),
         Uncertain::Nothing => (Exit::NotFound, None),
+        Uncertain::Unvouched(_) => (
+            Exit::Refused,
+            Some(
+                "add this box's line to policies/allowed_signers on the host that takes \
+                 snapshots, take one, and run this again",
+            ),
+        ),
     }
 }
 

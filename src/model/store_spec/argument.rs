@@ -102,9 +102,11 @@ fn read_query(query: &str, table: &mut toml::Table) -> Result<(), StoreProblem> 
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let text = decoded(key, value)?;
         let value = match (key, text.as_str()) {
-            ("required" | "path_style", "true") => true.into(),
-            ("required" | "path_style", "false") => false.into(),
-            ("required" | "path_style", _) => return Err(malformed(key, "true or false")),
+            ("required" | "path_style" | "temporary_credentials", text) => match text {
+                "true" => true.into(),
+                "false" => false.into(),
+                _ => return Err(malformed(key, "true or false")),
+            },
             ("lock", text) => lock::from_query(text)?,
             _ => text.into(),
         };
@@ -252,6 +254,14 @@ mod tests {
                 "store r2: `token_id` needs `account_id` beside it",
             ),
             (
+                "r2=s3://b?region=x&temporary_credentials=true",
+                "store r2: `temporary_credentials` needs `token_id` beside it",
+            ),
+            (
+                "s3=s3://b?region=x&session_token_file=t",
+                "store s3: `session_token_file` needs `access_key_id` beside it",
+            ),
+            (
                 "usb=dir:/x?region=y",
                 "store usb: `region` means nothing to a store of type dir; remove it",
             ),
@@ -278,13 +288,21 @@ mod tests {
     fn credentials() -> impl Strategy<Value = CredentialsSource> {
         prop_oneof![
             Just(CredentialsSource::Environment),
-            ("[!-~]{1,20}", secret_place())
-                .prop_map(|(id, secret)| CredentialsSource::AccessKey { id, secret }),
-            ("[0-9a-f]{32}", "[!-~]{1,20}", secret_place()).prop_map(
-                |(account_id, token_id, token_value)| CredentialsSource::R2Token {
-                    account_id,
-                    token_id,
-                    token_value,
+            ("[!-~]{1,20}", secret_place(), secret_place()).prop_map(
+                |(id, secret, session_token)| CredentialsSource::AccessKey {
+                    id,
+                    secret,
+                    session_token,
+                }
+            ),
+            ("[0-9a-f]{32}", "[!-~]{1,20}", secret_place(), any::<bool>()).prop_map(
+                |(account_id, token_id, token_value, temporary)| {
+                    CredentialsSource::R2Token {
+                        account_id,
+                        token_id,
+                        token_value,
+                        temporary,
+                    }
                 }
             ),
         ]

@@ -22,6 +22,9 @@ pub enum CredentialsSource {
         id: String,
         /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`, or a file.
         secret: SecretPlace,
+        /// With credentials that somebody else made for a short while:
+        /// `ESCROW_<NAME>_SESSION_TOKEN` where that is set, or a file.
+        session_token: SecretPlace,
     },
     /// A Cloudflare R2 API token.
     R2Token {
@@ -31,6 +34,9 @@ pub enum CredentialsSource {
         token_id: String,
         /// `ESCROW_<NAME>_TOKEN_VALUE`, or a file.
         token_value: SecretPlace,
+        /// Whether each run signs short-lived credentials with it, for this bucket and prefix
+        /// and what the command at hand needs, and makes its requests with those.
+        temporary: bool,
     },
 }
 
@@ -125,12 +131,16 @@ impl CredentialsSource {
         };
         match self {
             Self::Environment => around.environment(),
-            Self::AccessKey { id, secret } => Ok(Credentials {
+            Self::AccessKey {
+                id,
+                secret,
+                session_token,
+            } => Ok(Credentials {
                 access_key_id: id.clone(),
                 secret_access_key: around.secret(secret, "SECRET_ACCESS_KEY")?,
-                session_token: match secret {
+                session_token: match session_token {
                     SecretPlace::Environment => around.session_token(&variable_prefix(store))?,
-                    SecretPlace::File(_) => None,
+                    SecretPlace::File(_) => Some(around.secret(session_token, "SESSION_TOKEN")?),
                 },
             }),
             Self::R2Token {
@@ -328,6 +338,7 @@ mod tests {
         let source = CredentialsSource::AccessKey {
             id: "AK".to_owned(),
             secret: SecretPlace::File("key.txt".into()),
+            session_token: SecretPlace::Environment,
         };
         for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n"] {
             let found = resolve(&source, &[], &[("key.txt", text)]).unwrap();
@@ -342,6 +353,31 @@ mod tests {
         assert_eq!(error.to_string(), "store usb-2: cannot read key.txt");
     }
 
+    #[test]
+    fn a_session_token_comes_from_its_file_or_from_the_stores_own_variable() {
+        let source = |session_token| CredentialsSource::AccessKey {
+            id: "AK".to_owned(),
+            secret: SecretPlace::File("key.txt".into()),
+            session_token,
+        };
+        let files = [("key.txt", "s3cr3t\n"), ("token.txt", "from-file\n")];
+        let variables = [
+            ("ESCROW_USB_2_SESSION_TOKEN", "own"),
+            ("AWS_SESSION_TOKEN", "somebody-elses"),
+        ];
+        let token = |source: CredentialsSource, variables| {
+            let found = resolve(&source, variables, &files).unwrap();
+            found.session_token.map(|t| t.expose_secret().to_owned())
+        };
+        let file = SecretPlace::File("token.txt".into());
+        assert_eq!(token(source(file), &variables).unwrap(), "from-file");
+        let environment = || source(SecretPlace::Environment);
+        assert_eq!(token(environment(), &variables).unwrap(), "own");
+        assert_eq!(token(environment(), &variables[1..]), None);
+        let gone = source(SecretPlace::File("gone.txt".into()));
+        assert!(resolve(&gone, &variables, &files).is_err());
+    }
+
     /// `printf %s token-value | sha256sum`
     #[test]
     fn an_r2_token_signs_with_the_digest_of_its_value() {
@@ -349,6 +385,7 @@ mod tests {
             account_id: "0123456789abcdef0123456789abcdef".to_owned(),
             token_id: "token-id".to_owned(),
             token_value: SecretPlace::Environment,
+            temporary: false,
         };
         let value = [("ESCROW_USB_2_TOKEN_VALUE", "token-value")];
         let found = resolve(&source, &value, &[]).unwrap();
@@ -366,11 +403,13 @@ mod tests {
             CredentialsSource::AccessKey {
                 id: "AK".to_owned(),
                 secret: SecretPlace::Environment,
+                session_token: SecretPlace::Environment,
             },
             CredentialsSource::R2Token {
                 account_id: "0123456789abcdef0123456789abcdef".to_owned(),
                 token_id: "token-id".to_owned(),
                 token_value: SecretPlace::Environment,
+                temporary: true,
             },
         ];
         for source in sources {

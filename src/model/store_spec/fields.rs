@@ -30,9 +30,11 @@ pub(in crate::model) struct StoreFields {
     path_style: Option<bool>,
     access_key_id: Option<String>,
     secret_access_key_file: Option<PathBuf>,
+    session_token_file: Option<PathBuf>,
     account_id: Option<String>,
     token_id: Option<String>,
     token_value_file: Option<PathBuf>,
+    temporary_credentials: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -88,9 +90,14 @@ impl StoreFields {
                 "secret_access_key_file",
                 self.secret_access_key_file.is_some(),
             ),
+            ("session_token_file", self.session_token_file.is_some()),
             ("account_id", self.account_id.is_some()),
             ("token_id", self.token_id.is_some()),
             ("token_value_file", self.token_value_file.is_some()),
+            (
+                "temporary_credentials",
+                self.temporary_credentials.is_some(),
+            ),
         ];
         if let Some((key, _)) = s3_keys.into_iter().find(|(_, given)| *given) {
             return Err(StoreProblem::Misplaced { kind: "dir", key });
@@ -143,48 +150,62 @@ impl StoreFields {
     }
 
     fn credentials(&self) -> Result<CredentialsSource, StoreProblem> {
+        self.check_words()?;
         let alone = |key, partner| StoreProblem::Alone { key, partner };
-        demand(
-            self.access_key_id.as_deref(),
-            "access_key_id",
-            WORD,
-            is_word,
-        )?;
-        demand(self.token_id.as_deref(), "token_id", WORD, is_word)?;
+        let r2 = match (&self.account_id, &self.token_id) {
+            (Some(account), Some(token)) => Some((account.clone(), token.clone())),
+            (None, None) if self.token_value_file.is_some() => {
+                return Err(alone("token_value_file", "token_id"));
+            }
+            (None, None) if self.temporary_credentials.is_some() => {
+                return Err(alone("temporary_credentials", "token_id"));
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err(alone("account_id", "token_id")),
+            (None, Some(_)) => return Err(alone("token_id", "account_id")),
+        };
+        let files = (&self.secret_access_key_file, &self.session_token_file);
+        match (r2, &self.access_key_id, files) {
+            (None, Some(id), (secret, session_token)) => Ok(CredentialsSource::AccessKey {
+                id: id.clone(),
+                secret: SecretPlace::from_file(secret),
+                session_token: SecretPlace::from_file(session_token),
+            }),
+            (None, None, (Some(_), _)) => Err(alone("secret_access_key_file", "access_key_id")),
+            (None, None, (_, Some(_))) => Err(alone("session_token_file", "access_key_id")),
+            (None, None, (None, None)) => Ok(CredentialsSource::Environment),
+            (Some((account_id, token_id)), None, (None, None)) => Ok(CredentialsSource::R2Token {
+                account_id,
+                token_id,
+                token_value: SecretPlace::from_file(&self.token_value_file),
+                temporary: self.temporary_credentials.unwrap_or(false),
+            }),
+            (Some(_), _, _) => Err(StoreProblem::TwoCredentials),
+        }
+    }
+
+    /// Each of the credentials' parts by itself.
+    fn check_words(&self) -> Result<(), StoreProblem> {
+        for (word, key) in [
+            (&self.access_key_id, "access_key_id"),
+            (&self.token_id, "token_id"),
+        ] {
+            demand(word.as_deref(), key, WORD, is_word)?;
+        }
         demand(
             self.account_id.as_deref(),
             "account_id",
             ACCOUNT,
             is_account,
         )?;
-        demand_path(
-            self.secret_access_key_file.as_deref(),
-            "secret_access_key_file",
-        )?;
-        demand_path(self.token_value_file.as_deref(), "token_value_file")?;
-        let r2 = match (&self.account_id, &self.token_id) {
-            (Some(account), Some(token)) => Some((account.clone(), token.clone())),
-            (None, None) if self.token_value_file.is_some() => {
-                return Err(alone("token_value_file", "token_id"));
-            }
-            (None, None) => None,
-            (Some(_), None) => return Err(alone("account_id", "token_id")),
-            (None, Some(_)) => return Err(alone("token_id", "account_id")),
-        };
-        match (r2, &self.access_key_id, &self.secret_access_key_file) {
-            (None, Some(id), file) => Ok(CredentialsSource::AccessKey {
-                id: id.clone(),
-                secret: SecretPlace::from_file(file),
-            }),
-            (None, None, Some(_)) => Err(alone("secret_access_key_file", "access_key_id")),
-            (None, None, None) => Ok(CredentialsSource::Environment),
-            (Some((account_id, token_id)), None, None) => Ok(CredentialsSource::R2Token {
-                account_id,
-                token_id,
-                token_value: SecretPlace::from_file(&self.token_value_file),
-            }),
-            (Some(_), _, _) => Err(StoreProblem::TwoCredentials),
+        for (file, key) in [
+            (&self.secret_access_key_file, "secret_access_key_file"),
+            (&self.session_token_file, "session_token_file"),
+            (&self.token_value_file, "token_value_file"),
+        ] {
+            demand_path(file.as_deref(), key)?;
         }
+        Ok(())
     }
 }
 
@@ -216,6 +237,11 @@ impl StoreSpec {
         {
             table.insert("path_style".to_owned(), false.into());
         }
+        if let Place::S3(place) = &self.place
+            && place.is_temporary()
+        {
+            table.insert("temporary_credentials".to_owned(), true.into());
+        }
         if let Some(policy) = &self.lock {
             table.insert("lock".to_owned(), lock::to_table(policy).into());
         }
@@ -238,14 +264,20 @@ impl S3Place {
         }
         match &self.credentials {
             CredentialsSource::Environment => {}
-            CredentialsSource::AccessKey { id, secret } => {
+            CredentialsSource::AccessKey {
+                id,
+                secret,
+                session_token,
+            } => {
                 text("access_key_id", id);
                 secret.write("secret_access_key_file", text);
+                session_token.write("session_token_file", text);
             }
             CredentialsSource::R2Token {
                 account_id,
                 token_id,
                 token_value,
+                ..
             } => {
                 text("account_id", account_id);
                 text("token_id", token_id);

@@ -74,6 +74,14 @@ impl S3Place {
             (None, _) => None,
         }
     }
+
+    /// Whether each run makes its requests with short-lived credentials that it signs itself.
+    pub fn is_temporary(&self) -> bool {
+        let CredentialsSource::R2Token { temporary, .. } = &self.credentials else {
+            return false;
+        };
+        *temporary
+    }
 }
 
 /// A store that cannot be what it says.

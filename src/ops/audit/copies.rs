@@ -76,7 +76,7 @@ fn compare(escrow: &EscrowSummary, meta: &ObjectMeta, store: &StoreName) -> Copy
 }
 
 fn hidden(store: &dyn Store, prefix: &str, wanted: &ByKey<'_>) -> Result<Vec<Finding>, StoreError> {
-    let sight = noncurrent::look(store, prefix, None)?;
+    let sight = noncurrent::look(store, prefix, None, &mut |key| wanted.contains_key(key))?;
     let beneath = sight.keys.iter().filter_map(|(key, noncurrent)| {
         let id = &wanted.get(key)?.id;
         let name = store.name();

@@ -25,6 +25,13 @@ use super::history::Entry;
 
 pub use store::{CardPlace, CardStore, CardVariable};
 
+/// The stores of a configuration as `--store` takes them on another box, unquoted.
+pub fn store_arguments(config: &Config) -> Vec<String> {
+    let stores = config.stores.iter();
+    let stores = stores.map(|spec| CardStore::of(spec, config).argument);
+    stores.collect()
+}
+
 /// What a card is made of.
 pub struct CardRequest<'a> {
     /// The instance and its stores.

@@ -103,8 +103,23 @@ fn from_environment(credentials: &CredentialsSource) -> CredentialsSource {
     let mut credentials = credentials.clone();
     match &mut credentials {
         CredentialsSource::Environment => {}
-        CredentialsSource::AccessKey { secret, .. } => *secret = SecretPlace::Environment,
-        CredentialsSource::R2Token { token_value, .. } => *token_value = SecretPlace::Environment,
+        CredentialsSource::AccessKey {
+            secret,
+            session_token,
+            ..
+        } => {
+            *secret = SecretPlace::Environment;
+            *session_token = SecretPlace::Environment;
+        }
+        // In a disaster the token itself has less that can go wrong.
+        CredentialsSource::R2Token {
+            token_value,
+            temporary,
+            ..
+        } => {
+            *token_value = SecretPlace::Environment;
+            *temporary = false;
+        }
     }
     credentials
 }

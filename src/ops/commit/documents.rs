@@ -1,12 +1,16 @@
 //! Documents that many manifests name by their digests: recipients, signers, instructions.
 
+use std::collections::BTreeMap;
+
+use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
+use crate::model::finding::Finding;
 use crate::model::lock::{Lock, LockState};
 use crate::ops::destination::{Destination, Lasting};
-use crate::ops::locks::read_back;
+use crate::ops::locks::{self, read_back};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::slot::put_exactly;
+use super::slot::{Put, put_exactly};
 
 /// A small object that a manifest names.
 pub struct Document<'a> {
@@ -18,34 +22,73 @@ pub struct Document<'a> {
     pub lasting: Lasting,
 }
 
-/// Puts a document into a store, with its lock. One that many manifests name and that is there
-/// already is written again once half of its time is over: every manifest's documents outlive it.
+/// The lock of a document that is in a store.
+pub(super) struct Locked {
+    key: String,
+    /// The least that it is to be.
+    least: Lock,
+    found: LockState,
+}
+
+/// Puts a document into a store, with its lock, and reads the lock back. One that many manifests
+/// name and that is there already is written again once half of its time is over: every manifest's
+/// documents outlive it. None where no lock is asked for.
 pub(super) fn put_document(
     to: &Destination,
     document: &Document<'_>,
     now: UtcTime,
-) -> Result<(), StoreError> {
+) -> Result<Option<Locked>, StoreError> {
     let Document {
         key,
         bytes,
         lasting,
     } = document;
     let store = to.for_small(*lasting, now);
-    put_exactly(store.as_ref(), key, bytes)?;
-    let Some(policy) = to.lock.filter(|_| *lasting == Lasting::Manifest) else {
-        return Ok(());
+    let put = put_exactly(store.as_ref(), key, bytes)?;
+    let Some(fresh) = to.lock_of(*lasting, now) else {
+        return Ok(None);
     };
-    let fresh = policy.for_documents(now);
     let half = Lock {
         until: now.plus((fresh.until.unix() - now.unix()) / 2),
         ..fresh
     };
-    match read_back(to.store.as_ref(), key, None) {
-        LockState::Locked(lock) if lock.is_at_least(&half) => Ok(()),
-        // Whoever cannot see locks would write a version every night.
-        LockState::Unknown => Ok(()),
-        LockState::Locked(_) | LockState::Unlocked => renew(store.as_ref(), key, bytes),
+    let locked = |least| Locked {
+        key: key.clone(),
+        least,
+        found: read_back(to.store.as_ref(), key, None),
+    };
+    if put == Put::Now {
+        return Ok(Some(locked(fresh)));
     }
+    let there = locked(half);
+    Ok(Some(match there.found {
+        LockState::Locked(lock) if lock.is_at_least(&half) => there,
+        // Whoever cannot see locks would write a version every night.
+        LockState::Unknown => there,
+        LockState::Locked(_) | LockState::Unlocked => {
+            renew(store.as_ref(), key, bytes)?;
+            locked(half)
+        }
+    }))
+}
+
+/// What is to be told of the locks in one store, once of each kind: there may be a document for
+/// every set of custodians.
+pub(super) fn shortfalls(store: &StoreName, documents: &[Locked]) -> Vec<Finding> {
+    let mut told: BTreeMap<&str, (Finding, usize)> = BTreeMap::new();
+    for one in documents {
+        if let Some(finding) = locks::shortfall(store, &one.key, one.least, one.found) {
+            told.entry(finding.id).or_insert((finding, 0)).1 += 1;
+        }
+    }
+    let told = told.into_values().map(|(first, count)| match count {
+        1 => first,
+        _ => Finding {
+            message: format!("{}; so are {} more documents", first.message, count - 1),
+            ..first
+        },
+    });
+    told.collect()
 }
 
 /// Another host that renews at the same moment has done the same.
@@ -67,6 +110,14 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     const DAY: i64 = 86_400;
+
+    fn start() -> UtcTime {
+        UtcTime::from_unix(1_780_000_000)
+    }
+
+    fn store_at(now: UtcTime) -> MemoryStore {
+        MemoryStore::versioned("lat".parse().unwrap(), Arc::new(FixedClock(now)))
+    }
 
     fn destination(store: &MemoryStore) -> Destination {
         Destination {
@@ -92,18 +143,56 @@ mod tests {
     }
 
     fn versions(store: &MemoryStore) -> usize {
-        let sight = crate::ops::noncurrent::look(store, "a", None).unwrap();
-        let beneath = sight
-            .keys
-            .get("a")
-            .map_or(0, |keys| keys.versions().count());
-        1 + beneath
+        let sight = crate::ops::noncurrent::look_at(store, "a").unwrap();
+        1 + sight.noncurrent.versions().count()
+    }
+
+    /// Ids of what is told of documents that were put with these locks found.
+    fn told(found: &[LockState]) -> Vec<(&'static str, String)> {
+        let least = destination(&store_at(start())).lock_of(Lasting::Payload, start());
+        let put = |(number, found): (usize, &LockState)| Locked {
+            key: format!("unlock/{number}"),
+            least: least.unwrap(),
+            found: *found,
+        };
+        let put: Vec<Locked> = found.iter().enumerate().map(put).collect();
+        let told = shortfalls(&"lat".parse().unwrap(), &put).into_iter();
+        told.map(|finding| (finding.id, finding.message)).collect()
+    }
+
+    #[test]
+    fn locks_of_many_documents_are_told_once_of_each_kind() {
+        use LockState::{Unknown, Unlocked};
+        let found = told(&[Unknown, Unlocked, Unlocked, Unlocked]);
+        let ids: Vec<&str> = found.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, ["lock-unknown", "lock-weaker"]);
+        assert!(found[1].1.contains("unlock/1 is not locked"), "{found:?}");
+        assert!(found[1].1.ends_with("so are 2 more documents"), "{found:?}");
+    }
+
+    #[test]
+    fn lock_of_what_opens_an_escrow_is_read_back() {
+        let store = store_at(start());
+        let unlock = Document {
+            lasting: Lasting::Payload,
+            ..document()
+        };
+        let locked = put_document(&destination(&store), &unlock, start()).unwrap();
+        assert_eq!(shortfalls(&"lat".parse().unwrap(), &[locked.unwrap()]), []);
+        let unlocking = Destination {
+            // It takes the lock, and keeps none.
+            store: Arc::new(MemoryStore::new("lat".parse().unwrap())),
+            ..destination(&store)
+        };
+        let locked = put_document(&unlocking, &unlock, start()).unwrap();
+        let told = shortfalls(&"lat".parse().unwrap(), &[locked.unwrap()]);
+        assert_eq!(told[0].id, "lock-unknown");
     }
 
     #[test]
     fn document_is_written_again_once_half_of_its_time_is_over() {
-        let now = UtcTime::from_unix(1_780_000_000);
-        let store = MemoryStore::versioned("lat".parse().unwrap(), Arc::new(FixedClock(now)));
+        let now = start();
+        let store = store_at(now);
         let to = destination(&store);
         put_document(&to, &document(), now).unwrap();
         put_document(&to, &document(), now.plus(49 * DAY)).unwrap();

@@ -6,7 +6,7 @@ mod pending;
 mod place;
 mod slot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::cancel::{Cancel, Interrupted};
 use crate::base::error_chain::error_chain;
@@ -33,7 +33,7 @@ use super::state::{Pending, State, StateError, Strangers};
 pub use documents::Document;
 use place::Placing;
 
-/// How often a place in the chain may be lost to other hosts before the run gives up.
+/// See [`Committer::races`].
 const RACES: u32 = 5;
 
 /// Who signs, for which instance.
@@ -68,6 +68,8 @@ pub struct Committer<'a> {
     ports: Ports<'a>,
     layout: Layout,
     allowed: AllowedSigners,
+    /// How often a place in the chain may be lost to other hosts before the run gives up.
+    races: u32,
     /// What was found on the way.
     pub findings: Vec<Finding>,
 }
@@ -187,6 +189,7 @@ impl<'a> Committer<'a> {
             ports,
             layout: Layout::new(author.slug),
             allowed: AllowedSigners::parse(author.allowed_signers)?,
+            races: RACES,
             findings: Vec::new(),
         };
         committer.check_signer()?;
@@ -194,17 +197,29 @@ impl<'a> Committer<'a> {
     }
 
     fn check_signer(&self) -> Result<(), CommitError> {
+        let (signer, key) = (self.author.signer, self.author.signing_key.public());
+        self.is_signer_of(&self.trust())
+            .map_err(|at| CommitError::SignerNotAllowed {
+                signer: signer.clone(),
+                fingerprint: key.fingerprint(),
+                at,
+            })
+    }
+
+    /// Whether who trusts these signers takes what is committed here; else the time at which it
+    /// was asked.
+    pub(super) fn is_signer_of(&self, trust: &Trust) -> Result<(), UtcTime> {
         let now = self.ports.clock.now();
         let (signer, key) = (self.author.signer, self.author.signing_key.public());
-        let trusted = self
-            .trust()
+        trust
             .authenticate(key, Namespace::Manifest, signer)
-            .and_then(|authentic| authentic.check_window(now));
-        trusted.map_err(|_| CommitError::SignerNotAllowed {
-            signer: signer.clone(),
-            fingerprint: key.fingerprint(),
-            at: now,
-        })
+            .and_then(|authentic| authentic.check_window(now))
+            .map_err(|_| now)
+    }
+
+    /// The principal that signs.
+    pub fn signer(&self) -> &'a SignerName {
+        self.author.signer
     }
 
     /// Whose chain it is.
@@ -249,6 +264,7 @@ impl<'a> Committer<'a> {
             trust: self.trust(),
             mark,
             since_mark: reach == Reach::SinceMark,
+            up_to: None,
             now: self.ports.clock.now(),
             cancel: self.ports.cancel,
         })?;
@@ -270,9 +286,20 @@ impl<'a> Committer<'a> {
         let held_by = last.map_or(&[][..], |entry| &entry.held_by);
         let answered = history.answered.iter();
         for name in answered.filter(|name| !held_by.contains(name)) {
+            let escrow = last.and_then(|entry| entry.escrow.as_ref());
+            // One that was not there that night, or is new, has lost nothing.
+            let held_it = escrow.is_some_and(|escrow| escrow.stored_in.contains(name));
             let seq = mark.seq;
-            let message = format!("store {name} has lost manifest {seq}, or is another store");
-            self.tell(Finding::warning("manifest-missing", message));
+            self.tell(match held_it {
+                true => Finding::warning(
+                    "store-changed",
+                    format!("store {name} has lost manifest {seq}, or is another store"),
+                ),
+                false => Finding::warning(
+                    "manifest-missing",
+                    format!("store {name} does not hold manifest {seq}"),
+                ),
+            });
         }
     }
 
@@ -288,18 +315,24 @@ impl<'a> Committer<'a> {
     pub fn put_documents(&mut self, documents: &[Document<'_>]) -> BTreeMap<StoreName, String> {
         let mut lacking = BTreeMap::new();
         for destination in self.ports.destinations {
-            let store = destination.store.as_ref();
+            let name = destination.store.name();
+            let mut locks = Vec::new();
             for document in documents {
                 let now = self.ports.clock.now();
-                if let Err(error) = documents::put_document(destination, document, now) {
-                    let why = error_chain(&error);
-                    self.tell(match destination.required {
-                        true => Finding::warning("document-missing", &*why),
-                        false => Finding::note("document-missing", &*why),
-                    });
-                    lacking.insert(store.name().clone(), why);
+                match documents::put_document(destination, document, now) {
+                    Ok(locked) => locks.extend(locked),
+                    Err(error) => {
+                        let why = error_chain(&error);
+                        self.tell(match destination.required {
+                            true => Finding::warning("document-missing", &*why),
+                            false => Finding::note("document-missing", &*why),
+                        });
+                        lacking.insert(name.clone(), why);
+                    }
                 }
             }
+            let told = documents::shortfalls(name, &locks).into_iter();
+            told.for_each(|finding| self.tell(finding));
         }
         lacking
     }
@@ -310,7 +343,7 @@ impl<'a> Committer<'a> {
         draft: &mut dyn Draft,
         mut history: History,
     ) -> Result<Committed, CommitError> {
-        for _ in 0..RACES {
+        for _ in 0..self.races {
             // Whoever won the last race may have done so with this host's own key.
             self.look_for_stolen_key(&history)?;
             let place = self.next_place(&history)?;
@@ -329,7 +362,7 @@ impl<'a> Committer<'a> {
                 Placing::Placed(placed) => return self.read_back(placed),
             }
         }
-        Err(CommitError::LostRace(RACES))
+        Err(CommitError::LostRace(self.races))
     }
 
     /// Signs what became of earlier escrows into the chain. It puts no snapshot off.
@@ -345,6 +378,25 @@ impl<'a> Committer<'a> {
             id: None,
         };
         self.commit(&mut Amend::new(instance, due, changes), history)
+    }
+
+    /// The same, if no other host's manifest comes in between.
+    pub fn report_at_once(
+        &mut self,
+        history: History,
+        changes: Vec<Change>,
+    ) -> Result<Committed, CommitError> {
+        let races = std::mem::replace(&mut self.races, 1);
+        let committed = self.report(history, changes);
+        self.races = races;
+        committed
+    }
+
+    /// Whether these stores are all that have to hold everything; any one where none has to.
+    pub fn are_enough<'s>(&self, holders: impl Iterator<Item = &'s StoreName>) -> bool {
+        let holders: BTreeSet<&StoreName> = holders.collect();
+        let mut required = self.ports.destinations.iter().filter(|to| to.required);
+        !holders.is_empty() && required.all(|to| holders.contains(to.store.name()))
     }
 
     /// The place after the highest head that is known.

@@ -1,8 +1,11 @@
 //! A manifest of an earlier run that not every store got.
 
+use crate::model::amend::Change;
 use crate::model::document::Document;
+use crate::model::layout::Layout;
+use crate::model::manifest::Unlock;
 use crate::ops::state::Pending;
-use crate::store::StoreErrorKind;
+use crate::store::{Store, StoreErrorKind};
 
 use super::place::{Placed, Placing};
 use super::{CommitError, Committer};
@@ -40,20 +43,19 @@ impl Committer<'_> {
             return Ok(true);
         }
         // It was written by this host, under the state's own name.
-        let Ok(Document {
-            escrow: Some(manifest),
-            ..
-        }) = Document::parse(pending.manifest.as_bytes())
-        else {
+        let Ok(document) = Document::parse(pending.manifest.as_bytes()) else {
             return Ok(true);
         };
-        let key = self.layout.payload(&manifest.escrow_id);
-        let mut stores = self.ports.destinations.iter().map(|to| &to.store);
-        Ok(stores.any(|store| match store.head(&key) {
-            Ok(meta) => meta.size == manifest.payload.size,
-            // A store that does not answer may have it.
-            Err(error) => error.kind != StoreErrorKind::NotFound,
-        }))
+        let committed = commits(&document, &self.layout);
+        let whole = |objects: &Vec<(String, u64)>| {
+            let mut stores = self.ports.destinations.iter().map(|to| to.store.as_ref());
+            stores.any(|store| {
+                objects
+                    .iter()
+                    .all(|(key, size)| may_hold(store, key, *size))
+            })
+        };
+        Ok(committed.iter().all(whole))
     }
 
     /// A manifest that no store is known to hold may all the same lie in one that fails today.
@@ -69,5 +71,33 @@ impl Committer<'_> {
             told: placed.missing.into_values().collect(),
             first: None,
         })
+    }
+}
+
+/// Keys and sizes of the payload and the unlock files of each sealing that a manifest commits.
+fn commits(document: &Document, layout: &Layout) -> Vec<Vec<(String, u64)>> {
+    let sealing = |payload: (String, u64), unlock: &[Unlock]| {
+        let unlock = unlock.iter().map(|one| (one.key.clone(), one.size));
+        std::iter::once(payload).chain(unlock).collect()
+    };
+    let first = document.escrow.iter().map(|manifest| {
+        let payload = (layout.payload(manifest.sealed()), manifest.payload.size);
+        sealing(payload, &manifest.unlock)
+    });
+    let later = document.changes.iter().filter_map(|change| match change {
+        Change::Rekeyed(rekeyed) => {
+            let payload = (layout.payload(rekeyed.sealed()), rekeyed.payload.size);
+            Some(sealing(payload, &rekeyed.unlock))
+        }
+        _ => None,
+    });
+    first.chain(later).collect()
+}
+
+/// A store that does not answer may hold it.
+fn may_hold(store: &dyn Store, key: &str, size: u64) -> bool {
+    match store.head(key) {
+        Ok(meta) => meta.size == size,
+        Err(error) => error.kind != StoreErrorKind::NotFound,
     }
 }

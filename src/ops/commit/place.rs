@@ -88,7 +88,8 @@ impl Committer<'_> {
         let signature = self.layout.signature(&digest, &signed.signer);
         let beside = self.layout.manifest_beside(signed.seq, &digest);
         put_exactly(store, &signature, signed.signature.as_bytes())
-            .and_then(|()| put_exactly(store, &beside, signed.manifest.as_bytes()))
+            .and_then(|_| put_exactly(store, &beside, signed.manifest.as_bytes()))
+            .map(drop)
             .map_err(|error| error_chain(&error))
     }
 

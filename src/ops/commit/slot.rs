@@ -10,6 +10,7 @@ use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
 use crate::ops::destination::stores;
 use crate::ops::history::{self, History};
+use crate::ops::noncurrent;
 use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -44,7 +45,11 @@ impl Committer<'_> {
         for _ in 0..LOOKS {
             match store.put_if_absent(&key, pending.manifest.as_bytes()) {
                 Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
-                other => return other.map(|_| Slot::Ours),
+                put => {
+                    put?;
+                    self.keep_in_sight(store, &key, pending)?;
+                    return Ok(Slot::Ours);
+                }
             }
             match self.contend(store, &key, pending) {
                 Err(error) if has_changed(&error) => {}
@@ -65,6 +70,7 @@ impl Committer<'_> {
         let bytes = pending.manifest.as_bytes();
         let there = Occupant::of(store, key)?;
         if there.bytes.as_deref() == Some(bytes) {
+            self.keep_in_sight(store, key, pending)?;
             return Ok(Slot::Ours);
         }
         if self.is_taken(store.name(), pending) {
@@ -80,11 +86,55 @@ impl Committer<'_> {
         };
         match replaced {
             Err(error) if error.kind == StoreErrorKind::Denied => {
-                let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
-                put_exactly(store, &beside, bytes).map(|()| Slot::Ours)
+                self.put_to_long_key(store, pending)?;
             }
-            other => other.map(|()| Slot::Ours),
+            other => {
+                other?;
+                self.keep_in_sight(store, key, pending)?;
+            }
         }
+        Ok(Slot::Ours)
+    }
+
+    /// Ours has the slot, which everybody could foresee. Of many versions readers look at the
+    /// newest and the oldest: what was planted there before, and a flood afterwards, would bury
+    /// ours between them. Where ours is not the first it goes to its long key as well, which
+    /// nobody could foresee.
+    fn keep_in_sight(
+        &mut self,
+        store: &dyn Store,
+        key: &str,
+        pending: &Pending,
+    ) -> Result<(), StoreError> {
+        let sight = noncurrent::look_at(store, key)?;
+        let Some(oldest) = sight.noncurrent.versions().last() else {
+            return match sight.is_unseen() {
+                true => self.put_to_long_key(store, pending),
+                false => Ok(()),
+            };
+        };
+        let versions = store.versions();
+        let oldest = versions.map(|of| of.get_version(key, &oldest.id, manifest::MAX_BYTES));
+        let is_ours = oldest.is_some_and(|read| {
+            read.is_ok_and(|object| object.bytes == pending.manifest.as_bytes())
+        });
+        if is_ours {
+            return Ok(());
+        }
+        self.tell(Finding::violation(
+            "slot-squatted",
+            format!(
+                "store {}: somebody had written to {key} before manifest {} was made",
+                store.name(),
+                pending.seq
+            ),
+        ));
+        self.put_to_long_key(store, pending)
+    }
+
+    fn put_to_long_key(&self, store: &dyn Store, pending: &Pending) -> Result<(), StoreError> {
+        let beside = self.layout.manifest_beside(pending.seq, &pending.digest());
+        put_exactly(store, &beside, pending.manifest.as_bytes()).map(drop)
     }
 
     fn report_squatter(&mut self, store: &dyn Store, key: &str, signed: bool) {
@@ -144,6 +194,7 @@ impl Committer<'_> {
                 manifest_sha256: digest,
             }),
             since_mark: true,
+            up_to: None,
             now: self.ports.clock.now(),
             cancel: self.ports.cancel,
         });
@@ -193,16 +244,25 @@ fn has_changed(error: &StoreError) -> bool {
     matches!(error.kind, AlreadyExists | NotFound)
 }
 
+/// How an object came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It was there already.
+    Before,
+    /// It was written just now.
+    Now,
+}
+
 /// Puts an object that must have exactly these bytes; what is there with others is replaced.
-pub(super) fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn put_exactly(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
     match store.put_if_absent(key, bytes) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(Put::Now),
         Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
             let there = Occupant::of(store, key)?;
             if there.bytes.as_deref() == Some(bytes) {
-                return Ok(());
+                return Ok(Put::Before);
             }
-            there.replace(store, key, bytes)
+            there.replace(store, key, bytes).map(|()| Put::Now)
         }
         Err(error) => Err(error),
     }

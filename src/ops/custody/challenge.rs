@@ -61,23 +61,17 @@ impl Challenge {
         stores: &[Arc<dyn Store>],
         custodian: &CustodianName,
     ) -> Result<Self, ChallengeError> {
-        for (entry, _) in history.escrows().rev() {
-            let manifest = history.load(entry)?;
-            let mut canaries = manifest.canaries.iter();
-            if let Some(canary) = canaries.find(|canary| canary.custodian == *custodian) {
-                let canary = canary.clone();
-                return Self::of(&manifest, entry.link.digest, canary, stores);
-            }
-        }
-        Err(ChallengeError::Nobody(custodian.clone()))
+        let newest = newest_canary(history, custodian)?;
+        let newest = newest.ok_or_else(|| ChallengeError::Nobody(custodian.clone()))?;
+        Self::of(newest, stores)
     }
 
-    fn of(
-        manifest: &Manifest,
-        manifest_sha256: Digest,
-        canary: Canary,
-        stores: &[Arc<dyn Store>],
-    ) -> Result<Self, ChallengeError> {
+    fn of(newest: NewestCanary, stores: &[Arc<dyn Store>]) -> Result<Self, ChallengeError> {
+        let NewestCanary {
+            manifest,
+            manifest_sha256,
+            canary,
+        } = newest;
         let max_bytes = MAX_LAYER_BYTES as u64;
         let read = signed_object::read(stores, &canary.key, max_bytes, &canary.sha256);
         Ok(Self {
@@ -101,7 +95,38 @@ impl Challenge {
     }
 }
 
-/// The commands. Every value in them is a name, a number or a digest: no shell takes them for more.
+/// A custodian's canary in the newest escrow that has one.
+pub struct NewestCanary {
+    /// Of that escrow, as it is sealed now.
+    pub manifest: Manifest,
+    /// Digest of its own manifest.
+    pub manifest_sha256: Digest,
+    /// What is said of the canary.
+    pub canary: Canary,
+}
+
+/// Finds the newest canary of a custodian; none where no escrow is sealed to them.
+pub fn newest_canary(
+    history: &History,
+    custodian: &CustodianName,
+) -> Result<Option<NewestCanary>, HistoryError> {
+    for (entry, _) in history.escrows().rev() {
+        let manifest = history.load(entry)?;
+        let mut canaries = manifest.canaries.iter();
+        let found = canaries.find(|canary| canary.custodian == *custodian);
+        if let Some(canary) = found.cloned() {
+            return Ok(Some(NewestCanary {
+                manifest,
+                manifest_sha256: entry.link.digest,
+                canary,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// The commands: to the byte the same, whoever prints them. Every value in them is a name, a number
+/// or a digest: no shell takes them for more.
 ///
 /// The canary's own digest is compared before `age` sees it, and what comes out must have 32 bytes
 /// of the signed digest before it goes anywhere: a file that was put in the canary's place tells
@@ -127,7 +152,13 @@ impl fmt::Display for Challenge {
         write!(
             f,
             r#"# Check-in of {custodian} for {instance}: escrow {escrow_id}, manifest {seq}.
-# Run it in bash, on your own machine, in an empty folder. Set these two first.
+#
+# Nothing signs this text. Before you change or run it, have its SHA-256 read out to you by who asked
+# for the check-in, and compare: sha256sum FILE. With the trust card and databasus-escrow at hand do
+# not take it from a mail at all, print it yourself: custody challenge {custodian}, with --instance,
+# --store and --trust as the card has them.
+#
+# Then run it in bash, on your own machine, in an empty folder. Set these two first.
 KEY=identity.txt   # your age identity, or the SSH key that is your recipient
 SIGN=$HOME/.ssh/id_ed25519   # the SSH key that allowed_signers names for {custodian}
 

@@ -1,35 +1,23 @@
-//! A custodian's answer: verified, and kept in every store beside the escrows.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What a custodian's answer proves: by its signature, the chain, and the canary that it answers.
 
 use crate::base::digest::Digest;
-use crate::base::error_chain::error_chain;
 use crate::base::fingerprint::Fingerprint;
-use crate::base::names::{CustodianName, SignerName, StoreName};
+use crate::base::names::{CustodianName, SignerName};
 use crate::base::time::UtcTime;
-use crate::model::checkin::{Checkin, CheckinError, MAX_BYTES, Unproven};
+use crate::model::checkin::{Checkin, CheckinError, Unproven};
 use crate::model::manifest::Manifest;
 use crate::model::namespace::Namespace;
 use crate::model::trust::{Trust, TrustError};
-use crate::ops::destination::Destination;
-use crate::ops::history::{Entry, History, HistoryError};
-use crate::sealing::sshsig::{
-    EmbeddedKey, MAX_SIGNATURE_BYTES, Presence, SignatureError, verify_sshsig,
-};
-use crate::store::{Store, StoreError, StoreErrorKind};
-
-/// An answer older than this is not taken any more, in seconds: seven days.
-const FRESH: i64 = 7 * 86_400;
-
-/// How many answers of one custodian are looked at in one store, from the newest on. Whoever may
-/// write there can plant any number.
-pub const LOOKED_AT: usize = 64;
+use crate::ops::history::{Entry, History, HistoryError, Resealing};
+use crate::sealing::sshsig::{EmbeddedKey, Presence, SignatureError, verify_sshsig};
 
 /// An answer that was verified.
 pub struct Verified {
     /// The answer.
     pub checkin: Checkin,
+    /// As of when it is proven: the date of the canary, whatever date the answer has. What was in a
+    /// canary is no secret once it was answered, so that an old answer is easily dated anew.
+    pub proven_at: UtcTime,
     /// The recipient that was proven, as the manifest names it.
     pub recipient: String,
     /// With which key it was signed.
@@ -67,110 +55,74 @@ pub enum CheckinRefused {
     /// It proves nothing.
     #[error("the check-in proves nothing")]
     Unproven(#[from] Unproven),
-    /// Made too long ago.
-    #[error("the check-in is of {0}, more than seven days ago")]
-    Stale(UtcTime),
 }
 
-/// Verifies what a custodian sent in. Who signed is told by the key alone, before anything of
-/// the document is read.
-pub fn verify_submitted(
+/// Verifies an answer. Who signed is told by the key alone, before anything of the document is
+/// read; `signer` is who must have, where that is known.
+pub fn verify(
     document: &[u8],
     signature: &[u8],
+    signer: Option<&SignerName>,
     history: &History,
     now: UtcTime,
 ) -> Result<Verified, CheckinRefused> {
     let key = verify_sshsig(signature, Namespace::Checkin, document)?;
-    let signer = principal(&history.trust, &key)?;
-    let verified = verify(document, &key, &signer, history, now)?;
-    match verified.checkin.created_at.plus(FRESH) < now {
-        true => Err(CheckinRefused::Stale(verified.checkin.created_at)),
-        false => Ok(verified),
-    }
-}
-
-/// Where stored answers are looked for, and what they are held against.
-#[derive(Clone, Copy)]
-pub struct Stored<'a> {
-    /// The chain, and whom it trusts.
-    pub history: &'a History,
-    /// Where signatures lie.
-    pub stores: &'a [Arc<dyn Store>],
-    /// The present.
-    pub now: UtcTime,
-}
-
-/// A verified answer out of a store, as it was signed.
-pub struct Found {
-    /// What it says.
-    pub verified: Verified,
-    /// Its bytes.
-    pub document: Vec<u8>,
-    /// The signature over them.
-    pub signature: Vec<u8>,
-}
-
-/// Reads the answer of a custodian that a store holds under this key; its signature may be in any
-/// of the stores. None where it does not verify.
-pub fn find(
-    stored: Stored<'_>,
-    store: &dyn Store,
-    key: &str,
-    custodian: &CustodianName,
-) -> Option<Found> {
-    let document = store.get(key, MAX_BYTES).ok()?.bytes;
-    let signer: SignerName = custodian.as_str().parse().ok()?;
-    let layout = stored.history.layout();
-    let signature_key = layout.signature(&Digest::of(&document), &signer);
-    let most = MAX_SIGNATURE_BYTES as u64;
-    let mut stores = stored.stores.iter();
-    let (verified, signature) = stores.find_map(|store| {
-        let signature = store.get(&signature_key, most).ok()?.bytes;
-        let key = verify_sshsig(&signature, Namespace::Checkin, &document).ok()?;
-        let verified = verify(&document, &key, &signer, stored.history, stored.now);
-        Some((verified.ok()?, signature))
-    })?;
-    Some(Found {
-        verified,
-        document,
-        signature,
-    })
-}
-
-fn verify(
-    document: &[u8],
-    key: &EmbeddedKey,
-    signer: &SignerName,
-    history: &History,
-    now: UtcTime,
-) -> Result<Verified, CheckinRefused> {
+    let signer = match signer {
+        Some(signer) => signer.clone(),
+        None => principal(&history.trust, &key)?,
+    };
     let authentic = history
         .trust
-        .authenticate(&key.key, Namespace::Checkin, signer)?;
+        .authenticate(&key.key, Namespace::Checkin, &signer)?;
     let checkin = Checkin::parse(document)?;
     if checkin.custodian.as_str() != signer.as_str() {
         return Err(CheckinRefused::OtherCustodian {
             said: checkin.custodian,
-            signer: signer.clone(),
+            signer,
         });
     }
     authentic.check_window(checkin.created_at)?;
-    let named = |entry: &&Entry| entry.link.digest == checkin.manifest_sha256;
-    let entry = history.entries.iter().find(named);
-    let entry = entry.ok_or(CheckinRefused::NoManifest(checkin.manifest_sha256))?;
-    // The canary may be that of an earlier sealing: what it proves of its recipient stands.
-    let sealings = history.load_sealings(entry)?;
-    let proves = |manifest: &Manifest| checkin.proves(manifest, &entry.link.digest, now);
-    let proven = sealings.iter().find(|manifest| proves(manifest).is_ok());
-    let manifest = proven.or(sealings.last());
-    let manifest = manifest.ok_or(CheckinRefused::NoManifest(checkin.manifest_sha256))?;
-    proves(manifest)?;
+    let (proven_at, manifest) = answered(&checkin, history, now)?;
     Ok(Verified {
-        recipient: recipient(manifest, &checkin.custodian),
+        recipient: recipient(&manifest, &checkin.custodian),
         checkin,
+        proven_at,
         signed_by: key.fingerprint,
         presence: key.presence,
     })
+}
+
+/// The sealing whose canary it answers, and when that was signed. It may be an earlier one: what it
+/// proves of its recipient stands.
+fn answered(
+    checkin: &Checkin,
+    history: &History,
+    now: UtcTime,
+) -> Result<(UtcTime, Manifest), CheckinRefused> {
+    let named = |entry: &&Entry| entry.link.digest == checkin.manifest_sha256;
+    let entry = history.entries.iter().find(named);
+    let entry = entry.ok_or(CheckinRefused::NoManifest(checkin.manifest_sha256))?;
+    let sealings = history.load_sealings(entry)?;
+    let mut why = None;
+    for (since, manifest) in signed_at(history, entry).zip(sealings) {
+        match checkin.proves(&manifest, &entry.link.digest, since, now) {
+            Ok(()) => return Ok((since, manifest)),
+            Err(unproven) => why = Some(unproven),
+        }
+    }
+    Err(match why {
+        Some(unproven) => unproven.into(),
+        None => CheckinRefused::NoManifest(checkin.manifest_sha256),
+    })
+}
+
+/// When each sealing of an escrow was signed, the first one first.
+fn signed_at<'h>(history: &'h History, entry: &'h Entry) -> impl Iterator<Item = UtcTime> + 'h {
+    let first = entry.link.created_at;
+    let later = entry.escrow.iter().flat_map(|escrow| &escrow.rekeyed);
+    let report = |one: &Resealing| history.entry_of(&one.by).map(|entry| entry.link.created_at);
+    let later = later.map(move |one| report(one).unwrap_or(first));
+    std::iter::once(first).chain(later)
 }
 
 /// The name under which a key may check in.
@@ -191,50 +143,4 @@ fn recipient(manifest: &Manifest, custodian: &CustodianName) -> String {
     let mut recipients = manifest.recipients.iter();
     let found = recipients.find(|one| one.custodian == *custodian);
     found.map_or_else(String::new, |one| one.recipient.clone())
-}
-
-/// Puts an answer and its signature into every store; returns what each did not take.
-pub fn keep<'d>(
-    verified: &Verified,
-    document: &[u8],
-    signature: &[u8],
-    history: &History,
-    destinations: impl IntoIterator<Item = &'d Destination>,
-) -> BTreeMap<StoreName, String> {
-    let checkin = &verified.checkin;
-    let layout = history.layout();
-    let mut lacking = BTreeMap::new();
-    // A custodian's name is a signer's.
-    let Ok(signer) = checkin.custodian.as_str().parse() else {
-        return lacking;
-    };
-    let objects = [
-        (layout.signature(&Digest::of(document), &signer), signature),
-        (
-            layout.checkin(&checkin.custodian, checkin.created_at),
-            document,
-        ),
-    ];
-    for destination in destinations {
-        let store = destination.store.as_ref();
-        let put = objects
-            .iter()
-            .try_for_each(|(key, bytes)| put(store, key, bytes));
-        if let Err(error) = put {
-            lacking.insert(store.name().clone(), error_chain(&error));
-        }
-    }
-    lacking
-}
-
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    match store.put_if_absent(key, bytes) {
-        Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-            match store.get(key, bytes.len() as u64)?.bytes == bytes {
-                true => Ok(()),
-                false => Err(error),
-            }
-        }
-        put => put.map(drop),
-    }
 }

@@ -1,10 +1,12 @@
 //! What somebody who leaves can still open, by signed manifests alone.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::base::names::{CustodianName, EscrowId, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::manifest::{Custody, Manifest, StoreRecord, StoreState};
+use crate::model::manifest::{Custody, Manifest, Recipient, StoreRecord, StoreState};
 use crate::ops::history::{History, HistoryError};
 
 /// An escrow that a leaver's identity takes part in opening.
@@ -35,29 +37,61 @@ pub struct ExposedCopy {
     pub locked_until: Option<UtcTime>,
 }
 
-/// Every sealing of an escrow that a custodian's identity opens, the newest escrow first.
-pub fn of(history: &History, custodian: &CustodianName) -> Result<Vec<Exposure>, HistoryError> {
-    let mut exposed = Vec::new();
+/// Every sealing of an escrow that a custodian's identities open, the newest escrow first: those that
+/// name the custodian, and those that name a recipient of theirs under another name. `in_force` is
+/// the recipient that stands in the recipients file now, where one does.
+pub fn of(
+    history: &History,
+    custodian: &CustodianName,
+    in_force: Option<&str>,
+) -> Result<Vec<Exposure>, HistoryError> {
+    let mut all = Vec::new();
     for (entry, summary) in history.escrows().rev() {
         let sealings = history.load_sealings(entry)?;
-        let later = summary.rekeyed.iter().map(|later| Some(later.seq));
+        let later = summary.rekeyed.iter().map(|later| Some(later.by.seq));
         let replaced_by = later.chain([None]);
-        for (manifest, replaced_by) in sealings.iter().zip(replaced_by) {
-            let mut recipients = manifest.recipients.iter();
-            if recipients.any(|one| one.custodian == *custodian) {
-                exposed.push(Exposure {
-                    escrow_id: manifest.escrow_id.clone(),
-                    seq: manifest.seq,
-                    snapshot_at: manifest.snapshot_at,
-                    others_needed: others_needed(&manifest.custody),
-                    copies: copies(manifest),
-                    let_go: summary.is_let_go(),
-                    replaced_by,
-                });
-            }
-        }
+        let sealings = sealings.into_iter().zip(replaced_by);
+        all.extend(sealings.map(|(manifest, replaced_by)| {
+            let exposure = Exposure {
+                let_go: summary.is_let_go(),
+                replaced_by,
+                ..exposure(&manifest)
+            };
+            (manifest.recipients, exposure)
+        }));
     }
-    Ok(exposed)
+    let recipients: Vec<&[Recipient]> = all.iter().map(|(to, _)| to.as_slice()).collect();
+    let theirs = held_by(custodian, in_force, &recipients);
+    all.retain(|(to, _)| to.iter().any(|one| is_theirs(one, custodian, &theirs)));
+    Ok(all.into_iter().map(|(_, exposure)| exposure).collect())
+}
+
+/// Every recipient that somebody has ever had. Names are changed easily, keys are what opens.
+fn held_by(
+    custodian: &CustodianName,
+    in_force: Option<&str>,
+    sealings: &[&[Recipient]],
+) -> BTreeSet<String> {
+    let all = sealings.iter().flat_map(|recipients| recipients.iter());
+    let theirs = all.filter(|one| one.custodian == *custodian);
+    let theirs = theirs.map(|one| one.recipient.clone());
+    theirs.chain(in_force.map(str::to_owned)).collect()
+}
+
+fn is_theirs(one: &Recipient, custodian: &CustodianName, theirs: &BTreeSet<String>) -> bool {
+    one.custodian == *custodian || theirs.contains(&one.recipient)
+}
+
+fn exposure(manifest: &Manifest) -> Exposure {
+    Exposure {
+        escrow_id: manifest.escrow_id.clone(),
+        seq: manifest.seq,
+        snapshot_at: manifest.snapshot_at,
+        others_needed: others_needed(&manifest.custody),
+        copies: copies(manifest),
+        let_go: false,
+        replaced_by: None,
+    }
 }
 
 /// Where a payload was stored, when its manifest was signed and later.

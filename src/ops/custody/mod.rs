@@ -7,4 +7,6 @@ pub mod exposure;
 pub mod signed_object;
 pub mod status;
 pub mod step;
+pub mod stored_checkins;
+pub mod submission;
 pub mod unlock;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::checkin::{self, LOOKED_AT, Stored};
+use super::stored_checkins::Stored;
 use crate::base::error_chain::error_chain;
 use crate::base::names::CustodianName;
 use crate::base::time::UtcTime;
@@ -12,7 +12,7 @@ use crate::model::finding::Finding;
 use crate::model::quorum::Quorum;
 use crate::model::recipients::{RecipientSpec, Recipients};
 use crate::ops::history::History;
-use crate::store::{Store, list_all};
+use crate::store::Store;
 
 /// A proof older than this is remarked on, in seconds: ninety days.
 const OLD: i64 = 90 * 86_400;
@@ -45,7 +45,7 @@ pub struct Custodian {
     pub fingerprint: String,
     /// Since when they hold it.
     pub since: Option<UtcTime>,
-    /// When they last showed that they do; null if never.
+    /// As of when they last showed that they do, which is when the canary was made; null if never.
     pub proven_at: Option<UtcTime>,
 }
 
@@ -99,7 +99,7 @@ impl Status {
                 )),
                 Some(at) if at.plus(OLD) < now => Some(Finding::warning(
                     "checkin-old",
-                    format!("{name} last checked in on {at}, more than 90 days ago"),
+                    format!("{name} last opened a canary of {at}, more than 90 days ago"),
                 )),
                 Some(_) => None,
             });
@@ -140,39 +140,48 @@ fn newest_in(
     spec: &RecipientSpec,
     findings: &mut Vec<Finding>,
 ) -> Option<UtcTime> {
+    let stored = Stored {
+        history: request.history,
+        stores: request.stores,
+        now: request.now,
+    };
     let name = &spec.custodian;
-    let prefix = request.history.layout().checkins_of(name);
-    let listed = match list_all(store.as_ref(), &prefix, None) {
-        Ok(listed) => listed,
+    let names = match stored.names(store.as_ref(), name) {
+        Ok(names) => names,
         Err(error) => {
             let why = error_chain(&error);
             findings.push(Finding::warning("checkin-unreadable", why));
             return None;
         }
     };
-    let stored = Stored {
-        history: request.history,
-        stores: request.stores,
-        now: request.now,
+    let found = stored.find_all(store.as_ref(), name, &names.newest);
+    let of_this = found
+        .iter()
+        .filter(|one| one.verified.recipient == spec.text);
+    let proven = of_this.map(|one| one.verified.proven_at).max();
+    let unverified = names.newest.len() - found.len();
+    if proven.is_none() && (unverified > 0 || names.left_out) {
+        findings.push(none_of(store.as_ref(), name, unverified, names.left_out));
+    }
+    findings.extend(names.finding);
+    proven
+}
+
+/// What lies where answers do, and is none.
+fn none_of(
+    store: &dyn Store,
+    name: &CustodianName,
+    unverified: usize,
+    others_left_out: bool,
+) -> Finding {
+    let left_out = match others_left_out {
+        true => "; others were not looked at, by their names or since they are older",
+        false => "",
     };
-    let mut unverified = 0;
-    for meta in listed.iter().rev().take(LOOKED_AT) {
-        match checkin::find(stored, store.as_ref(), &meta.key, name) {
-            Some(found) if found.verified.recipient == spec.text => {
-                return Some(found.verified.checkin.created_at);
-            }
-            Some(_) => {}
-            None => unverified += 1,
-        }
-    }
-    if unverified > 0 {
-        findings.push(Finding::warning(
-            "checkin-unverified",
-            format!(
-                "store {}: {unverified} objects below {prefix} are no check-ins that {name} signed",
-                store.name()
-            ),
-        ));
-    }
-    None
+    let store = store.name();
+    let message = format!(
+        "store {store}: {unverified} objects where the check-ins of {name} lie are none that \
+         {name} signed{left_out}"
+    );
+    Finding::warning("checkin-unverified", message)
 }

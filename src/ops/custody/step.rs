@@ -103,6 +103,14 @@ impl<'m> Signed<'m> {
         })
     }
 
+    fn read(unlock: &'m Unlock, stores: &[Arc<dyn Store>]) -> Result<Self, StepError> {
+        Ok(Self {
+            unlock,
+            off: 0,
+            bytes: Zeroizing::new(unlock::read(unlock, stores)?),
+        })
+    }
+
     /// Which step it is, from 1.
     pub fn number(&self) -> usize {
         self.off + 1
@@ -134,7 +142,8 @@ impl<'m> Signed<'m> {
 }
 
 /// Takes the first step with an unlock file from the stores: the first that these identities open,
-/// of those in which all of `others` take part.
+/// of those in which all of `others` take part. A file that is gone or damaged keeps nobody from
+/// those behind it: its error is given where none of them opens either.
 pub fn first<'m>(
     manifest: &'m Manifest,
     stores: &[Arc<dyn Store>],
@@ -146,21 +155,19 @@ pub fn first<'m>(
         let mut others = others.iter();
         others.all(|name| unlock.custodians.contains(name))
     };
+    let mut first_error = None;
     for unlock in manifest.unlock.iter().filter(fits) {
-        let signed = Signed {
-            unlock,
-            off: 0,
-            bytes: Zeroizing::new(unlock::read(unlock, stores)?),
-        };
-        match signed.open(identities) {
+        let read = Signed::read(unlock, stores);
+        match read.and_then(|signed| Ok((signed.open(identities)?, signed))) {
+            Ok((opened, signed)) => return Ok((signed, opened)),
             Err(StepError::OtherTurn(_)) => {}
-            opened => return opened.map(|opened| (signed, opened)),
+            Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
-    Err(StepError::NotYours {
+    Err(first_error.unwrap_or_else(|| StepError::NotYours {
         escrow: manifest.escrow_id.to_string(),
         others: others.to_vec(),
-    })
+    }))
 }
 
 fn refuse_unshared(manifest: &Manifest) -> Result<(), StepError> {

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::base::error_chain::error_chain;
+use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::manifest::Payload;
 use crate::ops::noncurrent;
@@ -125,11 +127,11 @@ impl Copy {
             return current;
         }
         let finding = match self.store().head(key) {
-            Err(error) if error.kind == StoreErrorKind::NotFound => Some(self.hidden(key)),
             Ok(meta) if meta.version_id.as_ref().is_some_and(|now| now != id) => {
                 Some(self.overwritten(key))
             }
-            _ => None,
+            Err(error) if !error.kind.is_passing() => Some(self.out_of_sight(key, &error)),
+            Ok(_) | Err(_) => None,
         };
         First {
             way: Way::Version(id.clone()),
@@ -141,9 +143,8 @@ impl Copy {
     /// What else may be the copy: the current version, and those beneath that are as long.
     fn beneath(&self, first: &First, key: &str, payload: &Payload) -> &[Way] {
         self.beneath.get_or_init(|| {
-            let sight = noncurrent::look(self.store(), key, None);
-            let mut keys = sight.map(|sight| sight.keys).unwrap_or_default();
-            let noncurrent = keys.remove(key).unwrap_or_default();
+            let sight = noncurrent::look_at(self.store(), key);
+            let noncurrent = sight.map(|sight| sight.noncurrent).unwrap_or_default();
             let fitting = noncurrent.versions().filter(|one| one.size == payload.size);
             let versions = fitting.map(|one| Way::Version(one.id.clone()));
             let current = (!first.is_current).then_some(Way::Current);
@@ -154,21 +155,29 @@ impl Copy {
 
     fn found_beneath(&self, key: &str, error: &FetchError) -> Finding {
         match error {
-            FetchError::Store(_) => self.hidden(key),
+            FetchError::Store(error) => self.out_of_sight(key, error),
             _ => self.overwritten(key),
         }
     }
 
+    /// Deleted, or written over with something that nobody else can read.
+    fn out_of_sight(&self, key: &str, error: &StoreError) -> Finding {
+        if error.kind == StoreErrorKind::NotFound {
+            return self.hidden(key);
+        }
+        let message = format!(
+            "{}; what is current there cannot be read, and it was read beneath",
+            error_chain(error)
+        );
+        Finding::violation("payload-overwritten", message)
+    }
+
     fn hidden(&self, key: &str) -> Finding {
-        let name = self.store().name();
-        let message = format!("store {name}: somebody has deleted {key}; it was read beneath");
-        Finding::violation("payload-hidden", message)
+        hidden(self.store().name(), key)
     }
 
     fn overwritten(&self, key: &str) -> Finding {
-        let name = self.store().name();
-        let message = format!("store {name}: somebody has written over {key}; it was read beneath");
-        Finding::violation("payload-overwritten", message)
+        overwritten(self.store().name(), key)
     }
 
     fn read(
@@ -227,4 +236,18 @@ impl Copy {
         };
         store.versions().ok_or_else(unsupported)
     }
+}
+
+/// A payload that a delete marker hides.
+pub fn hidden(store: &StoreName, key: &str) -> Finding {
+    let message =
+        format!("store {store}: somebody has deleted {key}; what was signed lies beneath");
+    Finding::violation("payload-hidden", message)
+}
+
+/// A payload that lies beneath something else.
+pub fn overwritten(store: &StoreName, key: &str) -> Finding {
+    let message =
+        format!("store {store}: somebody has written over {key}; what was signed lies beneath");
+    Finding::violation("payload-overwritten", message)
 }

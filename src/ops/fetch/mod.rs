@@ -18,7 +18,7 @@ use crate::store::{StoreError, StoreErrorKind};
 use crate::base::error_chain::error_chain;
 
 use copy::Copy;
-pub use copy::CopySource;
+pub use copy::{CopySource, hidden, overwritten};
 
 /// Parts that are fetched at once; with the one being opened, four are in memory.
 const AHEAD: usize = 3;
@@ -228,10 +228,11 @@ impl FetchError {
         !matches!(self, Self::Store(_))
     }
 
-    /// Whether what was meant may be there all the same, in another version.
+    /// Whether what was meant may be there all the same, in another version. Whatever is final may
+    /// have been brought about by an overwrite.
     fn may_lie_beneath(&self) -> bool {
         match self {
-            Self::Store(error) => error.kind == StoreErrorKind::NotFound,
+            Self::Store(error) => !error.kind.is_passing(),
             Self::Part(_) | Self::Size { .. } => true,
         }
     }

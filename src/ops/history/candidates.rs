@@ -14,7 +14,8 @@ use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, StoreError};
 
 use super::HistoryError;
-use super::listing::{Listing, ManifestClaim, SignatureClaim, Which};
+use super::listing::{Listing, ManifestClaim, Which};
+use super::signatures::SignatureClaim;
 
 /// Requests that are under way at once.
 const CONCURRENCY: usize = 16;
@@ -41,9 +42,16 @@ pub(super) struct Candidate {
 }
 
 /// A signature that a store claims to hold.
-pub(super) struct StoredSignature<'a> {
-    store: &'a Arc<dyn Store>,
-    pub(super) claim: &'a SignatureClaim,
+pub(super) struct StoredSignature {
+    store: Arc<dyn Store>,
+    pub(super) claim: SignatureClaim,
+}
+
+/// What all stores claim to hold of one document's signatures.
+pub(super) struct StoredSignatures {
+    pub(super) known: Vec<StoredSignature>,
+    /// Whether a store did not say which it has.
+    pub(super) is_partial: bool,
 }
 
 /// A signature as a store served it.
@@ -63,9 +71,9 @@ pub(super) struct ByDigest {
     pub(super) beneath: Option<StoreName>,
 }
 
-impl StoredSignature<'_> {
+impl StoredSignature {
     fn fetch(&self, layout: &Layout, digest: &Digest) -> Signature {
-        let SignatureClaim { signer, which } = self.claim;
+        let SignatureClaim { signer, which } = &self.claim;
         let key = layout.signature(digest, signer);
         Signature {
             signer: signer.clone(),
@@ -99,18 +107,24 @@ impl Listings {
         listings
     }
 
-    /// Stores that did not answer, and names that do not belong.
+    /// Stores that did not answer.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let failed = self.failed.iter().map(|error| {
-            Finding::warning("store-unreachable", error_chain(error)).about(&error.store)
-        });
-        let told = self.answered.iter().flat_map(Listing::findings);
-        failed.chain(told).collect()
+        let failed = self.failed.iter();
+        failed
+            .map(|error| {
+                Finding::warning("store-unreachable", error_chain(error)).about(&error.store)
+            })
+            .collect()
     }
 
-    /// Whether every store answered.
+    /// Names that do not belong, and what could not be seen, once everything was looked at.
+    pub(super) fn late_findings(&self) -> impl Iterator<Item = Finding> {
+        self.answered.iter().flat_map(Listing::findings)
+    }
+
+    /// Whether every store answered, whatever it was asked for.
     pub(super) fn are_complete(&self) -> bool {
-        self.failed.is_empty()
+        self.failed.is_empty() && self.answered.iter().all(Listing::is_complete)
     }
 
     /// The error for the case that no store answered.
@@ -168,21 +182,31 @@ impl Listings {
 
     /// Every signature of the document `digest` that any store claims to hold. The same
     /// signature in two stores comes twice: one of them may have been spoilt.
-    pub(super) fn signatures(&self, digest: &Digest) -> Vec<StoredSignature<'_>> {
-        let mut claims = Vec::new();
-        for listing in &self.answered {
-            let store = &listing.store;
-            let listed = listing.signatures.get(digest).into_iter().flatten();
-            claims.extend(listed.map(|claim| StoredSignature { store, claim }));
+    pub(super) fn signatures(&self, digest: &Digest) -> StoredSignatures {
+        let mut stored = StoredSignatures {
+            known: Vec::new(),
+            is_partial: false,
+        };
+        let claims = concurrently(&self.answered, |listing| listing.signatures_of(digest));
+        for (listing, claims) in self.answered.iter().zip(claims) {
+            if let Some(error) = &claims.failed {
+                tracing::debug!(error = %error_chain(error), "signatures were not listed");
+                stored.is_partial = true;
+            }
+            let known = claims.known.iter();
+            stored.known.extend(known.map(|claim| StoredSignature {
+                store: listing.store.clone(),
+                claim: claim.clone(),
+            }));
         }
-        claims
+        stored
     }
 
     /// Fetches claimed signatures, a few at a time and only as long as somebody asks for more:
     /// anybody who can write to a store can make thousands of claims.
     pub(super) fn fetch_signatures<'s>(
         &'s self,
-        claims: &'s [StoredSignature<'s>],
+        claims: &'s [StoredSignature],
         layout: &'s Layout,
         digest: &'s Digest,
     ) -> impl Iterator<Item = Signature> + 's {
@@ -204,17 +228,18 @@ impl Listings {
     }
 }
 
-fn likely<'a>(
-    listing: &'a Listing,
+fn likely(
+    listing: &Listing,
     digest: &Digest,
     known: &BTreeSet<SignerName>,
-) -> Option<StoredSignature<'a>> {
-    let claims = listing.signatures.get(digest)?;
-    let mut current = claims.iter().filter(|claim| claim.which == Which::Current);
+) -> Option<StoredSignature> {
+    let claims = listing.signatures_of(digest);
+    let claims = claims.known.iter();
+    let mut current = claims.filter(|claim| claim.which == Which::Current);
     let named = current.clone().find(|claim| known.contains(&claim.signer));
     Some(StoredSignature {
-        store: &listing.store,
-        claim: named.or(current.next())?,
+        store: listing.store.clone(),
+        claim: named.or(current.next())?.clone(),
     })
 }
 

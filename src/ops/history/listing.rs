@@ -1,6 +1,5 @@
 //! What one store claims to hold of an instance: its manifests and signatures, by name.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,27 +12,30 @@ use crate::ops::noncurrent::{self, Noncurrent, Sight};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 use super::is_missing;
+use super::signatures::{Claims, Signatures};
 
 /// What one store claims to hold.
 pub(super) struct Listing {
     pub(super) store: Arc<dyn Store>,
     pub(super) manifests: Vec<ManifestClaim>,
-    pub(super) signatures: HashMap<Digest, Vec<SignatureClaim>>,
-    foreign: Vec<String>,
-    /// What kept noncurrent versions from being seen.
-    unseen: Vec<Finding>,
+    signatures: Signatures,
+    layout: Layout,
+    foreign: Foreign,
+    /// What kept noncurrent versions of manifests from being seen.
+    unseen: Option<Finding>,
+}
+
+/// Names that do not belong: the first, and how many.
+#[derive(Default)]
+struct Foreign {
+    first: Option<String>,
+    count: usize,
 }
 
 /// An object that is named like a manifest.
 pub(super) struct ManifestClaim {
     pub(super) key: String,
     pub(super) named: ManifestKey,
-    pub(super) which: Which,
-}
-
-/// An object that is named like a signature.
-pub(super) struct SignatureClaim {
-    pub(super) signer: SignerName,
     pub(super) which: Which,
 }
 
@@ -49,7 +51,7 @@ pub(super) enum Which {
 }
 
 impl Which {
-    fn of(noncurrent: &Noncurrent) -> impl Iterator<Item = Self> {
+    pub(super) fn of(noncurrent: &Noncurrent) -> impl Iterator<Item = Self> {
         let which = match noncurrent.is_hidden {
             true => Self::Hidden,
             false => Self::Overwritten,
@@ -81,78 +83,86 @@ impl Which {
 }
 
 impl Listing {
-    /// Lists manifests from sequence number `first` on, and all signatures: those that are
-    /// current, and what lies beneath.
+    /// Lists manifests from sequence number `first` on, those that are current and what lies
+    /// beneath, and prepares for their signatures.
     pub(super) fn read(
         store: Arc<dyn Store>,
         layout: &Layout,
         first: u64,
     ) -> Result<Self, StoreError> {
-        let mut listing = Self {
-            store: store.clone(),
-            manifests: Vec::new(),
-            signatures: HashMap::new(),
-            foreign: Vec::new(),
-            unseen: Vec::new(),
-        };
-        let before = Some(layout.before_manifest(first));
-        let each = [
-            (layout.manifests(), before, Self::add_manifest as Add),
-            (layout.signatures(), None, Self::add_signature as Add),
-        ];
-        for (prefix, before, add) in each {
-            let before = before.as_deref();
-            list(&*store, &prefix, before, &mut |key| {
-                add(&mut listing, layout, key, Which::Current);
-            })?;
-            let Sight { keys, finding } = noncurrent::look(&*store, &prefix, before)?;
-            for (key, noncurrent) in &keys {
-                for which in Which::of(noncurrent) {
-                    add(&mut listing, layout, key, which);
-                }
-            }
-            let known = |finding: &Finding| listing.unseen.iter().any(|one| one.id == finding.id);
-            let fresh = finding.filter(|finding| !known(finding));
-            listing.unseen.extend(fresh);
+        let mut manifests = Vec::new();
+        let mut foreign = Foreign::default();
+        let (prefix, before) = (layout.manifests(), layout.before_manifest(first));
+        list(
+            &*store,
+            &prefix,
+            Some(&before),
+            &mut |key| match layout.parse_manifest(key) {
+                Some(named) => manifests.push(ManifestClaim {
+                    key: key.to_owned(),
+                    named,
+                    which: Which::Current,
+                }),
+                None => foreign.add(key),
+            },
+        )?;
+        let mut is_manifest = |key: &str| layout.parse_manifest(key).is_some();
+        let Sight { keys, finding } =
+            noncurrent::look(&*store, &prefix, Some(&before), &mut is_manifest)?;
+        for (key, noncurrent) in &keys {
+            let named = layout.parse_manifest(key);
+            manifests.extend(named.into_iter().flat_map(|named| {
+                Which::of(noncurrent).map(move |which| ManifestClaim {
+                    key: key.clone(),
+                    named,
+                    which,
+                })
+            }));
         }
-        Ok(listing)
+        Ok(Self {
+            signatures: Signatures::read(&*store, layout, manifests.len())?,
+            layout: layout.clone(),
+            store,
+            manifests,
+            foreign,
+            unseen: finding,
+        })
     }
 
-    fn add_manifest(&mut self, layout: &Layout, key: &str, which: Which) {
-        match layout.parse_manifest(key) {
-            Some(named) => self.manifests.push(ManifestClaim {
-                key: key.to_owned(),
-                named,
-                which,
-            }),
-            None if which == Which::Current => self.foreign.push(key.to_owned()),
-            None => {}
-        }
+    /// The signatures of a document that this store claims to hold.
+    pub(super) fn signatures_of(&self, digest: &Digest) -> Arc<Claims> {
+        self.signatures.of(&*self.store, &self.layout, digest)
     }
 
-    fn add_signature(&mut self, layout: &Layout, key: &str, which: Which) {
-        if let Some((digest, signer)) = layout.parse_signature(key) {
-            let claims = self.signatures.entry(digest).or_default();
-            claims.push(SignatureClaim { signer, which });
-        }
-    }
-
-    /// Whether a plain read finds this signature.
+    /// Whether a plain read finds this signature, as far as is known.
     pub(super) fn names_signature(&self, digest: &Digest, signer: &SignerName) -> bool {
-        let mut claims = self.signatures.get(digest).into_iter().flatten();
-        claims.any(|claim| claim.signer == *signer && claim.which == Which::Current)
+        let claims = self.signatures_of(digest);
+        let mut known = claims.known.iter();
+        claims.failed.is_some()
+            || known.any(|claim| claim.signer == *signer && claim.which == Which::Current)
     }
 
-    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
-        self.foreign_objects()
-            .into_iter()
-            .chain(self.unseen.iter().cloned())
+    /// Whether all that was asked for was told.
+    pub(super) fn is_complete(&self) -> bool {
+        self.signatures.are_complete()
+    }
+
+    /// What is to be told once the signatures that are needed have been asked for.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self.foreign_objects().into_iter().collect();
+        let unseen = self.unseen.iter().cloned();
+        for finding in unseen.chain(self.signatures.findings()) {
+            if !findings.iter().any(|known| known.id == finding.id) {
+                findings.push(finding);
+            }
+        }
+        findings
     }
 
     /// One finding for all names that do not belong: there may be thousands.
     fn foreign_objects(&self) -> Option<Finding> {
-        let first = self.foreign.first()?;
-        let others = match self.foreign.len() {
+        let first = self.foreign.first.as_ref()?;
+        let others = match self.foreign.count {
             1 => " is".to_owned(),
             count => format!(" and {} more objects are", count - 1),
         };
@@ -167,7 +177,12 @@ impl Listing {
     }
 }
 
-type Add = fn(&mut Listing, &Layout, &str, Which);
+impl Foreign {
+    fn add(&mut self, key: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| key.to_owned());
+    }
+}
 
 /// Lists a prefix; a prefix under which there is nothing yet is empty, not an error.
 fn list(

@@ -6,6 +6,7 @@
 mod beneath;
 mod candidates;
 mod listing;
+mod signatures;
 mod summary;
 mod verify;
 
@@ -136,6 +137,8 @@ pub struct Request<'a> {
     pub mark: Option<Mark>,
     /// Read only from the mark on: enough to extend the chain.
     pub since_mark: bool,
+    /// What later manifests than this one say counts for nothing: the chain as it was then.
+    pub up_to: Option<u64>,
     /// The present.
     pub now: UtcTime,
     /// Looked at between requests.
@@ -172,7 +175,8 @@ impl History {
         findings.extend(missing_documents(&verdict.verified, &listings.answered));
         let mut entries: Vec<Entry> = verdict.verified.into_values().collect();
         entries.sort_by_key(|entry| (entry.link.seq, entry.link.digest));
-        amend(&mut entries, &layout);
+        entries.retain(|entry| request.up_to.is_none_or(|last| entry.link.seq <= last));
+        amend(&mut entries, &layout, &forks);
         Ok(Self {
             entries,
             findings,
@@ -192,17 +196,32 @@ impl History {
         self.entries.iter().find(|entry| entry.link == head)
     }
 
+    /// The manifest that a mark names.
+    pub fn entry_of(&self, mark: &Mark) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.mark() == *mark)
+    }
+
+    /// Whether any manifest reports something that only a later version knows.
+    pub fn reports_unknown(&self) -> bool {
+        let mut changes = self.entries.iter().flat_map(|entry| &entry.changes);
+        changes.any(|change| matches!(change, Change::Unknown(_)))
+    }
+
     /// Whether it lies beside the chain, and a manifest of the chain says that this is known.
     pub fn is_left_aside(&self, entry: &Entry) -> bool {
-        let mut closed = self.forks.iter().filter(|fork| fork.closed_by.is_some());
-        closed.any(|fork| fork.others.contains(&entry.link.digest))
+        let mut forks = self.forks.iter();
+        forks.any(|fork| fork.has_left(&entry.link.digest))
     }
 
     /// Holds the chain against one more mark, older than the one it was read with.
     pub fn hold_against(&mut self, mark: &Mark) {
         let links = self.entries.iter().map(|entry| entry.link);
         let slot: Vec<Link> = links.filter(|link| link.seq == mark.seq).collect();
-        let known = slot.iter().any(|link| link.digest == mark.manifest_sha256);
+        let is_left = self
+            .forks
+            .iter()
+            .any(|fork| fork.has_left(&mark.manifest_sha256));
+        let known = !is_left && slot.iter().any(|link| link.digest == mark.manifest_sha256);
         if !slot.is_empty() && !known {
             let message = format!("manifest {} is not the one that was seen before", mark.seq);
             let finding = Finding::violation("history-rewritten", message);
@@ -293,15 +312,24 @@ impl History {
     /// Reads the policy that the manifest of an escrow names, from any store that has it whole:
     /// recipients and signers in force when that manifest was signed.
     pub fn policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
-        let named = self.load(entry)?.policy_sha256;
-        let key = self.layout.policy(&named);
+        self.read_policy(entry, &self.load(entry)?.policy_sha256)
+    }
+
+    /// The same of the manifest as it was signed, whoever its escrow was sealed to since. Readers
+    /// learn signers from such policies alone.
+    pub fn signed_policy(&self, entry: &Entry) -> Result<Policy, HistoryError> {
+        self.read_policy(entry, &self.load_signed(entry)?.policy_sha256)
+    }
+
+    fn read_policy(&self, entry: &Entry, named: &Digest) -> Result<Policy, HistoryError> {
+        let key = self.layout.policy(named);
         self.stores
             .iter()
             .filter_map(|store| {
                 let store = store.as_ref();
-                noncurrent::get_document(store, &key, &named, policy::MAX_BYTES).ok()?
+                noncurrent::get_document(store, &key, named, policy::MAX_BYTES).ok()?
             })
-            .find_map(|document| Policy::parse(&document.bytes, &named).ok())
+            .find_map(|document| Policy::parse(&document.bytes, named).ok())
             .ok_or(HistoryError::NoPolicy(entry.link.seq))
     }
 
@@ -376,14 +404,6 @@ fn names(listings: &[Listing]) -> Vec<StoreName> {
         .iter()
         .map(|listing| listing.store.name().clone())
         .collect()
-}
-
-/// Whether a store that failed like this may well answer tomorrow. What a bucket's writer can
-/// bring about, an object that nobody can read for one, is not among these: it must not make
-/// anything else look harmless.
-fn is_passing(kind: StoreErrorKind) -> bool {
-    use StoreErrorKind::{ClockSkew, Interrupted, Transient};
-    matches!(kind, ClockSkew | Interrupted | Transient)
 }
 
 /// Whether nothing was ever written under a prefix.

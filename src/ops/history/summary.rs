@@ -4,8 +4,10 @@ use crate::base::digest::Digest;
 use crate::base::names::{EscrowId, RekeyId, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::amend::{Change, Rekeyed};
+use crate::model::fork::Fork;
 use crate::model::layout::{Layout, Sealed};
 use crate::model::manifest::{Manifest, StoreRecord, StoreState, Unlock};
+use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::proof::ProofRecord;
 
@@ -46,7 +48,7 @@ pub struct EscrowSummary {
     /// The copies that were made later.
     pub late_copies: Vec<StoreRecord>,
     /// The manifests by which retention let it go, oldest first: its payload may be gone.
-    pub let_go_by: Vec<u64>,
+    pub let_go_by: Vec<Mark>,
     /// Keys and sizes in bytes of what it takes to open it beside identities (k-of-n custody).
     pub unlock: Vec<(String, u64)>,
     /// How it was sealed again, the newest last.
@@ -56,8 +58,8 @@ pub struct EscrowSummary {
 /// An escrow's later sealing, and the manifest that reports it.
 #[derive(Clone, Debug)]
 pub struct Resealing {
-    /// That manifest's sequence number.
-    pub seq: u64,
+    /// That manifest.
+    pub by: Mark,
     /// What it says.
     pub rekeyed: Box<Rekeyed>,
 }
@@ -95,6 +97,14 @@ impl EscrowSummary {
         !self.let_go_by.is_empty()
     }
 
+    /// Whether a copy may have this entity tag: the usual one for its parts, or one that a store gave
+    /// when it took it.
+    pub fn may_have_etag(&self, etag: &str) -> bool {
+        let recorded = self.first_copies.iter().chain(&self.late_copies);
+        let mut recorded = recorded.filter_map(|copy| copy.etag.as_deref());
+        self.md5_etag == etag || recorded.any(|known| known == etag)
+    }
+
     /// Which sealing is in force.
     pub fn sealed(&self) -> Sealed<'_> {
         Sealed {
@@ -116,7 +126,7 @@ impl EscrowSummary {
     }
 
     /// The copies that held the payload before are of no use to the new sealing.
-    fn reseal(&mut self, seq: u64, rekeyed: &Rekeyed) {
+    fn reseal(&mut self, by: Mark, rekeyed: &Rekeyed) {
         let stored = rekeyed.stores.iter();
         let stored = stored.filter(|record| record.state == StoreState::Stored);
         self.stored_in = stored.map(|record| record.name.clone()).collect();
@@ -128,7 +138,7 @@ impl EscrowSummary {
         self.unlock = keys_and_sizes(&rekeyed.unlock);
         self.policy_sha256 = rekeyed.policy_sha256;
         self.rekeyed.push(Resealing {
-            seq,
+            by,
             rekeyed: Box::new(rekeyed.clone()),
         });
     }
@@ -150,28 +160,33 @@ fn keys_and_sizes(unlock: &[Unlock]) -> Vec<(String, u64)> {
     files.map(|one| (one.key.clone(), one.size)).collect()
 }
 
-/// Lets each escrow know what later manifests say of it.
-pub(super) fn amend(entries: &mut [Entry], layout: &Layout) {
-    let reports = entries.iter_mut().filter(|entry| !entry.changes.is_empty());
-    let reports: Vec<(u64, Vec<Change>)> = reports
-        .map(|entry| (entry.link.seq, entry.changes.clone()))
+/// Lets each escrow know what later manifests say of it. What lies beside the chain says nothing:
+/// whoever made a fork must not direct readers of the chain.
+pub(super) fn amend(entries: &mut [Entry], layout: &Layout, forks: &[Fork]) {
+    let is_aside = |mark: &Mark| {
+        let mut followed = forks.iter().filter(|fork| fork.followed.is_some());
+        followed.any(|fork| fork.others.contains(&mark.manifest_sha256))
+    };
+    let reports = entries.iter().filter(|entry| !entry.changes.is_empty());
+    let reports: Vec<(Mark, Vec<Change>)> = reports
+        .map(|entry| (entry.mark(), entry.changes.clone()))
+        .filter(|(mark, _)| !is_aside(mark))
         .collect();
     for entry in entries {
         let Some(escrow) = &mut entry.escrow else {
             continue;
         };
-        let later = reports.iter().filter(|(seq, _)| *seq > entry.link.seq);
-        for (seq, change) in later.flat_map(|(seq, changes)| changes.iter().map(move |c| (seq, c)))
-        {
+        let later = reports.iter().filter(|(by, _)| by.seq > entry.link.seq);
+        for (by, change) in later.flat_map(|(by, changes)| changes.iter().map(move |c| (by, c))) {
             match change {
                 Change::Copied { escrow_id, store } if *escrow_id == escrow.id => {
                     escrow.add_copy(layout, store);
                 }
                 Change::Expired { escrow_ids } if escrow_ids.contains(&escrow.id) => {
-                    escrow.let_go_by.push(*seq);
+                    escrow.let_go_by.push(*by);
                 }
                 Change::Rekeyed(rekeyed) if rekeyed.escrow_id == escrow.id => {
-                    escrow.reseal(*seq, rekeyed);
+                    escrow.reseal(*by, rekeyed);
                 }
                 _ => {}
             }

@@ -20,7 +20,7 @@ use crate::store::{StoreError, StoreErrorKind};
 use super::beneath::Beneath;
 use super::candidates::{Candidate, Listings, Signature};
 use super::listing::Which;
-use super::{Entry, EscrowSummary, is_passing};
+use super::{Entry, EscrowSummary};
 
 /// Verifies manifests newest first, learning signers from the policies of trusted ones, until
 /// nothing new is learnt.
@@ -74,7 +74,7 @@ impl Refusal {
     fn of_object(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a manifest was not read");
         match error.kind {
-            kind if is_passing(kind) => Self::Unread("the store failed at this"),
+            kind if kind.is_passing() => Self::Unread("the store failed at this"),
             StoreErrorKind::TooLarge => Self::Unverified("too large for a manifest".into()),
             _ => Self::Unacceptable("manifest-unreadable", "not readable".into()),
         }
@@ -82,7 +82,7 @@ impl Refusal {
 
     fn of_signature(error: &StoreError) -> Self {
         tracing::debug!(error = %error_chain(error), "a signature was not read");
-        match is_passing(error.kind) {
+        match error.kind.is_passing() {
             true => Self::Unread("the store failed at the signature"),
             false => Self::Unverified("no readable signature".into()),
         }
@@ -140,7 +140,9 @@ impl<'a> Verifier<'a> {
             let hopeless = !self.refused.iter().any(Refused::may_change);
             if hopeless || self.policies.len() == known {
                 self.refuse_ended();
-                return Ok(self.verdict());
+                let mut verdict = self.verdict();
+                verdict.findings.extend(listings.late_findings());
+                return Ok(verdict);
             }
         }
     }
@@ -301,13 +303,16 @@ impl<'a> Verifier<'a> {
             return Ok((authentic, signature));
         }
         let mut claims = listings.signatures(digest);
-        claims.sort_by_key(|stored| {
-            let claim = stored.claim;
+        claims.known.sort_by_key(|stored| {
+            let claim = &stored.claim;
             let is_known = self.known_signers.contains(&claim.signer);
             (!is_known, claim.which != Which::Current)
         });
-        let mut refusal = Refusal::Unverified("no signature".to_owned());
-        for signature in listings.fetch_signatures(&claims, self.layout, digest) {
+        let mut refusal = match claims.is_partial {
+            true => Refusal::Unread("the store failed at the signatures"),
+            false => Refusal::Unverified("no signature".to_owned()),
+        };
+        for signature in listings.fetch_signatures(&claims.known, self.layout, digest) {
             match self.authenticate_one(&signature, bytes) {
                 Ok(authentic) => return Ok((authentic, signature)),
                 // What could not be read may have been the good one.

@@ -126,9 +126,9 @@ impl ChainPresence {
 /// Whether manifests lie behind delete markers: whoever deleted them must not bring it about that
 /// a chain begins anew.
 fn hides_manifests(store: &dyn Store, layout: &Layout) -> bool {
-    let sight = noncurrent::look(store, &layout.manifests(), None);
-    let keys = sight.map(|sight| sight.keys).unwrap_or_default();
-    keys.keys().any(|key| layout.parse_manifest(key).is_some())
+    let mut is_manifest = |key: &str| layout.parse_manifest(key).is_some();
+    let sight = noncurrent::look(store, &layout.manifests(), None, &mut is_manifest);
+    sight.is_ok_and(|sight| !sight.keys.is_empty())
 }
 
 fn broken_off(store: &StoreName) -> StoreProbe {

@@ -203,6 +203,7 @@ fn read_history(request: &JoinRequest<'_>, mark: Option<Mark>) -> Result<History
         trust,
         mark,
         since_mark: false,
+        up_to: None,
         now: request.now,
         cancel: request.cancel,
     })?)

@@ -75,7 +75,8 @@ impl Export {
              \n\
              TO USE IT, with stock age (https://age-encryption.org):\n\
              1. Scan the QR code into a file key.age, or type the text below, both dashed lines\n\
-             \x20  included. Line breaks matter, blanks do not.\n\
+             \x20  included: no blanks, no empty lines; every line between them but the last has 64\n\
+             \x20  characters.\n\
              2. {command} > secret.key\n\
              3. wc -c < secret.key    must say {length}. Do not edit or trim it.\n\
              \x20  databasus-escrow key fingerprint --instance {instance} --secret-key secret.key\n\

@@ -3,29 +3,39 @@
 //!
 //! A small object is written with a lock of some minutes; then everything is tried that must not
 //! work, the mildest first, and after each try the version and its lock must stand as before.
-//! Refusals count only where the same credentials can delete what is not locked.
+//! Refusals count only where the same credentials can do the like to what is not protected: delete
+//! what is not locked, and put a lock's date off.
 
+mod control;
+mod kept;
 mod report;
 mod tries;
 
 use crate::base::error_chain::error_chain;
 use crate::base::names::Slug;
-use crate::base::time::{Clock, UtcTime};
+use crate::base::time::Clock;
 use crate::model::layout::Layout;
 use crate::model::lock::{Lock, LockMode, LockState, LockVerdict};
 use crate::store::versions::{Bypass, Versions};
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::state::ProbedVersion;
+pub use kept::{announce, keep_if_known, recorded, run, sweep};
+pub use report::{CONTROL, LockReport, Outcome, ProbedVersion, READ_BACK, Step, WRITE};
 
-pub use report::{LockReport, Outcome, Step};
+use control::Control;
+use report::EXTEND;
+use tries::{SHORTER, Tries};
 
-use report::{CONTROL, READ_BACK, WRITE};
-use tries::Tries;
+/// Locks that are tried, in seconds, until the store takes one. The shortest leaves time to try
+/// everything while also a shortened one lies ahead.
+const LENGTHS: [i64; 3] = [600, 3_600, 86_400];
 
-/// Locks that are tried, in seconds, until the store takes one. The shortest leaves time to ask
-/// for a shorter one that still lies ahead.
-const LENGTHS: [i64; 3] = [120, 3_600, 86_400];
+/// How much later a lock ends once it is put off, in seconds.
+const LONGER: i64 = 60;
+
+/// How far two clocks may be apart, in seconds, without a service refusing what is signed: as S3
+/// has it. Where a store does not tell its time, locks are longer than that.
+const SKEW: i64 = 900;
 
 /// What the object holds.
 const CONTENT: &[u8] = b"databasus-escrow tries out whether this can be deleted\n";
@@ -44,7 +54,19 @@ pub struct Request<'a> {
     pub random: [u8; 8],
 }
 
-/// Tries to break a lock in a store.
+impl Request<'_> {
+    fn folder(&self) -> String {
+        folder(self.slug, self.random)
+    }
+}
+
+/// Prefix of all that a probe writes.
+fn folder(slug: &Slug, random: [u8; 8]) -> String {
+    let layout = Layout::new(slug);
+    format!("{}probe/{}/", layout.root(), hex::encode(random))
+}
+
+/// Tries to break a lock in a store. Nothing is remembered: see [`announce`] and [`run`].
 pub fn probe(request: &Request<'_>) -> LockReport {
     let mut report = LockReport {
         store: request.store.name().clone(),
@@ -56,16 +78,26 @@ pub fn probe(request: &Request<'_>) -> LockReport {
         why: String::new(),
         left: Vec::new(),
     };
-    match request.store.versions() {
-        None => report.why = "this kind of store knows neither versions nor locks".to_owned(),
-        Some(versions) => {
-            report.bucket = versions.bucket_rules().ok();
-            match Probe::begin(request, versions, &mut report.steps) {
-                Ok(probe) => probe.run(&mut report),
-                Err(error) => report.why = not_begun(&error),
-            }
+    let Some(versions) = request.store.versions() else {
+        report.why = "this kind of store knows neither versions nor locks".to_owned();
+        return report;
+    };
+    report.bucket = versions.bucket_rules().ok();
+    let control = Control::run(request, versions);
+    report.steps.push(control.step());
+    let begun = Probe::begin(request, versions, &control, &mut report.steps);
+    let own = match begun {
+        Ok(probe) => {
+            let own = (probe.key.clone(), probe.id.clone());
+            probe.run(&control, &mut report);
+            Some(own)
         }
-    }
+        Err(error) => {
+            report.why = not_begun(&error);
+            None
+        }
+    };
+    report.left = clean_up(request, versions, own);
     report
 }
 
@@ -80,11 +112,25 @@ fn not_begun(error: &StoreError) -> String {
     }
 }
 
+/// Removes what is not locked; what stays is told.
+fn clean_up(
+    request: &Request<'_>,
+    versions: &dyn Versions,
+    own: Option<(String, String)>,
+) -> Vec<ProbedVersion> {
+    kept::clear(versions, &request.folder()).unwrap_or_else(|error| {
+        if own.is_some() {
+            tracing::warn!(error = %error_chain(&error), "a probe's versions are left behind");
+        }
+        let own = own.into_iter();
+        own.map(|(key, id)| kept::left(versions, key, id)).collect()
+    })
+}
+
 /// A locked version that is tried to be got rid of.
 struct Probe<'a> {
     request: &'a Request<'a>,
     versions: &'a dyn Versions,
-    folder: String,
     key: String,
     id: String,
     lock: Lock,
@@ -94,12 +140,11 @@ impl<'a> Probe<'a> {
     fn begin(
         request: &'a Request<'a>,
         versions: &'a dyn Versions,
+        control: &Control,
         steps: &mut Vec<Step>,
     ) -> Result<Self, StoreError> {
-        let root = Layout::new(request.slug).root().to_owned();
-        let folder = format!("{root}probe/{}/", hex::encode(request.random));
-        let key = format!("{folder}locked");
-        let written = write(request, &key);
+        let key = format!("{}locked", request.folder());
+        let written = write(request, control, &key);
         steps.push(Step {
             name: WRITE,
             outcome: answer(&written),
@@ -110,43 +155,51 @@ impl<'a> Probe<'a> {
         Ok(Self {
             request,
             versions,
-            folder,
             key,
             id,
             lock,
         })
     }
 
-    fn run(&self, report: &mut LockReport) {
-        let control = self.control();
-        let may_delete = control.outcome == Outcome::Allowed;
-        report.steps.push(control);
+    fn run(mut self, control: &Control, report: &mut LockReport) {
         report.steps.push(self.read_back());
+        let extended = self.extend();
+        let may_lock = extended.outcome == Outcome::Allowed;
+        report.steps.push(extended);
         let begun_with = report.steps.len();
-        self.try_all(&mut report.steps);
+        self.try_all(control, may_lock, &mut report.steps);
         let tried = report.steps.get(begun_with..).unwrap_or_default();
-        (report.verdict, report.why) = self.judge(tried, may_delete);
-        report.left = self.clean_up();
+        (report.verdict, report.why) = self.judge(tried, control, may_lock);
     }
 
-    /// An unlocked version, written and deleted with the same credentials.
-    fn control(&self) -> Step {
-        let key = format!("{}control", self.folder);
-        let put = self.request.store.put_if_absent(&key, CONTENT);
-        let deleted = put.and_then(|meta| match meta.version_id {
-            Some(id) => self.versions.delete_version(&key, &id, Bypass::No),
-            None => Err(StoreError::new(
-                self.request.store.name(),
-                StoreErrorKind::Unsupported,
-                "put a version of",
-                &key,
-            )),
-        });
+    /// Puts the date off, which whoever may set locks can do.
+    fn extend(&mut self) -> Step {
+        let longer = Lock {
+            until: self.lock.until.plus(LONGER),
+            ..self.lock
+        };
+        let set = self
+            .versions
+            .set_lock(&self.key, &self.id, longer, Bypass::No);
+        let (before, said) = (self.lock, set.as_ref().err().map(told).unwrap_or_default());
+        self.lock = longer;
+        let (stands, seen) = self.stands();
+        let is_longer = set.is_ok() && stands == Some(true);
+        if !is_longer {
+            self.lock = before;
+        }
+        let outcome = match set {
+            Ok(()) if is_longer => Outcome::Allowed,
+            Err(error) if error.kind == StoreErrorKind::Denied => Outcome::Refused,
+            Ok(()) | Err(_) => Outcome::Unknown,
+        };
+        let detail = if said.is_empty() { seen } else { said };
+        let stands = if is_longer { stands } else { self.stands().0 };
         Step {
-            name: CONTROL,
-            outcome: answer(&deleted),
-            stands: None,
-            detail: deleted.as_ref().err().map(told).unwrap_or_default(),
+            name: EXTEND,
+            outcome,
+            stands,
+            detail,
         }
     }
 
@@ -163,7 +216,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn try_all(&self, steps: &mut Vec<Step>) {
+    fn try_all(&self, control: &Control, may_lock: bool, steps: &mut Vec<Step>) {
         let tries = Tries {
             request: self.request,
             versions: self.versions,
@@ -171,14 +224,18 @@ impl<'a> Probe<'a> {
             id: &self.id,
             lock: self.lock,
         };
-        for (name, attempt) in tries.all() {
-            let attempted = attempt(&tries);
+        for one in tries.all() {
+            let attempted = (one.act)(&tries);
             let (stands, seen) = self.stands();
             let said = attempted.as_ref().err().map(told).unwrap_or_default();
             let words: Vec<String> = [said, seen].into_iter().filter(|w| !w.is_empty()).collect();
+            let is_telling = !one.sets_lock || self.tells(&attempted, control, may_lock);
             steps.push(Step {
-                name,
-                outcome: answer(&attempted),
+                name: one.name,
+                outcome: match is_telling {
+                    true => answer(&attempted),
+                    false => Outcome::Unknown,
+                },
                 stands,
                 detail: words.join("; "),
             });
@@ -186,6 +243,17 @@ impl<'a> Probe<'a> {
                 return;
             }
         }
+    }
+
+    /// Whether an answer to setting the lock says anything of locks. A no does only to whoever
+    /// could put the date off a moment ago, and not if the new date is over already, or the
+    /// service does not know the request.
+    fn tells(&self, attempted: &Result<(), StoreError>, control: &Control, may_lock: bool) -> bool {
+        let shortened = self.lock.until.plus(-SHORTER);
+        let lies_ahead = control.now(self.request.clock) < shortened;
+        let is_known = |error: &StoreError| error.kind != StoreErrorKind::Unsupported;
+        let refused = attempted.as_ref().err();
+        refused.is_none_or(|error| may_lock && lies_ahead && is_known(error))
     }
 
     /// Whether version and lock are as they were written, and if not, what they are.
@@ -214,10 +282,9 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn judge(&self, tried: &[Step], may_delete: bool) -> (LockVerdict, String) {
-        let ended = self.request.clock.now() >= self.lock.until;
+    fn judge(&self, tried: &[Step], control: &Control, may_lock: bool) -> (LockVerdict, String) {
         let unknown = |why: &str| (LockVerdict::Unknown, why.to_owned());
-        if ended {
+        if control.now(self.request.clock) >= self.lock.until {
             return unknown("the lock ended while it was tried: the store is slow");
         }
         if let Some(broken) = tried.iter().find(|step| step.stands == Some(false)) {
@@ -227,50 +294,37 @@ impl<'a> Probe<'a> {
             );
             return (LockVerdict::NotEnforced, why);
         }
+        if let Some(why) = control.why_not() {
+            return (LockVerdict::Unknown, why);
+        }
+        if !may_lock {
+            return unknown(
+                "these credentials could not put the date of a lock off, so that refusals to \
+                 shorten it say nothing; probe once with credentials that may set locks",
+            );
+        }
         let seen = |step: &Step| step.stands == Some(true) && step.outcome != Outcome::Unknown;
         if !tried.iter().all(seen) {
             return unknown("not every try was answered");
         }
-        if !may_delete {
-            return unknown(
-                "these credentials may not delete versions at all, so that refusals say nothing \
-                 of locks; probe once with credentials that may",
-            );
-        }
         let why = "every try was refused, or left the locked version as it was";
         (LockVerdict::Enforced, why.to_owned())
-    }
-
-    /// Removes what is not locked; what stays is told.
-    fn clean_up(&self) -> Vec<ProbedVersion> {
-        let mut sight = all_versions(self.versions, &self.folder);
-        let own = (self.key.clone(), self.id.clone());
-        if !sight.contains(&own) {
-            sight.push(own);
-        }
-        let stays = sight.into_iter().filter(|(key, id)| {
-            let deleted =
-                *id != self.id && self.versions.delete_version(key, id, Bypass::No).is_ok();
-            !deleted
-        });
-        stays
-            .map(|(key, version_id)| ProbedVersion {
-                key,
-                version_id,
-                until: self.lock.until,
-            })
-            .collect()
     }
 }
 
 /// With the shortest lock that the store takes.
-fn write(request: &Request<'_>, key: &str) -> Result<(String, Lock), StoreError> {
+fn write(
+    request: &Request<'_>,
+    control: &Control,
+    key: &str,
+) -> Result<(String, Lock), StoreError> {
     let failed = |kind| StoreError::new(request.store.name(), kind, "put", key);
     let mut last = failed(StoreErrorKind::Unsupported);
-    for seconds in LENGTHS {
+    let lengths = LENGTHS.iter();
+    for seconds in lengths.filter(|length| control.ahead.is_some() || **length > SKEW) {
         let lock = Lock {
             mode: request.mode,
-            until: request.clock.now().plus(seconds),
+            until: control.now(request.clock).plus(*seconds),
         };
         let Some(store) = request.store.locking(lock) else {
             return Err(last);
@@ -302,33 +356,6 @@ fn answer<T>(attempted: &Result<T, StoreError>) -> Outcome {
 
 fn told(error: &StoreError) -> String {
     error_chain(error)
-}
-
-/// Keys and ids of everything below a folder, markers too.
-fn all_versions(versions: &dyn Versions, folder: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let listed = versions.list_versions(folder, None, &mut |version| {
-        found.push((version.key, version.id));
-        std::ops::ControlFlow::Continue(())
-    });
-    if let Err(error) = listed {
-        tracing::warn!(error = %error_chain(&error), "a probe's versions are left behind");
-    }
-    found
-}
-
-/// Deletes what an earlier probe left, as far as its locks have ended; what stays is returned.
-pub fn sweep(store: &dyn Store, left: &[ProbedVersion], now: UtcTime) -> Vec<ProbedVersion> {
-    let Some(versions) = store.versions() else {
-        return left.to_vec();
-    };
-    let goes = |one: &ProbedVersion| {
-        one.until <= now
-            && versions
-                .delete_version(&one.key, &one.version_id, Bypass::No)
-                .is_ok()
-    };
-    left.iter().filter(|one| !goes(one)).cloned().collect()
 }
 
 #[cfg(test)]

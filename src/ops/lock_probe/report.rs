@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
 use crate::model::lock::{LockMode, LockVerdict, ProbeRecord};
-use crate::ops::state::{LockProbe, ProbedVersion};
+use crate::ops::state::TriedLock;
 use crate::store::versions::BucketRules;
 
 /// What was found.
@@ -25,9 +25,19 @@ pub struct LockReport {
     pub verdict: LockVerdict,
     /// What the verdict rests on, for people.
     pub why: String,
-    /// Versions that stay until their locks have ended.
-    #[serde(skip)]
+    /// Versions that it had to leave: they stay until their locks have ended.
     pub left: Vec<ProbedVersion>,
+}
+
+/// A version that a probe wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbedVersion {
+    /// The object's key.
+    pub key: String,
+    /// The store's id of the version.
+    pub version_id: String,
+    /// When its lock ends; null where the store tells none.
+    pub until: Option<UtcTime>,
 }
 
 /// One thing that was tried.
@@ -58,11 +68,14 @@ pub enum Outcome {
 
 /// An unlocked version can be deleted: else refusals show what credentials may not do, and
 /// nothing of locks.
-pub(super) const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 /// An object is written with a lock.
-pub(super) const WRITE: &str = "write";
+pub const WRITE: &str = "write";
 /// The lock is read back.
-pub(super) const READ_BACK: &str = "read-back";
+pub const READ_BACK: &str = "read-back";
+/// The lock's date is put off: else refusals to bring it forward show what credentials may not
+/// do, and nothing of locks.
+pub(super) const EXTEND: &str = "extend";
 /// The object is written over, which makes a newer version.
 pub(super) const OVERWRITE: &str = "overwrite";
 /// The object is deleted without naming a version, which hides it.
@@ -82,13 +95,31 @@ pub(super) const DELETE_BYPASSING: &str = "delete-bypassing";
 
 impl LockReport {
     /// What state and manifests keep of it.
-    pub fn to_keep(&self) -> LockProbe {
-        LockProbe {
+    pub(super) fn to_keep(&self, place: String) -> TriedLock {
+        TriedLock {
             record: ProbeRecord {
                 at: self.at,
                 result: self.verdict,
             },
-            left: self.left.clone(),
+            mode: self.mode,
+            place,
         }
+    }
+
+    /// What is to be said of what it left; none where it left nothing.
+    pub fn leftover(&self) -> Option<String> {
+        let first = self.left.first()?;
+        let (store, count) = (&self.store, self.left.len());
+        let longest = self.left.iter().filter_map(|one| one.until).max();
+        let until = longest.map_or("an unknown time".to_owned(), |until| until.to_string());
+        let versions = match count {
+            1 => "1 version stays".to_owned(),
+            _ => format!("{count} versions stay"),
+        };
+        Some(format!(
+            "store {store}: {versions} until {until}, {} among them; the next probe there, or \
+             `prune`, removes them then",
+            first.key
+        ))
     }
 }

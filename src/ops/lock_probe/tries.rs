@@ -11,7 +11,7 @@ use super::report::{
 use super::{CONTENT, Request};
 
 /// How much a lock is shortened, in seconds.
-const SHORTER: i64 = 60;
+pub(super) const SHORTER: i64 = 60;
 
 /// The version, and how to get at it.
 pub(super) struct Tries<'a> {
@@ -22,32 +22,36 @@ pub(super) struct Tries<'a> {
     pub(super) lock: Lock,
 }
 
-/// A name, and what is tried under it.
-pub(super) type Try<'a> = (&'static str, fn(&Tries<'a>) -> Result<(), StoreError>);
+/// Something that is tried.
+pub(super) struct Try<'a> {
+    pub(super) name: &'static str,
+    /// Whether it sets the lock anew.
+    pub(super) sets_lock: bool,
+    pub(super) act: Act<'a>,
+}
 
 impl<'a> Tries<'a> {
     /// A governance lock cannot be downgraded.
     pub(super) fn all(&self) -> Vec<Try<'a>> {
-        let downgrades: &[Try<'a>] = match self.lock.mode {
-            LockMode::Governance => &[],
-            LockMode::Compliance => &[
-                (DOWNGRADE, |tries| tries.downgrade(Bypass::No)),
-                (DOWNGRADE_BYPASSING, |tries| {
+        let mut all = vec![
+            other(OVERWRITE, Self::overwrite),
+            other(HIDE, |tries| tries.request.store.delete(tries.key)),
+            lock(SHORTEN, |tries| tries.shorten(Bypass::No)),
+            lock(SHORTEN_BYPASSING, |tries| tries.shorten(Bypass::Governance)),
+        ];
+        if self.lock.mode == LockMode::Compliance {
+            all.extend([
+                lock(DOWNGRADE, |tries| tries.downgrade(Bypass::No)),
+                lock(DOWNGRADE_BYPASSING, |tries| {
                     tries.downgrade(Bypass::Governance)
                 }),
-            ],
-        };
-        let milder: &[Try<'a>] = &[
-            (OVERWRITE, Self::overwrite),
-            (HIDE, |tries| tries.request.store.delete(tries.key)),
-            (SHORTEN, |tries| tries.shorten(Bypass::No)),
-            (SHORTEN_BYPASSING, |tries| tries.shorten(Bypass::Governance)),
-        ];
-        let deletes: &[Try<'a>] = &[
-            (DELETE, |tries| tries.delete(Bypass::No)),
-            (DELETE_BYPASSING, |tries| tries.delete(Bypass::Governance)),
-        ];
-        [milder, downgrades, deletes].concat()
+            ]);
+        }
+        all.extend([
+            other(DELETE, |tries| tries.delete(Bypass::No)),
+            other(DELETE_BYPASSING, |tries| tries.delete(Bypass::Governance)),
+        ]);
+        all
     }
 
     fn overwrite(&self) -> Result<(), StoreError> {
@@ -75,5 +79,23 @@ impl<'a> Tries<'a> {
 
     fn delete(&self, bypass: Bypass) -> Result<(), StoreError> {
         self.versions.delete_version(self.key, self.id, bypass)
+    }
+}
+
+type Act<'a> = fn(&Tries<'a>) -> Result<(), StoreError>;
+
+fn lock<'a>(name: &'static str, act: Act<'a>) -> Try<'a> {
+    Try {
+        name,
+        sets_lock: true,
+        act,
+    }
+}
+
+fn other<'a>(name: &'static str, act: Act<'a>) -> Try<'a> {
+    Try {
+        name,
+        sets_lock: false,
+        act,
     }
 }

@@ -11,7 +11,7 @@ use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, StoreName};
 use crate::base::parallel;
 use crate::base::time::UtcTime;
-use crate::model::layout::Layout;
+use crate::model::layout::{Layout, PAYLOAD};
 use crate::model::lock::LockState;
 use crate::ops::destination::Destination;
 use crate::store::versions::{Bypass, Versions};
@@ -198,14 +198,17 @@ fn lock_of(versions: &dyn Versions, key: &str, id: &str) -> Option<UtcTime> {
 #[derive(Default)]
 struct Found {
     objects: Vec<Doomed>,
-    counts: BTreeMap<EscrowId, usize>,
+    counts: BTreeMap<(EscrowId, bool), usize>,
     /// Escrows of which there is more.
     cut: BTreeSet<EscrowId>,
 }
 
 impl Found {
     fn add(&mut self, doomed: Doomed) {
-        let count = self.counts.entry(doomed.escrow.clone()).or_default();
+        // Names that somebody planted in front of it must not keep a payload from its turn.
+        let is_payload = doomed.key.ends_with(PAYLOAD);
+        let count = self.counts.entry((doomed.escrow.clone(), is_payload));
+        let count = count.or_default();
         *count += 1;
         match *count > OF_ONE {
             true => drop(self.cut.insert(doomed.escrow)),

@@ -12,7 +12,7 @@ mod sweep;
 
 use serde::Serialize;
 
-use crate::base::names::EscrowId;
+use crate::base::names::{EscrowId, StoreName};
 use crate::model::amend::Change;
 use crate::model::finding::Finding;
 use crate::model::mark::Mark;
@@ -23,6 +23,7 @@ use super::certainty::{self, Uncertain};
 use super::commit::{Author, CommitError, Committer, Ports, Reach};
 use super::history::History;
 use super::inventory;
+use super::lock_probe;
 
 pub(super) use delete::delete_objects;
 pub use delete::{Deleted, State};
@@ -64,6 +65,9 @@ pub enum PruneError {
     /// What was signed, and what is where, is not certain.
     #[error(transparent)]
     Uncertain(#[from] Uncertain),
+    /// Whoever is left with such a store would not know why payloads are gone.
+    #[error("what goes could not be announced in every required store: {}", .0.join("; "))]
+    Unannounced(Vec<String>),
     /// The newest escrow may open nothing.
     #[error("the key in the newest escrow, {0}, opened nothing that was tried")]
     NotProven(EscrowId),
@@ -112,6 +116,11 @@ pub fn run(
         report.deleted = delete::delete(ports.destinations, chain.layout(), &gone, ports.cancel);
         ports.cancel.check().map_err(CommitError::from)?;
         sweep::sweep(&mut report.swept, ports, chain.layout());
+        for destination in ports.destinations {
+            let store = destination.store.as_ref();
+            // What a lock still holds stays on record.
+            lock_probe::sweep(chain.slug(), store, ports.state).map_err(CommitError::from)?;
+        }
     }
     report.escrows = plan.rows;
     report.findings = std::mem::take(&mut chain.findings);
@@ -140,10 +149,20 @@ fn announce(
     chain: &mut Committer<'_>,
     history: History,
     escrow_ids: Vec<EscrowId>,
-) -> Result<Option<Mark>, CommitError> {
+) -> Result<Option<Mark>, PruneError> {
     if escrow_ids.is_empty() {
         return Ok(None);
     }
     let changes = vec![Change::Expired { escrow_ids }];
-    Ok(Some(chain.report(history, changes)?.mark))
+    // Where another host was faster, this plan is of yesterday.
+    let committed = chain.report_at_once(history, changes)?;
+    let lacks = |name: &&StoreName| committed.lacking.contains_key(*name);
+    let destinations = chain.ports().destinations.iter();
+    let names = destinations.map(|to| to.store.name());
+    match chain.are_enough(names.filter(|name| !lacks(name))) {
+        true => Ok(Some(committed.mark)),
+        false => Err(PruneError::Unannounced(
+            committed.lacking.into_values().collect(),
+        )),
+    }
 }

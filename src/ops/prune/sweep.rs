@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::base::error_chain::error_chain;
 use crate::base::names::{EscrowId, RekeyId, StoreName};
 use crate::base::time::UtcTime;
-use crate::model::amend::Change;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
 use crate::ops::commit::{Committer, Ports};
@@ -85,7 +84,7 @@ pub(super) fn find(
         .collect();
     let is_unclear = |finding: &Finding| UNCLEAR.contains(&finding.id);
     let hidden = |holding: &Holding<'_>| hides_manifests(holding, history.layout());
-    let unclear = chain.findings.iter().any(is_unclear) || reports_unknown(history);
+    let unclear = chain.findings.iter().any(is_unclear) || history.reports_unknown();
     if unclear || holdings.iter().any(hidden) {
         let why =
             "payloads that no manifest names were not looked for: not every manifest is clear";
@@ -100,14 +99,10 @@ pub(super) fn find(
 
 /// Whether a manifest lies behind a delete marker or beneath something else, whoever signed it.
 fn hides_manifests(holding: &Holding<'_>, layout: &Layout) -> bool {
-    let sight = noncurrent::look(holding.store().as_ref(), &layout.manifests(), None);
+    let mut is_manifest = |key: &str| layout.parse_manifest(key).is_some();
+    let (store, prefix) = (holding.store().as_ref(), layout.manifests());
+    let sight = noncurrent::look(store, &prefix, None, &mut is_manifest);
     sight.map_or(true, |sight| !sight.keys.is_empty())
-}
-
-/// Whether a manifest reports something that only a later version knows: it may name objects.
-fn reports_unknown(history: &History) -> bool {
-    let mut changes = history.entries.iter().flat_map(|entry| &entry.changes);
-    changes.any(|change| matches!(change, Change::Unknown(_)))
 }
 
 /// What manifests name.

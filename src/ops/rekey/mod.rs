@@ -8,9 +8,10 @@
 //! what it replaced, and what earlier runs left. Whatever fails before that manifest leaves the old
 //! payload in force, and whatever fails after it the new one.
 //!
-//! Nothing begins unless enough of those custodians have shown that they hold their identities, by a
-//! check-in or here. What was replaced is deleted on this host's own word alone: it was here that every byte went from
-//! one payload into the other. Somebody else's manifest that claims as much deletes nothing.
+//! Nothing begins unless enough of those custodians have shown that they hold their identities, by
+//! a check-in or here. What was replaced is deleted on this host's own word alone, as the chain has
+//! it: it was here that every byte went from one payload into the other. Somebody else's manifest
+//! that claims as much deletes nothing.
 
 mod reseal;
 mod retire;
@@ -21,9 +22,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::{CustodianName, EscrowId, StoreName};
+use crate::base::names::{CustodianName, EscrowId};
 use crate::base::time::UtcTime;
-use crate::model::finding::{Finding, Severity, worst};
+use crate::model::finding::Finding;
 use crate::model::manifest::{Custody, Manifest};
 use crate::model::mark::Mark;
 use crate::model::quorum::Quorum;
@@ -33,7 +34,7 @@ use crate::sealing::identities::Identities;
 use crate::sealing::unpack::UnpackError;
 
 use super::certainty::{self, Uncertain};
-use super::commit::{Author, CommitError, Committer, Ports, Reach};
+use super::commit::{Author, CommitError, Committer, Completeness, Ports, Reach};
 use super::custodial;
 use super::custody::exposure::{self, ExposedCopy};
 use super::custody::status::{self, Status};
@@ -126,17 +127,6 @@ pub enum Outcome {
         /// Why not.
         why: String,
     },
-}
-
-/// How a run is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// Everything is sealed to the custodians in force, and what could be deleted is.
-    Whole,
-    /// Something is not.
-    Partial,
-    /// Something is not what was signed.
-    Alarm,
 }
 
 /// Nothing was sealed again.
@@ -236,13 +226,9 @@ impl Report {
             matches!(outcome, Outcome::Closed { .. } | Outcome::Failed { .. })
         };
         let is_undeleted = |one: &Deleted| matches!(one.state, Fate::Failed { .. });
-        match worst(&self.findings) {
-            Some(Severity::Violation) => Completeness::Alarm,
-            Some(Severity::Warning) => Completeness::Partial,
-            _ if self.escrows.iter().any(is_left) => Completeness::Partial,
-            _ if self.deleted.iter().any(is_undeleted) => Completeness::Partial,
-            _ => Completeness::Whole,
-        }
+        let lacks_something =
+            self.escrows.iter().any(is_left) || self.deleted.iter().any(is_undeleted);
+        Completeness::of(&self.findings, lacks_something)
     }
 }
 
@@ -274,6 +260,8 @@ pub fn run(
     let leftovers = chain.uploads().remove_leftovers(ports.destinations);
     leftovers.map_err(CommitError::from)?;
     chain.finish_pending()?;
+    // Needs no identity, and must not wait for one.
+    let mut deleted = retire::retire(&mut chain)?;
     let Planned { escrows, proven } = read(&mut chain, settings)?;
     let work = Work {
         settings,
@@ -292,7 +280,10 @@ pub fn run(
     if let Some(closed) = first.filter(|_| !rows.iter().any(is_rekeyed)) {
         return Err(closed);
     }
-    let deleted = retire::retire(&mut chain)?;
+    let was_due = |row: &Row| row.outcome != Outcome::InForce;
+    if rows.iter().any(was_due) {
+        deleted.extend(retire::retire(&mut chain)?);
+    }
     Ok(Report {
         escrows: rows,
         deleted,
@@ -326,23 +317,33 @@ fn read(chain: &mut Committer<'_>, settings: &Settings<'_>) -> Result<Planned, R
         let manifest = history.load(entry)?;
         Ok((row(settings, &manifest), manifest))
     });
+    let escrows = rows.collect::<Result<_, RekeyError>>()?;
+    let status = status(&history, settings, ports);
+    // Who is unproven is told where that matters; that answers could not be read, always.
+    let unread = [
+        "checkin-unverified",
+        "checkin-unreadable",
+        "custody-object-hidden",
+    ];
+    let findings = status.findings.into_iter();
+    let told = findings.filter(|finding| unread.contains(&finding.id));
+    told.for_each(|finding| chain.tell(finding));
+    let proven = status.custodians.into_iter();
+    let proven = proven.filter(|one| one.proven_at.is_some());
     Ok(Planned {
-        escrows: rows.collect::<Result<_, RekeyError>>()?,
-        proven: proven(&history, settings, ports),
+        escrows,
+        proven: proven.map(|one| one.name).collect(),
     })
 }
 
-fn proven(history: &History, settings: &Settings<'_>, ports: Ports<'_>) -> BTreeSet<CustodianName> {
-    let status = Status::gather(&status::Request {
+fn status(history: &History, settings: &Settings<'_>, ports: Ports<'_>) -> Status {
+    Status::gather(&status::Request {
         recipients: settings.recipients,
         quorum: settings.quorum,
         history,
         stores: &destination::stores(ports.destinations),
         now: ports.clock.now(),
-    });
-    let proven = status.custodians.into_iter();
-    let proven = proven.filter(|one| one.proven_at.is_some());
-    proven.map(|one| one.name).collect()
+    })
 }
 
 fn chosen<'h>(
@@ -403,12 +404,4 @@ fn rekey(
             Ok(Outcome::Closed { why })
         }
     }
-}
-
-/// The stores that have to hold everything; any one where none has to.
-fn are_enough<'s>(chain: &Committer<'_>, holders: impl Iterator<Item = &'s StoreName>) -> bool {
-    let holders: BTreeSet<&StoreName> = holders.collect();
-    let destinations = chain.ports().destinations.iter();
-    let mut required = destinations.filter(|to| to.required);
-    !holders.is_empty() && required.all(|to| holders.contains(to.store.name()))
 }

@@ -17,6 +17,7 @@ use crate::ops::commit::{CommitError, Committer, Document, Reach};
 use crate::ops::copies::{self, Copy};
 use crate::ops::custodial::{self, Custodial};
 use crate::ops::destination::{Lasting, stores};
+use crate::ops::lock_probe;
 use crate::ops::open::{self, OnBytes};
 use crate::ops::state::{OpenRekey, OpenUpload};
 use crate::ops::upload::FanOut;
@@ -25,7 +26,7 @@ use crate::sealing::reseal::{ResealError, Unsealed, expect_end};
 use crate::sealing::unpack::UnpackError;
 use crate::store::Store;
 
-use super::{RekeyError, Settings, Work, are_enough};
+use super::{RekeyError, Settings, Work};
 
 /// By how many bytes a header for other recipients may be longer. The rest of a payload stays as
 /// long as it was.
@@ -236,7 +237,7 @@ impl Job<'_> {
         let whole = |copy: &&Copy| copy.failure().is_none() && !lacking.contains_key(copy.name());
         let holders = resealed.copies.iter().filter(whole).map(Copy::name);
         let failures = resealed.copies.iter().filter_map(Copy::failure);
-        if !are_enough(chain, holders) {
+        if !chain.are_enough(holders) {
             let told: Vec<String> = failures.chain(lacking.into_values()).collect();
             return Err(Refusal::Failed(told.join("; ")));
         }
@@ -276,7 +277,7 @@ impl Job<'_> {
         let probes = ports.state.lock_probes(chain.slug())?;
         let (key, now) = (chain.layout().payload(self.sealed()), ports.clock.now());
         let record = |copy: &Copy| {
-            let probe = probes.get(copy.name()).map(|probe| probe.record);
+            let probe = lock_probe::recorded(&probes, &copy.destination);
             copy.record(&key, now, probe)
         };
         Ok(Rekeyed {

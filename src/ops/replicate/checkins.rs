@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::base::names::CustodianName;
 use crate::base::time::UtcTime;
-use crate::ops::custody::checkin::{self, LOOKED_AT, Stored};
+use crate::model::namespace::Namespace;
+use crate::ops::custody::stored_checkins::{Found, LOOKED_AT, Stored};
+use crate::ops::custody::submission;
 use crate::ops::history::History;
 use crate::ops::inventory::Holding;
 use crate::store::Store;
@@ -24,26 +26,32 @@ pub(super) fn spread(
         stores: &stores,
         now,
     };
+    let layout = history.layout();
     let mut put = 0;
     let mut failed = Vec::new();
-    for (custodian, keys) in newest(history, holdings) {
-        for key in keys {
-            let (holders, lacking): (Vec<_>, Vec<_>) =
-                holdings.iter().partition(|one| one.holds(key));
+    // Nobody else's answers can verify, whatever names were planted.
+    let signers = history.trust.signers_for(Namespace::Checkin);
+    let custodians = signers.iter().filter_map(|name| name.as_str().parse().ok());
+    for custodian in custodians {
+        for (at, holders) in newest(stored, holdings, &custodian) {
+            let key = layout.checkin(&custodian, at);
+            let lacking: Vec<_> = holdings.iter().filter(|one| !one.holds(&key)).collect();
             if lacking.is_empty() {
                 continue;
             }
-            let find = |one: &&Holding<'_>| {
-                let found = checkin::find(stored, one.store().as_ref(), key, &custodian)?;
-                let made_at = found.verified.checkin.created_at;
-                (history.layout().checkin(&custodian, made_at) == key).then_some(found)
-            };
             // What nobody signed is not spread.
-            let Some(found) = holders.iter().find_map(find) else {
+            let mut holders = holders.into_iter();
+            let find = |one: &Holding<'_>| stored.find(one.store().as_ref(), &custodian, at);
+            let Some(found) = holders.find_map(find) else {
                 continue;
             };
-            let (verified, to) = (&found.verified, lacking.iter().map(|one| one.destination));
-            let refused = checkin::keep(verified, &found.document, &found.signature, history, to);
+            let Found {
+                verified,
+                document,
+                signature,
+            } = &found;
+            let to = lacking.iter().map(|one| one.destination);
+            let refused = submission::keep(verified, document, signature, layout, now, to);
             put += lacking.len() - refused.len();
             failed.extend(refused.into_values());
         }
@@ -51,21 +59,19 @@ pub(super) fn spread(
     (put, failed)
 }
 
-/// The newest answers that any store lists, by custodian.
-fn newest<'h>(
-    history: &History,
-    holdings: &'h [Holding<'_>],
-) -> BTreeMap<CustodianName, Vec<&'h str>> {
-    let layout = history.layout();
-    let prefix = layout.checkins();
-    let mut all: BTreeMap<CustodianName, BTreeSet<&str>> = BTreeMap::new();
-    for key in holdings.iter().flat_map(|one| one.keys_under(&prefix)) {
-        if let Some(custodian) = layout.parse_checkin(key) {
-            all.entry(custodian).or_default().insert(key);
+/// The newest answers of a custodian by the names in all stores, and who has each.
+fn newest<'h, 'a>(
+    stored: Stored<'_>,
+    holdings: &'h [Holding<'a>],
+    custodian: &CustodianName,
+) -> Vec<(UtcTime, Vec<&'h Holding<'a>>)> {
+    let mut all: BTreeMap<UtcTime, Vec<&Holding<'_>>> = BTreeMap::new();
+    for holding in holdings {
+        let names = stored.names(holding.store().as_ref(), custodian);
+        let dates: BTreeSet<UtcTime> = names.map(|names| names.newest).unwrap_or_default();
+        for at in dates {
+            all.entry(at).or_default().push(holding);
         }
     }
-    let newest = |keys: BTreeSet<&'h str>| keys.into_iter().rev().take(LOOKED_AT).collect();
-    all.into_iter()
-        .map(|(who, keys)| (who, newest(keys)))
-        .collect()
+    all.into_iter().rev().take(LOOKED_AT).collect()
 }

@@ -12,6 +12,7 @@ use crate::ops::commit::{CommitError, Committer};
 use crate::ops::destination::Lasting;
 use crate::ops::history::{Entry, History};
 use crate::ops::inventory::Holding;
+use crate::ops::noncurrent;
 use crate::ops::state::Pending;
 use crate::sealing::sshsig::{MAX_SIGNATURE_BYTES, verify_sshsig};
 use crate::store::StoreErrorKind;
@@ -63,13 +64,13 @@ impl Document {
         }
     }
 
-    /// Its bytes, from any store that has them whole.
+    /// Its bytes, from any store that has them whole, if only beneath a delete or an overwrite.
     fn read(&self, holdings: &[Holding<'_>]) -> Option<Vec<u8>> {
-        let holders = holdings.iter().filter(|one| one.holds(&self.key));
-        holders
-            .filter_map(|one| one.store().get(&self.key, policy::MAX_BYTES).ok())
-            .map(|object| object.bytes)
-            .find(|bytes| Digest::of(bytes) == self.sha256)
+        holdings.iter().find_map(|one| {
+            let (store, max) = (one.store().as_ref(), policy::MAX_BYTES);
+            let found = noncurrent::get_document(store, &self.key, &self.sha256, max);
+            Some(found.ok()??.bytes)
+        })
     }
 }
 
@@ -186,7 +187,8 @@ fn is_signed(holding: &Holding<'_>, history: &History, entry: &Entry) -> bool {
     holding.holds(&key)
 }
 
-/// The signature by which the manifest was verified, from any store that has it whole.
+/// The signature by which the manifest was verified, from any store that has it whole, if only
+/// beneath a delete or an overwrite.
 fn signature(
     history: &History,
     entry: &Entry,
@@ -196,12 +198,13 @@ fn signature(
     let key = history
         .layout()
         .signature(&entry.link.digest, &entry.signer);
-    let holders = holdings.iter().filter(|one| one.holds(&key));
-    let signatures = holders.filter_map(|one| {
-        let object = one.store().get(&key, MAX_SIGNATURE_BYTES as u64).ok()?;
-        let signed = verify_sshsig(&object.bytes, Namespace::Manifest, manifest).ok()?;
-        let is_the_one = signed.key.fingerprint() == entry.fingerprint;
-        is_the_one.then(|| String::from_utf8(object.bytes).ok())?
-    });
-    signatures.into_iter().next()
+    let is_the_one = |armoured: &[u8]| {
+        let signed = verify_sshsig(armoured, Namespace::Manifest, manifest);
+        signed.is_ok_and(|signed| signed.key.fingerprint() == entry.fingerprint)
+    };
+    holdings.iter().find_map(|one| {
+        let (store, max) = (one.store().as_ref(), MAX_SIGNATURE_BYTES as u64);
+        let found = noncurrent::get_where(store, &key, max, &is_the_one).ok()??;
+        String::from_utf8(found.bytes).ok()
+    })
 }

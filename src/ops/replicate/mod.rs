@@ -6,11 +6,12 @@
 //! → one signed manifest that says what was copied. A copy that no manifest reports yet is found
 //! and reported by the next run; nothing is ever overwritten.
 
+mod beneath;
 mod checkins;
 mod documents;
 mod payloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -26,9 +27,11 @@ use crate::store::Store;
 
 use super::commit::{Author, CommitError, Committer, Completeness, Ports, Reach};
 use super::destination::Destination;
+use super::fetch;
 use super::history::{Entry, EscrowSummary, History};
 use super::inventory::{self, Holding, Unlisted};
 use super::open_uploads::OpenUploads;
+use super::state::LockProbe;
 
 use documents::Document;
 use payloads::Copy;
@@ -126,6 +129,7 @@ pub fn catch_up(
         on_bytes,
         looking,
         now: ports.clock.now(),
+        probes: ports.state.lock_probes(chain.slug())?,
     };
     let mut run = Run {
         job,
@@ -192,6 +196,8 @@ struct Job<'a> {
     looking: Looking,
     /// From when on what is written counts as locked.
     now: UtcTime,
+    /// What tries to break locks found.
+    probes: BTreeMap<StoreName, LockProbe>,
 }
 
 struct Run<'a> {
@@ -267,29 +273,24 @@ impl Run<'_> {
         manifest: &Manifest,
     ) {
         let key = self.history.layout().payload(escrow.sealed());
-        let look = |holding| payloads::look(holding, &key, manifest, self.job.looking);
+        let look = |holding| payloads::look(&self.job, holding, &key, manifest);
         let seen = self.holdings.iter().map(|one| (one.destination, look(one)));
         let seen: Vec<(&Destination, Copy)> = seen.collect();
-        let whole = seen.iter().filter(|(_, copy)| matches!(copy, Copy::Whole));
+        let whole = |(_, copy): &&(_, Copy)| matches!(copy, Copy::Whole | Copy::Beneath(_));
+        let whole = seen.iter().filter(whole);
         let from: Vec<Arc<dyn Store>> = whole.map(|(one, _)| one.store.clone()).collect();
         for (destination, copy) in seen {
             let name = destination.store.name();
-            if matches!(copy, Copy::Absent) && escrow.stored_in.contains(name) {
-                let why = format!("escrow {}: it was stored in {name}, and is gone", escrow.id);
-                chain.tell(Finding::warning("copy-missing", why));
-            }
+            tell_copy(chain, escrow, (name, &key), &copy);
             let outcome = match copy {
                 Copy::Whole if escrow.stored_in.contains(name) => continue,
                 // A run that died before it could say so has copied it.
                 Copy::Whole => payloads::record(&self.job, manifest, &key, destination),
+                // Else whoever may delete would cost another locked copy every night.
+                Copy::Beneath(copy) if copy.is_kept || !copy.is_hidden => continue,
                 Copy::Absent if from.is_empty() => Err("no store has it whole".to_owned()),
-                Copy::Absent => self.copy(chain, manifest, &from, destination),
-                Copy::Differs(why) => {
-                    let told = format!("escrow {}: {why}", escrow.id);
-                    chain.tell(Finding::violation("copy-damaged", told));
-                    Err(why)
-                }
-                Copy::Unread(why) => Err(why),
+                Copy::Beneath(_) | Copy::Absent => self.copy(chain, manifest, &from, destination),
+                Copy::Differs(why) | Copy::Unread(why) => Err(why),
             };
             match outcome {
                 Ok(record) => self.records.push((escrow.id.clone(), record)),
@@ -318,6 +319,26 @@ impl Run<'_> {
         });
         Ok(record)
     }
+}
+
+/// What is wrong with a store's copy.
+fn tell_copy(
+    chain: &mut Committer<'_>,
+    escrow: &EscrowSummary,
+    (store, key): (&StoreName, &str),
+    copy: &Copy,
+) {
+    let id = &escrow.id;
+    chain.tell(match copy {
+        Copy::Absent if escrow.stored_in.contains(store) => {
+            let why = format!("escrow {id}: it was stored in {store}, and is gone");
+            Finding::warning("copy-missing", why)
+        }
+        Copy::Beneath(copy) if copy.is_hidden => fetch::hidden(store, key),
+        Copy::Beneath(_) => fetch::overwritten(store, key),
+        Copy::Differs(why) => Finding::violation("copy-damaged", format!("escrow {id}: {why}")),
+        Copy::Absent | Copy::Whole | Copy::Unread(_) => return,
+    });
 }
 
 fn tell_missing(chain: &mut Committer<'_>, documents: Vec<String>) {

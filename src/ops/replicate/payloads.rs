@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
-use crate::base::names::StoreName;
 use crate::model::finding::Finding;
 use crate::model::layout::Layout;
-use crate::model::lock::LockRecord;
+use crate::model::lock::{LockRecord, LockState};
 use crate::model::manifest::{Manifest, StoreRecord, StoreState};
 use crate::ops::destination::Destination;
 use crate::ops::fetch::Fetcher;
-use crate::ops::inventory::{Holding, Listed};
+use crate::ops::inventory::Holding;
+use crate::ops::lock_probe;
 use crate::ops::locks;
 use crate::ops::open::{self, OnBytes};
 use crate::ops::state::OpenUpload;
@@ -19,12 +19,14 @@ use crate::ops::upload::FanOut;
 use crate::sealing::parts::PartSink;
 use crate::store::Store;
 
-use super::{Job, Looking};
+use super::{Job, Looking, beneath};
 
 /// What a store has of a payload.
 pub(super) enum Copy {
     /// What was signed, as far as was looked.
     Whole,
+    /// What was signed, beneath a delete marker or an overwrite.
+    Beneath(Beneath),
     /// Nothing.
     Absent,
     /// Something else, and what.
@@ -33,21 +35,40 @@ pub(super) enum Copy {
     Unread(String),
 }
 
+/// A copy that no plain read finds.
+pub(super) struct Beneath {
+    /// Whether a delete marker hides it, so that its key is free.
+    pub(super) is_hidden: bool,
+    /// Whether a lock keeps it there.
+    pub(super) is_kept: bool,
+}
+
 /// Looks at a store's copy: its size and entity tag in the listing, and the bytes where these are
-/// not those that were recorded, or all are to be read.
-pub(super) fn look(
-    holding: &Holding<'_>,
-    key: &str,
-    manifest: &Manifest,
-    looking: Looking,
-) -> Copy {
+/// not those that were recorded, or all are to be read. Where what is current is not the copy,
+/// the versions beneath are looked at.
+pub(super) fn look(job: &Job<'_>, holding: &Holding<'_>, key: &str, manifest: &Manifest) -> Copy {
+    let current = current(holding, key, manifest, job.looking);
+    let is_hidden = match &current {
+        Copy::Absent => true,
+        Copy::Differs(_) | Copy::Unread(_) => false,
+        Copy::Whole | Copy::Beneath(_) => return current,
+    };
+    let store = holding.store().as_ref();
+    let Some(lock) = beneath::find(store, key, manifest, job.looking) else {
+        return current;
+    };
+    let is_kept = matches!(lock, LockState::Locked(lock) if lock.until > job.now);
+    Copy::Beneath(Beneath { is_hidden, is_kept })
+}
+
+fn current(holding: &Holding<'_>, key: &str, manifest: &Manifest, looking: Looking) -> Copy {
     let Some(listed) = holding.get(key) else {
         return Copy::Absent;
     };
     let payload = &manifest.payload;
     if listed.size == payload.size
         && looking == Looking::Listed
-        && is_recorded(listed, holding.name(), manifest)
+        && stored_copy::is_recorded(listed.etag.as_ref(), holding.name(), manifest)
     {
         return Copy::Whole;
     }
@@ -56,17 +77,6 @@ pub(super) fn look(
         Err(CopyError::Differs(why)) => Copy::Differs(why),
         Err(error @ CopyError::Unread(_)) => Copy::Unread(error.to_string()),
     }
-}
-
-/// Whether the entity tag is the one that the manifest recorded, or that of these parts. A store
-/// without tags has nothing to compare.
-fn is_recorded(listed: &Listed, store: &StoreName, manifest: &Manifest) -> bool {
-    let Some(etag) = &listed.etag else {
-        return true;
-    };
-    let records = manifest.stores.iter();
-    let mut recorded = records.filter(|record| record.name == *store);
-    *etag == manifest.payload.md5_etag || recorded.any(|record| record.etag.as_ref() == Some(etag))
 }
 
 /// Copies a payload, part by part, each verified before it goes on. What was found wrong with the
@@ -112,7 +122,10 @@ pub(super) fn record(
         version_id: meta.version_id,
         etag: meta.etag,
         state: StoreState::Stored,
-        lock: to.lock.map(|_| LockRecord::read_back(lock, job.now)),
+        lock: to.lock.map(|_| LockRecord {
+            probe: lock_probe::recorded(&job.probes, to),
+            ..LockRecord::read_back(lock, job.now)
+        }),
     })
 }
 

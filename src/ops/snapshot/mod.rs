@@ -38,6 +38,7 @@ use super::copies::{self, Copy};
 use super::custodial::{self, Custodial};
 use super::destination::{Destination, Lasting};
 use super::history::History;
+use super::lock_probe;
 use super::replicate::{self, Looking};
 use super::state::{OpenUpload, State, StateError};
 use super::storages::OpenStorage;
@@ -509,7 +510,7 @@ impl<'a> Run<'a> {
         let probes = self.ports.state.lock_probes(&self.settings.slug)?;
         let now = self.ports.clock.now();
         let record = |copy: &Copy| {
-            let probe = probes.get(copy.name()).map(|probe| probe.record);
+            let probe = lock_probe::recorded(&probes, &copy.destination);
             copy.record(&committable.sealed.key, now, probe)
         };
         Ok(committable.copies.iter().map(record).collect())

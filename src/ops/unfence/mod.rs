@@ -58,7 +58,8 @@ pub enum Chain<'a> {
     NotRead(String),
 }
 
-/// Imports what the storages hold into the catalogue, in a transaction of its own. The storages given to it open with the credentials that production had.
+/// Imports what the storages hold into the catalogue, in a transaction of its own. The storages given
+/// to it open with the credentials that production had.
 pub type FreshImport<'a> = &'a mut dyn FnMut(
     &mut Connection,
     &Schema,

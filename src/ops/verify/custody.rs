@@ -12,6 +12,7 @@ use crate::base::names::StoreName;
 use crate::base::parallel::for_each;
 use crate::model::finding::Finding;
 use crate::model::manifest::Manifest;
+use crate::ops::noncurrent::get_document;
 use crate::sealing::custody::MAX_LAYER_BYTES;
 use crate::store::{Store, StoreErrorKind};
 
@@ -20,7 +21,8 @@ use super::CopyState;
 /// How many objects are read at a time.
 const AT_A_TIME: usize = 8;
 
-/// An object that is not in a store as it was signed.
+/// An object that a store does not have as it was signed, or only behind a delete or an overwrite:
+/// then its state is [`CopyState::Verified`].
 #[derive(Debug, Serialize)]
 pub struct CustodyObject {
     /// Where.
@@ -60,26 +62,39 @@ pub(in crate::ops) fn wrong(manifest: &Manifest, stores: &[Arc<dyn Store>]) -> V
 }
 
 fn look(store: &dyn Store, key: &str, sha256: &Digest) -> Option<CustodyObject> {
-    let (state, why) = match store.get(key, MAX_LAYER_BYTES as u64) {
-        Ok(there) if Digest::of(&there.bytes) == *sha256 => return None,
-        Ok(_) => (
-            CopyState::Damaged,
-            format!("store {}: {key} is not what was signed", store.name()),
+    let name = store.name();
+    let (state, why) = match get_document(store, key, sha256, MAX_LAYER_BYTES as u64) {
+        Ok(Some(there)) if !there.is_beneath => return None,
+        // Who opens the escrow reads it there, too.
+        Ok(Some(_)) => (
+            CopyState::Verified,
+            format!(
+                "store {name}: somebody has deleted {key}, or written over it; it was read beneath"
+            ),
         ),
-        Err(error) if error.kind == StoreErrorKind::TooLarge => {
-            (CopyState::Damaged, error_chain(&error))
-        }
-        Err(error) if error.kind == StoreErrorKind::NotFound => {
-            (CopyState::Missing, error_chain(&error))
-        }
+        Ok(None) => without(store, key),
         Err(error) => (CopyState::Unknown, error_chain(&error)),
     };
     Some(CustodyObject {
-        store: store.name().clone(),
+        store: name.clone(),
         key: key.to_owned(),
         state,
         why,
     })
+}
+
+/// What is there in the place of an object that is not to be had in any version.
+fn without(store: &dyn Store, key: &str) -> (CopyState, String) {
+    match store.head(key) {
+        Ok(_) => (
+            CopyState::Damaged,
+            format!("store {}: {key} is not what was signed", store.name()),
+        ),
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            (CopyState::Missing, error_chain(&error))
+        }
+        Err(error) => (CopyState::Unknown, error_chain(&error)),
+    }
 }
 
 impl CustodyObject {
@@ -87,7 +102,50 @@ impl CustodyObject {
         match self.state {
             CopyState::Damaged => Finding::violation("custody-object-damaged", &*self.why),
             CopyState::Unknown => Finding::warning("custody-object-unreadable", &*self.why),
+            CopyState::Verified => Finding::violation("custody-object-hidden", &*self.why),
             _ => Finding::warning("custody-object-missing", &*self.why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    /// The state, and the finding, of an object with which this was done.
+    fn told(disturb: impl FnOnce(&MemoryStore)) -> Option<(CopyState, &'static str)> {
+        let store = MemoryStore::versioned("memory".parse().unwrap(), Arc::new(SystemClock));
+        disturb(&store);
+        let found = look(&store, "a", &Digest::of(b"signed"))?;
+        Some((found.state, found.finding().id))
+    }
+
+    fn overwrite(store: &MemoryStore, bytes: &[u8]) {
+        let etag = store.get("a", 100).unwrap().etag;
+        store.replace("a", bytes, &etag).unwrap();
+    }
+
+    #[test]
+    fn what_is_hidden_is_told_from_what_is_damaged_and_what_is_gone() {
+        let put = |store: &MemoryStore| drop(store.put_if_absent("a", b"signed").unwrap());
+        assert_eq!(told(put), None);
+        let hidden = Some((CopyState::Verified, "custody-object-hidden"));
+        let overwritten = |store: &MemoryStore| {
+            put(store);
+            overwrite(store, b"planted");
+        };
+        assert_eq!(told(overwritten), hidden);
+        let deleted = |store: &MemoryStore| {
+            put(store);
+            store.delete("a").unwrap();
+        };
+        assert_eq!(told(deleted), hidden);
+        let planted = |store: &MemoryStore| drop(store.put_if_absent("a", b"planted").unwrap());
+        let damaged = Some((CopyState::Damaged, "custody-object-damaged"));
+        assert_eq!(told(planted), damaged);
+        let missing = Some((CopyState::Missing, "custody-object-missing"));
+        assert_eq!(told(|_| {}), missing);
     }
 }

@@ -10,7 +10,7 @@ use crate::base::digest::Digest;
 use crate::model::recipients::RecipientSpec;
 use crate::sealing::identities::{BoxedRecipient, Identities, age_recipient};
 
-/// The largest layered file that is opened, in bytes. A layer of X25519 adds about 200, one of
+/// The largest layered file that is sealed and opened, in bytes. A layer of X25519 adds about 200, one of
 /// a plugin as much as it likes.
 pub const MAX_LAYER_BYTES: usize = 64 << 10;
 
@@ -83,6 +83,7 @@ pub fn dearmored(file: &[u8]) -> Result<Vec<u8>, LayerError> {
     Ok(bytes)
 }
 
+/// What nobody could open again, for its size, is not sealed.
 pub(super) fn seal(
     secret: &[u8],
     recipients: &[BoxedRecipient],
@@ -92,7 +93,11 @@ pub(super) fn seal(
         age::Encryptor::with_recipients(recipients).map_err(CustodySealError::Encrypt)?;
     let mut out = encryptor.wrap_output(Vec::new())?;
     out.write_all(secret)?;
-    Ok(out.finish()?)
+    let sealed = out.finish()?;
+    match sealed.len() > MAX_LAYER_BYTES {
+        true => Err(CustodySealError::TooLarge),
+        false => Ok(sealed),
+    }
 }
 
 /// Takes one layer off. Give it no file whose digest was not compared with a signed one: an
@@ -231,6 +236,18 @@ mod tests {
         assert!(matches!(
             open_layer(&large, &alice.1),
             Err(LayerError::TooLarge)
+        ));
+    }
+
+    #[test]
+    fn what_would_be_too_large_to_open_is_not_sealed() {
+        let alice = custodian("alice");
+        let sealed = |length| seal_layers(&vec![0; length], std::slice::from_ref(&alice.0));
+        let fits = sealed(MAX_LAYER_BYTES - 1000).unwrap();
+        assert!(open_layer(&fits.bytes, &alice.1).is_ok());
+        assert!(matches!(
+            sealed(MAX_LAYER_BYTES),
+            Err(CustodySealError::TooLarge)
         ));
     }
 

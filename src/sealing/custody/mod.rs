@@ -27,6 +27,9 @@ pub enum CustodySealError {
     /// age refused, or its plugin did.
     #[error("cannot encrypt to the custodian's recipient")]
     Encrypt(#[source] age::EncryptError),
+    /// Nobody could open it again.
+    #[error("would take more than {MAX_LAYER_BYTES} bytes for these custodians")]
+    TooLarge,
     /// The stream's end failed.
     #[error("cannot encrypt")]
     Io(#[from] io::Error),

@@ -8,6 +8,10 @@ use zeroize::Zeroizing;
 use super::IdentityProblem;
 use crate::sealing::person::Person;
 
+/// The most scrypt work that is done for a passphrase, as a power of two: what stock age does, 4 GiB
+/// of memory. The crate's own bound depends on how fast this machine is.
+const MAX_WORK_FACTOR: u8 = 22;
+
 /// Whether a file is an age file itself, as text or as it is.
 pub(super) fn is_age_file(bytes: &[u8]) -> bool {
     let start = bytes.trim_ascii_start();
@@ -21,21 +25,34 @@ pub(super) fn unlock_file(
     person: &impl Person,
 ) -> Result<Zeroizing<Vec<u8>>, IdentityProblem> {
     let reader = age::armor::ArmoredReader::new(bytes.trim_ascii_start());
-    let decryptor = age::Decryptor::new(reader).map_err(|_| IdentityProblem::NotAnIdentity(1))?;
+    let decryptor = age::Decryptor::new(reader).map_err(|_| IdentityProblem::Damaged)?;
     if !decryptor.is_scrypt() {
         return Err(IdentityProblem::SealedFile);
     }
     let passphrase = ask(name, person).ok_or(IdentityProblem::EncryptedFile)?;
-    let identity = age::scrypt::Identity::new(passphrase);
-    let wrong = |_| IdentityProblem::WrongPassphrase;
+    let mut identity = age::scrypt::Identity::new(passphrase);
+    identity.set_max_work_factor(MAX_WORK_FACTOR);
     let mut plain = decryptor
         .decrypt(std::iter::once(&identity as &dyn age::Identity))
-        .map_err(wrong)?;
+        .map_err(|error| not_opened(&error))?;
     // What is inside is never longer: nothing grows, and leaves unwiped copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let read = plain.read_to_end(&mut text);
-    read.map_err(|_| IdentityProblem::WrongPassphrase)?;
+    // The header's MAC was good: the passphrase is right.
+    read.map_err(|_| IdentityProblem::Damaged)?;
     Ok(text)
+}
+
+fn not_opened(error: &age::DecryptError) -> IdentityProblem {
+    match error {
+        age::DecryptError::ExcessiveWork { required, .. } => {
+            IdentityProblem::ExcessiveWork(*required)
+        }
+        age::DecryptError::DecryptionFailed
+        | age::DecryptError::KeyDecryptionFailed
+        | age::DecryptError::NoMatchingKeys => IdentityProblem::WrongPassphrase,
+        _ => IdentityProblem::Damaged,
+    }
 }
 
 /// An SSH key without the passphrase that it was kept under.
@@ -118,6 +135,35 @@ mod tests {
         let nobody = read(&file, Nobody).unwrap_err();
         assert_eq!(nobody, IdentityProblem::EncryptedFile);
         assert!(nobody.to_string().contains("no terminal"));
+    }
+
+    #[test]
+    fn a_damaged_file_and_one_that_takes_too_much_work_are_told_as_what_they_are() {
+        let file = under("x", &identity());
+        let mut damaged = file.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let header = |from: &str, to: &str| {
+            let end = file.windows(4).position(|four| four == b"\n---").unwrap();
+            let text = std::str::from_utf8(&file[..end]).unwrap();
+            assert!(text.contains(from));
+            [text.replace(from, to).as_bytes(), &file[end..]].concat()
+        };
+        for damaged in [
+            damaged,
+            file[..file.len() - 1].to_vec(),
+            file[..50].to_vec(),
+            header("-> scrypt", "-> X25519 AA\nAA\n-> scrypt"),
+        ] {
+            let refused = read(&damaged, Types("x")).unwrap_err();
+            assert_eq!(refused, IdentityProblem::Damaged);
+        }
+        let mut mac = file.clone();
+        let end = mac.windows(4).position(|four| four == b"--- ").unwrap();
+        mac[end + 4] = if mac[end + 4] == b'A' { b'B' } else { b'A' };
+        let refused = read(&mac, Types("x")).unwrap_err();
+        assert_eq!(refused, IdentityProblem::Damaged);
+        let refused = read(&header(" 2\n", " 23\n"), Types("x")).unwrap_err();
+        assert_eq!(refused, IdentityProblem::ExcessiveWork(23));
     }
 
     #[test]

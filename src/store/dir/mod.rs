@@ -200,7 +200,7 @@ impl Store for DirStore {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let checked = writable(&self.name, "delete", key)?;
+        let checked = readable(&self.name, "delete", key)?;
         let removed = self.tree.remove(checked);
         absent_is_fine(removed.map_err(self.failed("delete", key)))
     }

@@ -230,7 +230,7 @@ impl Store for MemoryStore {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        writable(&self.name, "delete", key)?;
+        readable(&self.name, "delete", key)?;
         let now = self.clock.now();
         self.state().objects.delete(key, now);
         Ok(())

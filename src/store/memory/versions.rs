@@ -83,7 +83,7 @@ impl Versions for MemoryStore {
 
     fn delete_version(&self, key: &str, id: &str, bypass: Bypass) -> Result<(), StoreError> {
         const ACTION: &str = "delete version of";
-        writable(&self.name, ACTION, key)?;
+        readable(&self.name, ACTION, key)?;
         let now = self.clock.now();
         let deleted = self.state().objects.delete_version(key, id, bypass, now);
         deleted.map_err(|kind| self.error(kind, ACTION, key))

@@ -75,21 +75,26 @@ fn kind_of(code: Option<&str>, status: u16) -> StoreErrorKind {
         "PreconditionFailed" | "ConditionalRequestConflict" => Kind::AlreadyExists,
         "NoSuchBucket" => Kind::NoSuchStore,
         "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" | "NotFound" => Kind::NotFound,
-        "AccessDenied"
-        | "AccountProblem"
-        | "AllAccessDisabled"
-        | "ExpiredToken"
+        "AccessDenied" | "AccountProblem" | "AllAccessDisabled" => Kind::Denied,
+        "ExpiredToken"
         | "InvalidAccessKeyId"
         | "InvalidToken"
         | "NotSignedUp"
         | "SignatureDoesNotMatch"
-        | "Unauthorized" => Kind::Denied,
+        | "Unauthorized" => Kind::UnknownCredentials,
+        "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "InvalidRegionName"
+        | "PermanentRedirect"
+        | "TemporaryRedirect" => Kind::Misdirected,
         "RequestTimeTooSkewed" | "RequestInTheFuture" => Kind::ClockSkew,
         "InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull" => Kind::OutOfSpace,
         "OperationAborted" | "RequestTimeout" | "SlowDown" => Kind::Transient,
         "NotImplemented" | "MethodNotAllowed" => Kind::Unsupported,
         _ => match status {
-            401 | 403 => Kind::Denied,
+            301 | 307 => Kind::Misdirected,
+            401 => Kind::UnknownCredentials,
+            403 => Kind::Denied,
             404 => Kind::NotFound,
             412 => Kind::AlreadyExists,
             405 | 501 => Kind::Unsupported,
@@ -114,11 +119,15 @@ mod tests {
             ("NoSuchBucket", 404, Kind::NoSuchStore),
             ("NoSuchKey", 404, Kind::NotFound),
             ("RequestTimeTooSkewed", 403, Kind::ClockSkew),
-            ("SignatureDoesNotMatch", 403, Kind::Denied),
-            ("ExpiredToken", 400, Kind::Denied),
+            ("AccessDenied", 403, Kind::Denied),
+            ("InvalidAccessKeyId", 403, Kind::UnknownCredentials),
+            ("SignatureDoesNotMatch", 403, Kind::UnknownCredentials),
+            ("ExpiredToken", 400, Kind::UnknownCredentials),
             ("NotImplemented", 501, Kind::Unsupported),
             ("MethodNotAllowed", 405, Kind::Unsupported),
-            ("PermanentRedirect", 301, Kind::Unexpected),
+            ("PermanentRedirect", 301, Kind::Misdirected),
+            ("AuthorizationHeaderMalformed", 400, Kind::Misdirected),
+            ("InvalidArgument", 400, Kind::Unexpected),
         ] {
             assert_eq!(kind_of(Some(code), status), kind, "{status} {code}");
         }
@@ -127,7 +136,8 @@ mod tests {
     #[test]
     fn status_decides_where_there_is_no_code() {
         for (status, kind) in [
-            (401, Kind::Denied),
+            (301, Kind::Misdirected),
+            (401, Kind::UnknownCredentials),
             (403, Kind::Denied),
             (404, Kind::NotFound),
             (409, Kind::Unexpected),

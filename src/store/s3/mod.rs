@@ -35,11 +35,13 @@ mod list;
 mod lock;
 mod read;
 mod settings;
+mod temporary;
 mod upload;
 mod versions;
 mod worker;
 
 pub use settings::{Patience, S3Settings};
+pub use temporary::Temporary;
 
 use failure::Failure;
 use upload::S3Upload;
@@ -312,7 +314,7 @@ impl Store for S3Store {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        writable(&self.shared.name, "delete", key)?;
+        readable(&self.shared.name, "delete", key)?;
         let request = self.shared.client().delete_object();
         let request = request
             .bucket(&self.shared.settings.bucket)

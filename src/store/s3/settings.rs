@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -13,7 +14,9 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::temporary::{Renewing, Temporary};
 use crate::base::names::StoreName;
+use crate::base::time::SystemClock;
 
 /// A bucket and the credentials for it. Nothing is looked up anywhere else: no environment,
 /// no profile, no instance metadata.
@@ -34,8 +37,11 @@ pub struct S3Settings {
     pub access_key_id: String,
     /// The secret half.
     pub secret_access_key: SecretString,
-    /// For temporary credentials.
+    /// With credentials that somebody else made for a short while.
     pub session_token: Option<SecretString>,
+    /// Where requests are not made with these credentials, but with short-lived ones that are
+    /// signed with them.
+    pub temporary: Option<Temporary>,
 }
 
 /// When a call is given up.
@@ -103,6 +109,8 @@ pub(super) enum SettingsError {
     Prefix,
     #[error("the endpoint must begin with https:// or http:// and hold no credentials")]
     Endpoint,
+    #[error("temporary credentials are those of R2: they need an endpoint and no session token")]
+    Temporary,
     #[error("the certificates to trust cannot be set up")]
     Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -121,6 +129,10 @@ impl S3Settings {
         };
         if !self.endpoint.iter().all(usable) {
             return Err(SettingsError::Endpoint);
+        }
+        let derivable = self.endpoint.is_some() && self.session_token.is_none();
+        if self.temporary.is_some() && !derivable {
+            return Err(SettingsError::Temporary);
         }
         Ok(())
     }
@@ -165,15 +177,19 @@ impl S3Settings {
         Ok(Client::from_conf(config.build()))
     }
 
-    fn credentials(&self) -> Credentials {
+    fn credentials(&self) -> SharedCredentialsProvider {
+        if let Some(temporary) = &self.temporary {
+            let renewing = Renewing::new(self, temporary, SystemClock);
+            return SharedCredentialsProvider::new(renewing);
+        }
         let token = self.session_token.as_ref();
-        Credentials::new(
+        SharedCredentialsProvider::new(Credentials::new(
             &self.access_key_id,
             self.secret_access_key.expose_secret(),
             token.map(|token| token.expose_secret().to_owned()),
             None,
             "databasus-escrow",
-        )
+        ))
     }
 
     fn http_client(&self) -> Result<SharedHttpClient, SettingsError> {

@@ -64,7 +64,7 @@ impl Versions for S3Store {
     }
 
     fn delete_version(&self, key: &str, id: &str, bypass: Bypass) -> Result<(), StoreError> {
-        writable(&self.shared.name, DELETE, key)?;
+        readable(&self.shared.name, DELETE, key)?;
         let request = self.shared.client().delete_object();
         let request = request
             .bucket(&self.shared.settings.bucket)
@@ -123,6 +123,10 @@ impl Shared {
         start_after: Option<&str>,
         visit: &mut dyn FnMut(Version) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        if self.settings.temporary.is_some() {
+            // R2 keeps none; its temporary credentials might be told so as a denial.
+            return Err(self.error(StoreErrorKind::Unsupported, LIST, prefix));
+        }
         let base = self.full("");
         let mut after = (start_after.map(|key| self.full(key)), None);
         loop {

@@ -434,6 +434,7 @@ fn a_reader_who_brings_only_the_trust_card_learns_the_other_signers_from_the_pol
             trust: Trust::new(AllowedSigners::new(), vec![fingerprint]),
             mark: None,
             since_mark: false,
+            up_to: None,
             now: scene.bed.clock.now(),
             cancel: &Cancel::new(),
         });

@@ -10,12 +10,13 @@ use databasus_escrow::model::proof::Level;
 use databasus_escrow::ops::commit::{self, Completeness};
 use databasus_escrow::ops::replicate::{self, Looking};
 use databasus_escrow::ops::verify::{CopyState, EscrowReport, Ports, ProofPorts, verify};
-use databasus_escrow::store::Store;
 use databasus_escrow::store::versions::Bypass;
+use databasus_escrow::store::{Store, StoreErrorKind};
 use proptest::prelude::*;
 
 use super::Scene;
 use crate::support::escrowing::NoStorages;
+use crate::support::fault_store::{FaultStore, OpenUploads, Plan, Process};
 use crate::support::instance::{Bed, LOCK, ids, versioned};
 
 fn memory() -> Option<Arc<dyn Store>> {
@@ -243,10 +244,8 @@ fn store_that_knows_no_locks_is_told() {
     let mut bed = Bed::with_stores(&["a"]);
     bed.lock = Some(LOCK);
     let report = bed.snapshot(&bed.host("host-1")).unwrap();
-    assert_eq!(
-        ids(&report.findings),
-        ["lock-unknown (warning)", "lock-unknown (warning)"]
-    );
+    // Of the payload, of the manifest, and once of all other documents.
+    assert_eq!(ids(&report.findings), ["lock-unknown (warning)"; 3]);
     assert_eq!(report.completeness(), Completeness::Partial);
     let lock = report.manifest.stores[0].lock.as_ref().unwrap();
     assert_eq!(lock.state(), LockState::Unknown);
@@ -394,4 +393,81 @@ proptest! {
         prop_assert_eq!(history.entries.len(), 3);
         prop_assert_eq!(scene.opening(), [1, 2, 3]);
     }
+}
+
+/// The stores with one that refuses to read what is current under such keys: somebody has written
+/// over it with a key of their own, or into an archive.
+fn unreadable(scene: &Scene, key: &str, kind: StoreErrorKind) -> Vec<Arc<dyn Store>> {
+    let mut store = scene.bed.stores[0].clone();
+    for action in ["get", "get range", "head"] {
+        let plan = Plan::refuse(action, key, kind);
+        let (uploads, process) = (OpenUploads::default(), Process::default());
+        store = Arc::new(FaultStore::new(store, uploads, process, Some(plan)));
+    }
+    vec![store]
+}
+
+const FOR_GOOD: [StoreErrorKind; 3] = [
+    StoreErrorKind::Unexpected,
+    StoreErrorKind::Denied,
+    StoreErrorKind::Unsupported,
+];
+
+#[test]
+fn payload_beneath_one_that_nobody_can_read_is_read() {
+    for kind in FOR_GOOD {
+        let scene = locked(memory().unwrap());
+        let key = scene.payload_key(2);
+        overwrite(&scene, &key, b"mine");
+        let stores = unreadable(&scene, &key, kind);
+        let found = scene.bed.open(&scene.manifests[1], &stores).unwrap();
+        assert_eq!(ids(&found), ["payload-overwritten"], "{kind:?}");
+        let mut manifest = scene.manifests[1].clone();
+        manifest.stores[0].version_id = None;
+        let found = scene.bed.open(&manifest, &stores).unwrap();
+        assert_eq!(ids(&found), ["payload-overwritten"], "{kind:?}");
+    }
+}
+
+/// Which object, and what is told of it.
+type Unreadable = (fn(&Scene) -> String, &'static [&'static str]);
+
+const UNREADABLE: [Unreadable; 3] = [
+    (
+        |scene| scene.manifest_key(3),
+        &["manifest-overwritten", "manifest-unreadable"],
+    ),
+    (
+        |scene| scene.signature_key(3, "host-1"),
+        &["signature-hidden"],
+    ),
+    (
+        |scene| scene.layout.policy(&scene.manifests[0].policy_sha256),
+        &["policy-hidden"],
+    ),
+];
+
+#[test]
+fn documents_beneath_ones_that_nobody_can_read_are_read() {
+    for (which, told) in UNREADABLE {
+        for kind in FOR_GOOD {
+            let scene = locked(memory().unwrap());
+            let key = which(&scene);
+            overwrite(&scene, &key, b"mine");
+            let stores = unreadable(&scene, &key, kind);
+            let history = scene.bed.read_from(&stores, Some(scene.mark));
+            assert_eq!(ids(&history.findings), told, "{key}: {kind:?}");
+            assert_eq!(scene.newest(&history), Ok(3), "{key}: {kind:?}");
+            assert!(history.load(history.head().unwrap()).is_ok(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn store_that_fails_for_the_moment_is_not_said_to_be_written_over() {
+    let scene = locked(memory().unwrap());
+    let key = scene.payload_key(2);
+    let stores = unreadable(&scene, &key, StoreErrorKind::Transient);
+    let found = scene.bed.open(&scene.manifests[1], &stores).unwrap();
+    assert_eq!(ids(&found), [""; 0]);
 }

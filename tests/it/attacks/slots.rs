@@ -7,11 +7,11 @@ use bytes::Bytes;
 use databasus_escrow::base::names::StoreName;
 use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::store::{
-    Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket,
+    Object, ObjectMeta, Store, StoreError, StoreErrorKind, Upload, UploadTicket, list_all,
 };
 
 use super::Scene;
-use crate::support::instance::ids;
+use crate::support::instance::{Bed, ids, versioned};
 
 #[test]
 fn a_squatted_slot_is_taken_over_and_reported() {
@@ -109,4 +109,63 @@ fn a_squatter_too_large_to_read_is_written_beside() {
     let scene = Scene::new();
     scene.put(&scene.manifest_key(4), &vec![b' '; 5 << 20]);
     assert_written_beside(scene, false);
+}
+
+/// More versions than readers look at from either end.
+const FLOOD: u32 = 20;
+
+fn plant(scene: &Scene, key: &str) {
+    for number in 0..FLOOD {
+        let bytes = format!("planted {number}");
+        match scene.store().get(key, 1 << 20) {
+            Ok(there) => scene.store().replace(key, bytes.as_bytes(), &there.etag),
+            Err(_) => scene.store().put_if_absent(key, bytes.as_bytes()),
+        }
+        .unwrap();
+    }
+}
+
+fn assert_not_buried(store: Arc<dyn Store>, hide: bool) {
+    let scene = Scene::of(Bed::locked(vec![store]));
+    let slot = scene.manifest_key(4);
+    plant(&scene, &slot);
+    if hide {
+        scene.delete(&slot);
+    }
+    let report = scene.bed.snapshot(&scene.host).unwrap();
+    assert!(ids(&report.findings).contains(&"slot-squatted".to_owned()));
+    assert!(report.stores.iter().all(|store| store.failure.is_none()));
+    plant(&scene, &slot);
+    let history = scene.read();
+    assert_eq!(scene.newest(&history), Ok(4));
+    let entry = history.head().unwrap();
+    assert_eq!(history.load(entry).unwrap().seq, 4);
+    // And the next night stands on it.
+    assert_eq!(scene.bed.snapshot(&scene.host).unwrap().manifest.seq, 5);
+}
+
+#[test]
+fn a_manifest_between_two_floods_of_its_own_key_is_read() {
+    assert_not_buried(versioned("a"), false);
+    assert_not_buried(versioned("a"), true);
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn a_manifest_between_two_floods_of_its_own_key_is_read_in_a_bucket() {
+    for hide in [false, true] {
+        let Some(server) = crate::support::seaweed::Seaweed::start() else {
+            return;
+        };
+        server.create_bucket("flooded", true);
+        let prefix = hex::encode(rand::random::<[u8; 8]>());
+        assert_not_buried(Arc::new(server.store("flooded", &prefix)), hide);
+    }
+}
+
+#[test]
+fn a_slot_that_nobody_wrote_to_before_needs_no_long_key() {
+    let scene = Scene::of(Bed::locked(vec![versioned("a")]));
+    let keys = list_all(scene.store(), &scene.layout.manifests(), None).unwrap();
+    assert_eq!(keys.len(), 3);
 }

@@ -62,6 +62,10 @@ fn walk(hunt: &Hunt<'_>, host: &Host<'_>) {
     }
     hunt.run(
         &format!("{config} verify --all --json --identity ../alice.key"),
+        14,
+    );
+    hunt.run(
+        &format!("verify {reading} --all --json --identity ../alice.key"),
         0,
     );
     hunt.run(&rehydrate("--dry-run --identity ../alice.key"), 0);

@@ -90,7 +90,11 @@ fn bucket_that_was_emptied_with_the_writers_credentials_is_read_as_before() {
         ids.collect()
     };
     assert!(ids(&listed).contains(&"manifest-hidden".to_owned()));
-    let verified = json(&host.run("verify --json --identity ../alice.key").code(13));
+    let verified = json(
+        &host
+            .run_elsewhere("verify --json --identity ../alice.key")
+            .code(13),
+    );
     assert_eq!(verified["escrows"][0]["copies"][0]["state"], "verified");
     assert!(ids(&verified).contains(&"payload-hidden".to_owned()));
 
@@ -122,12 +126,14 @@ fn lock_probe_is_told_kept_and_signed_into_the_next_manifest() {
     assert_eq!(store["verdict"], "enforced", "{report:#}");
     assert_eq!(store["bucket"]["versioning"], "enabled");
     let steps = store["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), 11);
+    assert_eq!(steps.len(), 12);
     let held = |step: &&Value| step["stands"] == true;
-    assert_eq!(steps.iter().filter(held).count(), 9);
+    assert_eq!(steps.iter().filter(held).count(), 10);
+    assert_eq!(store["left"].as_array().unwrap().len(), 1, "{report:#}");
     host.run("doctor lock-probe lat")
         .success()
-        .stdout(contains("store lat: compliance enforced"));
+        .stdout(contains("store lat: compliance enforced"))
+        .stdout(contains("store lat: 1 version stays until"));
 
     host.snapshot();
     let manifest = json(&host.run("show --json").success());

@@ -76,8 +76,11 @@ fn without_a_terminal_nothing_moves_on_it() {
     let Some(host) = sandbox.frozen_host(&["usb"]) else {
         return;
     };
-    for line in ["snapshot", "verify --identity ../alice.key"] {
-        let ran = host.run(line).success();
+    for ran in [
+        host.run("snapshot"),
+        host.run_elsewhere("verify --identity ../alice.key"),
+    ] {
+        let ran = ran.success();
         let output = ran.get_output();
         for stream in [&output.stdout, &output.stderr] {
             assert!(

@@ -163,7 +163,8 @@ fn two_buckets_serve_although_one_holds_a_damaged_payload() {
     let host = sandbox.host_with(&data, &stores, "");
     host.set_method("frozen");
     let id = host.snapshot()["escrow_id"].as_str().unwrap().to_owned();
-    host.run("verify --identity ../alice.key").success();
+    host.run_elsewhere("verify --identity ../alice.key")
+        .success();
 
     let store = server.store("cli-one", "deep/prefix");
     let key = format!("demo/escrow/{id}/payload.tar.zst.age");

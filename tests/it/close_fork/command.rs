@@ -8,12 +8,12 @@ use predicates::str::contains;
 
 use crate::support::sandbox::{Host, Sandbox, json};
 
-/// The host takes one night into the first store, and the same night again into the second, from
-/// the state it had before.
+/// The host takes one night into the first store, and an image of it, from before, the same night
+/// into the second.
 fn fork(sandbox: &Sandbox, host: &Host<'_>) {
     host.snapshot();
     let state = host.config.with_file_name("state");
-    let image = sandbox.path("image");
+    let (image, after) = (sandbox.path("image"), sandbox.path("after"));
     copy(&state, &image);
     let (one, two) = (sandbox.path("one"), sandbox.path("two"));
     let away = sandbox.path("away");
@@ -24,10 +24,12 @@ fn fork(sandbox: &Sandbox, host: &Host<'_>) {
         fs::remove_file(hidden).unwrap();
         fs::rename(&away, hidden).unwrap();
         if hidden == &two {
-            fs::remove_dir_all(&state).unwrap();
+            fs::rename(&state, &after).unwrap();
             copy(&image, &state);
         }
     }
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&after, &state).unwrap();
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use databasus_escrow::base::cancel::Cancel;
+use databasus_escrow::base::names::EscrowId;
+use databasus_escrow::model::amend::Change;
 use databasus_escrow::model::retention::{Reason, Rules};
 use databasus_escrow::ops::certainty::Uncertain;
 use databasus_escrow::ops::close_forks::{self, CloseError};
-use databasus_escrow::ops::commit::{Author, Completeness, Ports};
+use databasus_escrow::ops::commit::{Author, Committer, Completeness, Ports, Reach};
 use databasus_escrow::ops::prune::{self, PruneError, Settings};
 use databasus_escrow::ops::replicate::{self, Looking};
 use databasus_escrow::ops::select::{SelectError, Selection, select};
@@ -78,11 +80,16 @@ impl Forked {
     }
 
     fn prune(&self) -> Result<prune::Report, PruneError> {
+        self.prune_with(1)
+    }
+
+    /// Keeps as many at least.
+    fn prune_with(&self, floor: u32) -> Result<prune::Report, PruneError> {
         let rules = Rules {
             daily: 1,
             weekly: 0,
             monthly: 0,
-            floor: 1,
+            floor,
         };
         let settings = Settings {
             rules,
@@ -181,6 +188,39 @@ fn both_manifests_reach_every_store_once_the_fork_is_closed() {
         let history = forked.bed.read_from(std::slice::from_ref(store), None);
         assert_eq!(ids(&history.findings), ["chain-fork-closed (note)"]);
     }
+}
+
+/// A fork in whose second manifest somebody lets every escrow go.
+fn forked_over_an_announcement() -> (Forked, EscrowId) {
+    let bed = Bed::new();
+    let (first, second) = (bed.host("host-1"), bed.host("host-2"));
+    let old = bed.snapshot(&first).unwrap().manifest.escrow_id;
+    bed.snapshot(&first).unwrap();
+    let forked = Forked { bed, first, second };
+    forked.night_without(0, &forked.first);
+    forked.bed.clock.advance(1);
+    let stores = forked.bed.stores_without(1);
+    forked.with_stores(&forked.second, &stores, |author, ports| {
+        let mut chain = Committer::new(author, ports).unwrap();
+        let history = chain.read_history(Reach::Whole).unwrap();
+        let escrow_ids = history.escrows().map(|(_, one)| one.id.clone()).collect();
+        let changes = vec![Change::Expired { escrow_ids }];
+        chain.report(history, changes).unwrap();
+    });
+    (forked, old)
+}
+
+#[test]
+fn what_was_left_aside_lets_nothing_go() {
+    let (forked, old) = forked_over_an_announcement();
+    let history = forked.bed.read(None);
+    assert!(history.escrows().all(|(_, escrow)| !escrow.is_let_go()));
+    forked.close();
+    let report = forked.prune_with(10).unwrap();
+    assert!(report.deleted.is_empty(), "{:?}", report.deleted);
+    let history = forked.bed.read(None);
+    assert!(select(&history, &Selection::Id(old)).is_ok());
+    assert!(history.escrows().all(|(_, escrow)| !escrow.is_let_go()));
 }
 
 #[test]

@@ -68,3 +68,19 @@ pub fn object(sandbox: &Sandbox, end: &str) -> PathBuf {
 pub fn document(host: &Host<'_>, line: &str) -> Value {
     json(&host.run(&format!("{line} --json")))
 }
+
+/// The host's configuration without its source, where identities may be: of `k` custodians
+/// together, or of each.
+pub fn without_source(host: &Host<'_>, k: Option<i64>) -> PathBuf {
+    let text = std::fs::read_to_string(&host.config).unwrap();
+    let mut config: toml::Table = text.parse().unwrap();
+    config.remove("source").unwrap();
+    config.remove("custody");
+    if let Some(k) = k {
+        let custody = toml::Table::from_iter([("k".to_owned(), k.into())]);
+        config.insert("custody".to_owned(), custody.into());
+    }
+    let path = host.config.with_file_name("rekey.toml");
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}

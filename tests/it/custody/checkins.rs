@@ -8,7 +8,7 @@ use super::bed::{bash, document, host_of_three, newest_manifest, object};
 use crate::support::sandbox::{Host, Sandbox, files, stdout};
 
 /// Gives a custodian an SSH key that may check in, and commits it with a snapshot.
-fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
+pub(super) fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
     let home = sandbox.path("");
     bash(
         &home,
@@ -26,7 +26,7 @@ fn admit(sandbox: &Sandbox, host: &Host<'_>, who: &str) {
 }
 
 /// The printed commands, with a custodian's own two files in them.
-fn commands(sandbox: &Sandbox, host: &Host<'_>, who: &str) -> String {
+pub(super) fn commands(sandbox: &Sandbox, host: &Host<'_>, who: &str) -> String {
     let printed = stdout(&host.run(&format!("custody challenge {who}")).success());
     let home = sandbox.path("");
     printed
@@ -61,9 +61,12 @@ fn a_custodian_who_answers_is_proven_from_then_on() {
     bash(&desk, &commands(&sandbox, &host, "alice")).unwrap();
     host.run("custody checkin ../desk/checkin.json")
         .success()
-        .stdout(contains("alice has shown on"));
+        .stdout(contains(
+            "alice has shown that their identity opens a canary of",
+        ));
     let after = document(&host, "custody status");
-    assert!(after["custodians"][0]["proven_at"].is_string(), "{after}");
+    let made_at = &newest_manifest(&sandbox)["created_at"];
+    assert_eq!(&after["custodians"][0]["proven_at"], made_at);
     assert_eq!(after["custodians"][1]["proven_at"], serde_json::Value::Null);
     assert_eq!(after["proven_may_be_lost"], serde_json::Value::Null);
     assert_eq!(files(&sandbox.path("usb/demo/checkin/alice")).len(), 1);
@@ -101,6 +104,29 @@ fn a_new_store_gets_the_answers_and_nothing_that_was_planted_among_them() {
     fs::create_dir(sandbox.path("usb")).unwrap();
     let status = document(&host, "custody status");
     assert!(status["custodians"][0]["proven_at"].is_string(), "{status}");
+}
+
+#[test]
+fn a_custodian_compares_the_commands_or_prints_them_on_a_machine_of_her_own() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let mailed = host.run("custody challenge alice").success();
+    sandbox.file("for-alice.sh", stdout(&mailed));
+    let digest = bash(&sandbox.path(""), "sha256sum for-alice.sh | cut -c 1-64").unwrap();
+    mailed.stderr(contains(format!("before running them: {}", digest.trim())));
+    let hers = host.run_elsewhere("custody challenge alice").success();
+    sandbox.file("hers.sh", stdout(&hers));
+    bash(&sandbox.path(""), "cmp for-alice.sh hers.sh").unwrap();
+    let told = document(&host, "custody challenge alice");
+    assert_eq!(told["commands_sha256"], digest.trim());
+    let page = stdout(&hers);
+    assert!(
+        page.contains("custody challenge alice, with --instance")
+            && page.contains("sha256sum FILE")
+    );
 }
 
 /// The attack: a custodian who believes to answer a canary opens an unlock file, and hands on what
@@ -186,6 +212,9 @@ fn answers_that_prove_nothing_are_refused() {
     let mut old = answer.clone();
     old.replace_range(year..year + 4, "2020");
     submit("d", &old, "alice", right).stderr(contains("and the canary is of"));
+    let less = answer.replace("I keep that identity to myself, and ", "");
+    assert_ne!(less, answer);
+    submit("f", &less, "alice", right).stderr(contains("word for word"));
     bash(
         &sandbox.path(""),
         "ssh-keygen -q -t ed25519 -N '' -C '' -f mallory.ssh",

@@ -145,6 +145,39 @@ fn identities_under_a_passphrase_open_on_a_terminal_and_nowhere_else() {
     }
 }
 
+#[test]
+fn identities_are_refused_beside_the_source_whatever_they_are_for() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let backups = sandbox.folder("backups");
+    let recover = format!("recover --from {} --list", backups.display());
+    let pitr = format!("pitr list --from {}", backups.display());
+    for job in [
+        "verify",
+        "custody open --step 1",
+        "rehydrate --target ../srv",
+        "rekey",
+        &format!("{recover} --secret-key escrow"),
+        &format!("{recover} --secret-key escrow:all"),
+        &format!("{pitr} --secret-key escrow"),
+    ] {
+        // Nobody looks into it first.
+        host.run(&format!("{job} --identity ../nosuch.key"))
+            .code(14)
+            .stdout("")
+            .stderr(contains("this configuration is the source's own"));
+    }
+    host.run("verify --unlock ../answer").code(14);
+    host.run(&format!("{recover} --secret-key escrow --unlock ../answer"))
+        .code(14);
+    // These take none.
+    host.run("verify").success();
+    host.run("key compare").success();
+}
+
 /// Alice's identity as `age -p` leaves it.
 fn under(passphrase: &str, sandbox: &Sandbox) -> Vec<u8> {
     let identity = std::fs::read(sandbox.identity("alice")).unwrap();

@@ -57,7 +57,7 @@ fn copies_of_one_key_are_equal_wherever_they_are() {
     host.snapshot();
     host.run("key compare")
         .success()
-        .stdout(contains("the live key"));
+        .stdout(contains("the live key").and(contains("none was opened")));
     compare(&sandbox, &host, SECRET_KEY.as_bytes())
         .success()
         .stdout(contains("the copy from outside").and(contains("the same key")));
@@ -153,4 +153,44 @@ fn an_export_takes_as_many_custodians_as_an_escrow() {
         "{page}"
     );
     assert_eq!(fs::read_dir(sandbox.path("safe")).unwrap().count(), 6);
+}
+
+/// What the page says to whoever types it, stock age must hold to.
+#[test]
+fn blanks_and_empty_lines_spoil_the_text_as_the_page_says() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, None) else {
+        return;
+    };
+    host.run("key export --output ../safe").success();
+    let page = fs::read_to_string(sandbox.path("safe/demo-key.txt")).unwrap();
+    assert!(
+        page.contains("no blanks, no empty lines; every line between them but the last has 64")
+    );
+    let (_, text) = page.split_once("-----BEGIN").unwrap();
+    let text = format!("-----BEGIN{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    let (last, others) = lines[1..lines.len() - 1].split_last().unwrap();
+    assert!(others.iter().all(|line| line.len() == 64) && last.len() <= 64);
+    let opened = |lines: &[String]| {
+        sandbox.file("typed.age", lines.join("\n") + "\n");
+        bash(&sandbox.path(""), "age -d -i bob.key typed.age")
+    };
+    let typed = |line: usize, text: String| {
+        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        lines[line] = text;
+        opened(&lines)
+    };
+    assert_eq!(typed(1, lines[1].to_owned()).as_deref(), Ok(SECRET_KEY));
+    let (start, end) = lines[1].split_at(30);
+    for wrong in [
+        format!("{start} {end}"),
+        format!("{start}\n{end}"),
+        format!(" {start}{end}"),
+        format!("{start}{end} "),
+        format!("{start}{end}\n"),
+        format!("{start}{end}{}\n", &lines[2][..1]),
+    ] {
+        assert!(typed(1, wrong.clone()).is_err(), "{wrong:?}");
+    }
 }

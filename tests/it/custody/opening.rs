@@ -1,7 +1,7 @@
 //! Any k custodians open an escrow: on one machine, on several, and with stock tools alone.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use assert_cmd::assert::Assert;
 use predicates::prelude::PredicateBooleanExt;
@@ -177,6 +177,129 @@ fn two_people_on_two_machines_open_for_a_third_who_waits() {
     assert_eq!(key_in_target(&sandbox), SECRET_KEY);
 }
 
+/// Starts `rehydrate`; its standard error up to and with the one-time recipient, which is last.
+fn waiting(sandbox: &Sandbox, host: &Host<'_>, unlock: &str) -> (Child, Asked, Vec<String>) {
+    let reading = host.reading();
+    let target = sandbox.folder("srv").join("data");
+    let mut waiting = sandbox
+        .command(&format!(
+            "rehydrate {reading} --target {} --files-only --unlock {unlock}",
+            target.display()
+        ))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut asked = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while !said
+        .last()
+        .is_some_and(|line: &String| line.starts_with("age1"))
+    {
+        said.push(asked.next().unwrap().unwrap().trim().to_owned());
+    }
+    (waiting, asked, said)
+}
+
+type Asked = std::io::Lines<BufReader<std::process::ChildStderr>>;
+
+/// As it was printed: each runs the line that names them, with their own words in it.
+#[test]
+fn three_of_four_people_open_with_the_commands_that_were_printed() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(3)) else {
+        return;
+    };
+    let dave = sandbox.recipient("dave");
+    host.run(&format!("custody add dave={dave}")).success();
+    host.snapshot();
+    let answer = sandbox.path("box/answer.age");
+    let (mut waiting, asked, said) = waiting(&sandbox, &host, &answer.display().to_string());
+    let one_time = said.last().unwrap().clone();
+    let steps = ["alice or bob;", "bob or carol;", "carol or dave;"];
+    let others = ["carol", "dave"];
+    for (number, (who, people)) in ["alice", "carol", "dave"].iter().zip(steps).enumerate() {
+        let line = said
+            .iter()
+            .position(|line| line.starts_with(&format!("{}. {people}", number + 1)))
+            .unwrap();
+        let mut command = said[line + 2].clone();
+        for other in others {
+            command = command.replacen("NAME", other, 1);
+        }
+        let command = command
+            .replace("databasus-escrow ", "")
+            .replace("FILE", &format!("../{who}.key"))
+            .replace("ONE-TIME", &one_time)
+            .replace("SHA256:…", &host.fingerprint)
+            .replace('\'', "");
+        sandbox.run(&command).success();
+    }
+    assert!(asked.last().is_none_or(|line| line.is_ok()));
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(key_in_target(&sandbox), SECRET_KEY);
+}
+
+#[test]
+fn an_answer_that_does_not_open_is_complained_of_and_the_next_one_waited_for() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let answer = sandbox.path("answer.age");
+    let (mut waiting, mut asked, said) = waiting(&sandbox, &host, "../answer.age");
+    let one_time = said.last().unwrap().clone();
+    let mut complaint = |about: &str| {
+        let mut lines = asked.by_ref().map(|line| line.unwrap());
+        assert!(lines.any(|line| line.contains(about)), "{about}");
+    };
+    std::fs::write(&answer, "-----BEGIN AGE ENCRYPTED FILE-----\nhalf of it\n").unwrap();
+    complaint("is there, but is no answer, or not all of one");
+    let reading = host.reading();
+    let first = format!("custody open {reading} --with bob --identity ../alice.key --output one");
+    sandbox.run(&first).success();
+    let last = |to: &str| {
+        let line = format!("custody open one {reading} --identity ../bob.key --to {to}");
+        sandbox.run(&line).success().get_output().stdout.clone()
+    };
+    // Made for the run before.
+    std::fs::write(&answer, last(&sandbox.recipient("mallory"))).unwrap();
+    complaint("the answer does not open: no identity opens it");
+    assert!(waiting.try_wait().unwrap().is_none());
+    std::fs::write(&answer, last(&one_time)).unwrap();
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(key_in_target(&sandbox), SECRET_KEY);
+}
+
+#[test]
+fn a_pasted_answer_that_does_not_open_may_be_followed_by_one_that_does() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let wrong = format!(
+        "age -a -r {} -o wrong.age bob.key",
+        sandbox.recipient("bob")
+    );
+    bash(&sandbox.path(""), &wrong).unwrap();
+    let wrong = std::fs::read_to_string(sandbox.path("wrong.age")).unwrap();
+    let (mut waiting, asked, _) = waiting(&sandbox, &host, "-");
+    let mut keyboard = waiting.stdin.take().unwrap();
+    writeln!(keyboard, "Here it is:\n{wrong}{wrong}").unwrap();
+    drop(keyboard);
+    let said: Vec<String> = asked.map(|line| line.unwrap()).collect();
+    let complaints = said.iter().filter(|line| line.contains("does not open"));
+    assert_eq!(complaints.count(), 2, "{said:?}");
+    assert!(
+        said.iter()
+            .any(|line| line.contains("standard input ended"))
+    );
+    assert_eq!(waiting.wait().unwrap().code(), Some(12));
+}
+
 #[test]
 fn a_step_opens_nothing_that_the_manifest_does_not_name() {
     let sandbox = Sandbox::new();
@@ -205,6 +328,32 @@ fn a_step_opens_nothing_that_the_manifest_does_not_name() {
 }
 
 #[test]
+fn a_file_that_is_gone_or_damaged_keeps_nobody_from_those_behind_it() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, Some(2)) else {
+        return;
+    };
+    host.snapshot();
+    let reading = host.reading();
+    let open = |more: &str| {
+        sandbox.run(&format!(
+            "custody open --step 1 {reading} --identity ../bob.key {more}"
+        ))
+    };
+    flip(&object(&sandbox, "alice+bob.age"), 50);
+    std::fs::remove_file(object(&sandbox, "alice+carol.age")).unwrap();
+    for with in ["", "--with carol"] {
+        open(with)
+            .success()
+            .stderr(contains("hand the file on to carol"));
+    }
+    // What is wrong is told where nothing opens.
+    open("--with alice")
+        .code(13)
+        .stderr(contains("is not what the manifest says"));
+}
+
+#[test]
 fn the_last_step_never_shows_the_identity_in_clear() {
     let sandbox = Sandbox::new();
     let Some(host) = host_of_three(&sandbox, Some(2)) else {
@@ -224,6 +373,14 @@ fn the_last_step_never_shows_the_identity_in_clear() {
             "custody open one {reading} --identity ../carol.key --to age1x"
         ))
         .code(2);
+    // Of a kind that nobody makes for one time.
+    sandbox
+        .run(&format!(
+            "custody open one {reading} --identity ../bob.key --to age1stub1vys8xar4vgsk56cc"
+        ))
+        .code(2)
+        .stdout("")
+        .stderr(contains("--to is no one-time recipient"));
     let to = sandbox.recipient("mallory");
     sandbox
         .run(&format!(

@@ -62,6 +62,33 @@ fn any_two_custodians_open_a_payload_with_two_stock_ages_in_a_pipe() {
     }
 }
 
+/// An ssh-rsa recipient is an exception that the README documents.
+#[test]
+fn custodians_with_ssh_keys_of_both_kinds_open_together_in_either_order() {
+    let Some(folder) = bench() else { return };
+    let folder = folder.path();
+    let make = "ssh-keygen -q -t rsa -b 2048 -N '' -C '' -f rsa.key
+        ssh-keygen -q -t ed25519 -N '' -C '' -f ed25519.key
+        cat rsa.key.pub ed25519.key.pub";
+    let made = strictly(folder, make).unwrap();
+    let recipient = |kind: &str| {
+        let mut lines = made.lines();
+        let line = lines.find(|line| line.starts_with(&format!("ssh-{kind} ")));
+        format!("{kind}={}", line.unwrap())
+    };
+    for [outer, inner] in [["rsa", "ed25519"], ["ed25519", "rsa"]] {
+        let recipients = Recipients::from_arguments(&[recipient(outer), recipient(inner)]);
+        let quorum = Quorum::new(2, &recipients.unwrap()).unwrap();
+        let layered = seal_layers(b"secret\n", &quorum.sets()[0]).unwrap();
+        let once = open_layer(&layered.bytes, &identities(folder, &format!("{outer}.key")));
+        let twice = open_layer(&once.unwrap(), &identities(folder, &format!("{inner}.key")));
+        assert_eq!(**twice.unwrap(), *b"secret\n");
+        fs::write(folder.join("unlock"), &layered.bytes).unwrap();
+        let stock = format!("age -d -i {outer}.key unlock | age -d -i {inner}.key");
+        assert_eq!(strictly(folder, &stock).as_deref(), Ok("secret\n"));
+    }
+}
+
 #[test]
 fn three_custodians_open_one_after_the_other() {
     let Some(folder) = bench() else { return };

@@ -22,25 +22,17 @@ use databasus_escrow::store::Store;
 use databasus_escrow::store::dir::DirStore;
 use zeroize::Zeroizing;
 
-use super::{golden, golden_text, layout, manifest, manifest_bytes, signing_key, slug};
+use super::{Archive, REKEYED, TWO_OF_THREE, V1, layout, slug};
 
-/// SHA-256 over the lines that `sha256sum` prints for every file of the archive, sorted by path:
-/// `find store listing trust keys -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`
-const TREE: &str = "df14cbbe95a1bbeb81bb3980eb3f31f1b3142cb4d646a983a0ccfdf159786132";
+/// Who has to open what.
+const ARCHIVES: [&Archive; 3] = [&V1, &TWO_OF_THREE, &REKEYED];
 
-/// Who opens which: bob joined on the second night.
-const OPENERS: [(u64, &str); 3] = [
-    (1, "keys/alice.age"),
-    (2, "keys/alice.age"),
-    (2, "keys/bob"),
-];
-
-fn store_at(root: &Path) -> Arc<dyn Store> {
+pub(super) fn store_at(root: &Path) -> Arc<dyn Store> {
     Arc::new(DirStore::open("vault".parse().unwrap(), root.to_owned()).unwrap())
 }
 
-pub(super) fn trust_in_the_file() -> Trust {
-    let allowed = AllowedSigners::parse(&golden_text("trust/allowed_signers")).unwrap();
+pub(super) fn trust_in_the_file(archive: &Archive) -> Trust {
+    let allowed = AllowedSigners::parse(&archive.text("trust/allowed_signers")).unwrap();
     Trust::new(allowed, Vec::new())
 }
 
@@ -51,10 +43,24 @@ pub(super) fn read_history(root: &Path, trust: Trust, mark: Option<Mark>) -> His
         trust,
         mark,
         since_mark: false,
+        up_to: None,
         now: "2026-06-13T12:00:00Z".parse().unwrap(),
         cancel: &Cancel::new(),
     })
     .unwrap()
+}
+
+/// What is signed of an archive, by whom its own file names.
+pub(super) fn history_of(archive: &Archive) -> History {
+    read_history(&archive.path("store"), trust_in_the_file(archive), None)
+}
+
+/// What readers take for the manifest of the escrow in this place of the chain.
+pub(super) fn escrow(archive: &Archive, seq: u64) -> Manifest {
+    let history = history_of(archive);
+    let mut escrows = history.escrows();
+    let (entry, _) = escrows.find(|(entry, _)| entry.link.seq == seq).unwrap();
+    history.load(entry).unwrap()
 }
 
 /// What came out of a payload.
@@ -63,14 +69,18 @@ pub(super) struct Opened {
     files: BTreeMap<String, Digest>,
 }
 
-/// Opens an escrow with one identity.
-pub(super) fn unpack(root: &Path, manifest: &Manifest, identity: &str) -> Opened {
-    let text = Zeroizing::new(golden_text(identity));
-    let identities = Identities::parse(identity, text).unwrap();
-    unpack_with(root, manifest, &identities).unwrap()
+pub(super) fn identities(archive: &Archive, files: &[&str]) -> Identities {
+    let read = |file: &&str| {
+        let text = Zeroizing::new(archive.text(file));
+        Identities::parse(file, text).unwrap()
+    };
+    let mut all = files.iter().map(read);
+    let mut together = all.next().unwrap();
+    all.for_each(|one| together.extend(one));
+    together
 }
 
-fn unpack_with(
+pub(super) fn unpack(
     root: &Path,
     manifest: &Manifest,
     identities: &Identities,
@@ -86,9 +96,23 @@ fn unpack_with(
     })
 }
 
-/// The index of the archive's escrow `seq`.
+/// Opens an escrow of an archive with these identities.
+pub(super) fn open_with(
+    archive: &Archive,
+    seq: u64,
+    files: &[&str],
+) -> Result<Opened, UnpackError> {
+    let manifest = escrow(archive, seq);
+    unpack(
+        &archive.path("store"),
+        &manifest,
+        &identities(archive, files),
+    )
+}
+
+/// The index of the first archive's escrow `seq`.
 pub(super) fn index_of(seq: u64) -> Index {
-    unpack(&golden("store"), &manifest(seq), "keys/alice.age").index
+    open_with(&V1, seq, &["keys/alice.age"]).unwrap().index
 }
 
 /// The files as `sha256sum` lists them.
@@ -97,11 +121,6 @@ pub(super) fn contents(opened: &Opened) -> String {
     lines
         .map(|(path, hash)| format!("{hash}  {path}\n"))
         .collect()
-}
-
-/// The listing of one escrow's files.
-pub(super) fn listing_of(manifest: &Manifest) -> String {
-    format!("listing/{}.sha256", manifest.escrow_id)
 }
 
 #[derive(Default)]
@@ -121,21 +140,24 @@ impl EntryVisitor for Hashes {
 }
 
 #[test]
-fn the_archive_is_the_one_that_was_written_once() {
-    let mut lines = BTreeMap::new();
-    for folder in ["store", "listing", "trust", "keys"] {
-        hash_tree(folder, &mut lines);
+fn every_archive_is_the_one_that_was_written_once() {
+    for archive in ARCHIVES {
+        let mut lines = BTreeMap::new();
+        for folder in ["store", "listing", "trust", "keys"] {
+            hash_tree(archive, folder, &mut lines);
+        }
+        let all: String = lines.into_values().collect();
+        let tree = Digest::of(all.as_bytes()).to_string();
+        assert_eq!(tree, archive.tree, "{}", archive.folder);
     }
-    let all: String = lines.into_values().collect();
-    assert_eq!(Digest::of(all.as_bytes()).to_string(), TREE);
 }
 
-fn hash_tree(name: &str, lines: &mut BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(golden(name)).unwrap() {
+fn hash_tree(archive: &Archive, name: &str, lines: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(archive.path(name)).unwrap() {
         let entry = entry.unwrap();
         let path = format!("{name}/{}", entry.file_name().to_str().unwrap());
         if entry.file_type().unwrap().is_dir() {
-            hash_tree(&path, lines);
+            hash_tree(archive, &path, lines);
         } else {
             let digest = Digest::of(&std::fs::read(entry.path()).unwrap());
             lines.insert(path.clone(), format!("{digest}  {path}\n"));
@@ -144,25 +166,28 @@ fn hash_tree(name: &str, lines: &mut BTreeMap<String, String>) {
 }
 
 #[test]
-fn our_reader_finds_the_chain_whole() {
-    let head = Mark {
-        seq: 2,
-        manifest_sha256: Digest::of(&manifest_bytes(2)),
-    };
-    let history = read_history(&golden("store"), trust_in_the_file(), Some(head));
-    assert_eq!(history.findings, []);
-    assert_eq!(history.mark(), Some(head));
-    let escrows: Vec<_> = history
-        .escrows()
-        .map(|(_, found)| found.id.clone())
-        .collect();
-    assert_eq!(escrows, [manifest(1).escrow_id, manifest(2).escrow_id]);
+fn our_reader_finds_every_chain_whole() {
+    for (archive, newest, escrows) in [(&V1, 2, 2), (&TWO_OF_THREE, 1, 1), (&REKEYED, 2, 1)] {
+        let head = Mark {
+            seq: newest,
+            manifest_sha256: Digest::of(&archive.manifest_bytes(newest)),
+        };
+        let trust = trust_in_the_file(archive);
+        let history = read_history(&archive.path("store"), trust, Some(head));
+        assert_eq!(history.findings, [], "{}", archive.folder);
+        assert_eq!(history.mark(), Some(head));
+        let found: Vec<_> = history.escrows().map(|(_, found)| &found.id).collect();
+        let signed: Vec<_> = (1..=escrows)
+            .map(|seq| archive.manifest(seq).escrow_id)
+            .collect();
+        assert_eq!(found, signed.iter().collect::<Vec<_>>());
+    }
 }
 
 #[test]
 fn the_fingerprint_on_a_card_is_trust_enough() {
-    let trust = Trust::new(AllowedSigners::new(), vec![signing_key().fingerprint()]);
-    let history = read_history(&golden("store"), trust, None);
+    let trust = Trust::new(AllowedSigners::new(), vec![V1.signing_key().fingerprint()]);
+    let history = read_history(&V1.path("store"), trust, None);
     assert_eq!(history.findings, []);
     assert_eq!(history.entries.len(), 2);
 }
@@ -170,7 +195,7 @@ fn the_fingerprint_on_a_card_is_trust_enough() {
 #[test]
 fn a_stranger_finds_nothing_it_could_use() {
     let trust = Trust::new(AllowedSigners::new(), Vec::new());
-    let history = read_history(&golden("store"), trust, None);
+    let history = read_history(&V1.path("store"), trust, None);
     assert!(history.entries.is_empty());
     assert!(
         history
@@ -182,19 +207,19 @@ fn a_stranger_finds_nothing_it_could_use() {
 
 #[test]
 fn every_file_has_its_listed_content() {
-    for (seq, identity) in OPENERS {
-        let manifest = manifest(seq);
-        let opened = unpack(&golden("store"), &manifest, identity);
-        let listing = golden_text(&listing_of(&manifest));
-        assert_eq!(contents(&opened), listing, "escrow {seq} with {identity}");
+    for archive in ARCHIVES {
+        for (seq, files) in archive.openers {
+            let opened = open_with(archive, *seq, files).unwrap();
+            let listing = std::fs::read_to_string(archive.listing(&archive.manifest(*seq)));
+            let which = format!("{}: escrow {seq} with {files:?}", archive.folder);
+            assert_eq!(contents(&opened), listing.unwrap(), "{which}");
+        }
     }
 }
 
 #[test]
 fn who_joined_later_opens_nothing_older() {
-    let text = Zeroizing::new(golden_text("keys/bob"));
-    let bob = Identities::parse("bob", text).unwrap();
-    let opened = unpack_with(&golden("store"), &manifest(1), &bob);
+    let opened = open_with(&V1, 1, &["keys/bob"]);
     assert!(matches!(opened, Err(UnpackError::NoIdentity)));
 }
 
@@ -208,29 +233,50 @@ fn what_was_written_to_meanwhile_has_no_expected_count() {
     assert_eq!(rows["backups"], Unknown);
 }
 
-/// `tar` restores what the listing says, from what `age` and `zstd` make of the object.
+/// `tar` restores what the listing says, from what `age` and `zstd` make of the object. Where two
+/// custodians have to come together, one `age` is piped into the other.
 #[test]
 fn stock_tools_open_every_payload() {
     const OPEN: &str = r#"
-        age -d -i "$1" "$2" | zstd -d | tar -x -f - --no-same-owner -C "$3"
-        cd "$3"
-        sha256sum --strict --check "$4"
+        case $# in
+          4) age -d -i "$4" "$1" ;;
+          6) age -d -i <(age -d -i "$4" "$6" | age -d -i "$5") "$1" ;;
+        esac | zstd -d | tar -x -f - --no-same-owner -C "$2"
+        cd "$2"
+        sha256sum --strict --check "$3"
         files=$(find . -type f ! -path ./escrow/index.json | wc -l)
-        test "$files" = "$(wc -l < "$4")"
+        test "$files" = "$(wc -l < "$3")"
     "#;
     if !super::stock_tools(&["age", "zstd", "tar", "sha256sum"]) {
         return;
     }
-    for (seq, identity) in OPENERS {
-        let (manifest, out) = (manifest(seq), tempfile::tempdir().unwrap());
-        let object = layout().payload(&manifest.escrow_id);
-        let run = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", OPEN, "bash"])
-            .args([golden(identity), golden("store").join(object)])
-            .args([out.path(), &golden(&listing_of(&manifest))])
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success(), "escrow {seq} with {identity}: {told}");
+    for archive in ARCHIVES {
+        for (seq, files) in archive.openers {
+            let (manifest, out) = (escrow(archive, *seq), tempfile::tempdir().unwrap());
+            let object = |key: &str| archive.path("store").join(key);
+            let keys = files.iter().map(|file| archive.path(file));
+            let unlock = unlock_file(&manifest, files).map(object);
+            let run = Command::new("bash")
+                .args(["-euo", "pipefail", "-c", OPEN, "bash"])
+                .args([&object(&layout().payload(manifest.sealed())), out.path()])
+                .arg(archive.listing(&manifest))
+                .args(keys.chain(unlock))
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&run.stderr);
+            let which = format!("{}: escrow {seq} with {files:?}", archive.folder);
+            assert!(run.status.success(), "{which}: {told}");
+        }
     }
+}
+
+/// What those who hold these identities open together; none where each of them can alone.
+fn unlock_file<'m>(manifest: &'m Manifest, files: &[&str]) -> Option<&'m str> {
+    let holds = |at: usize, name: &str| files[at].starts_with(&format!("keys/{name}"));
+    let mut unlock = manifest.unlock.iter();
+    let found = unlock.find(|one| {
+        let mut people = one.custodians.iter().enumerate();
+        people.all(|(at, name)| holds(at, name.as_str()))
+    });
+    found.map(|one| one.key.as_str())
 }

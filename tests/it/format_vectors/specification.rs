@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
+use databasus_escrow::model::checkin::STATEMENT;
 use databasus_escrow::model::document::Document;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
@@ -16,11 +17,9 @@ use databasus_escrow::sealing::parts::{PartSink, PartWriter, SealedPart};
 use serde_json::Value;
 
 use super::archive::index_of;
-use super::{
-    golden, golden_text, layout, manifest, manifest_bytes, signing_key, slug, stock_tools,
-};
+use super::{Archive, REKEYED, TWO_OF_THREE, V1, layout, slug, stock_tools};
 
-const FORMAT: &str = include_str!("../../../docs/FORMAT.md");
+pub(super) const FORMAT: &str = include_str!("../../../docs/FORMAT.md");
 
 /// The contents of the fenced blocks of this name.
 fn blocks(name: &str) -> Vec<&'static str> {
@@ -35,31 +34,36 @@ fn blocks(name: &str) -> Vec<&'static str> {
     named
 }
 
-fn block(name: &str) -> &'static str {
+pub(super) fn block(name: &str) -> &'static str {
     blocks(name)[0]
 }
 
-fn lines(name: &str) -> std::str::Lines<'static> {
+pub(super) fn lines(name: &str) -> std::str::Lines<'static> {
     block(name).lines()
 }
 
 /// Compares lines `name = value` with what they should be, so that a failure shows what to write.
-fn assert_values(name: &str, values: &[(&str, String)]) {
+pub(super) fn assert_values(name: &str, values: &[(&str, String)]) {
     let expected: Vec<String> = values.iter().map(|(n, v)| format!("{n} = {v}")).collect();
     assert_eq!(block(name), expected.join("\n"), "block {name}");
 }
 
 #[test]
+fn the_statement_of_a_check_in_stands_in_the_specification_word_for_word() {
+    assert!(FORMAT.contains(&format!("\n{STATEMENT}\n")));
+}
+
+#[test]
 fn the_worked_manifest_is_the_archives_first() {
     let text = format!("{}\n", block("worked-manifest"));
-    assert_eq!(text.as_bytes(), manifest_bytes(1));
+    assert_eq!(text.as_bytes(), V1.manifest_bytes(1));
     let document = Document::parse(text.as_bytes()).unwrap();
-    assert_eq!(document.escrow.as_deref(), Some(&manifest(1)));
+    assert_eq!(document.escrow.as_deref(), Some(&V1.manifest(1)));
 }
 
 #[test]
 fn the_worked_values_follow_from_the_manifest() {
-    let (layout, manifest, digest) = (layout(), manifest(1), Digest::of(&manifest_bytes(1)));
+    let (layout, manifest, digest) = (layout(), V1.manifest(1), Digest::of(&V1.manifest_bytes(1)));
     let signer = "escrow@demo-host".parse().unwrap();
     let key = SecretKey::new(block("worked-secret-key").into()).unwrap();
     let mark = Mark {
@@ -73,7 +77,7 @@ fn the_worked_values_follow_from_the_manifest() {
             ("mark", mark.to_string()),
             (
                 "signer_fingerprint",
-                signing_key().fingerprint().to_string(),
+                V1.signing_key().fingerprint().to_string(),
             ),
             ("manifest_key", layout.manifest(1)),
             ("long_manifest_key", layout.manifest_beside(1, &digest)),
@@ -93,16 +97,18 @@ fn the_worked_values_follow_from_the_manifest() {
 #[test]
 fn the_worked_policy_is_the_object_that_the_manifest_names() {
     let text = format!("{}\n", block("worked-policy"));
-    let policy = Policy::parse(text.as_bytes(), &manifest(1).policy_sha256).unwrap();
-    assert_eq!(policy.recipients, golden_text("trust/recipients-1.toml"));
-    assert_eq!(policy.allowed_signers, golden_text("trust/allowed_signers"));
+    let policy = Policy::parse(text.as_bytes(), &V1.manifest(1).policy_sha256).unwrap();
+    assert_eq!(policy.recipients, V1.text("trust/recipients-1.toml"));
+    assert_eq!(policy.allowed_signers, V1.text("trust/allowed_signers"));
     assert_eq!(policy.to_bytes().unwrap(), text.as_bytes());
 }
 
 /// Ed25519 is deterministic: whoever has the key gets these very bytes.
 #[test]
 fn the_worked_signature_is_made_again() {
-    let signature = signing_key().sign(Namespace::Manifest, &manifest_bytes(1));
+    let signature = V1
+        .signing_key()
+        .sign(Namespace::Manifest, &V1.manifest_bytes(1));
     assert_eq!(
         signature.unwrap(),
         format!("{}\n", block("worked-signature"))
@@ -170,7 +176,7 @@ fn manifests_are_refused_and_accepted_as_listed() {
 }
 
 /// The worked manifest after a change in jq's language.
-fn changed(change: &str) -> Vec<u8> {
+pub(super) fn changed(change: &str) -> Vec<u8> {
     let mut jq = Command::new("jq")
         .arg(change)
         .stdin(Stdio::piped())
@@ -178,7 +184,7 @@ fn changed(change: &str) -> Vec<u8> {
         .spawn()
         .unwrap();
     let mut input = jq.stdin.take().unwrap();
-    input.write_all(&manifest_bytes(1)).unwrap();
+    input.write_all(&V1.manifest_bytes(1)).unwrap();
     drop(input);
     let output = jq.wait_with_output().unwrap();
     assert!(output.status.success(), "jq does not understand {change}");
@@ -187,7 +193,7 @@ fn changed(change: &str) -> Vec<u8> {
 
 #[test]
 fn signers_are_refused_and_accepted_as_listed() {
-    let key = signing_key().public_openssh();
+    let key = V1.signing_key().public_openssh();
     let read = |line: &str| AllowedSigners::parse(&line.replace("KEY", &key));
     for line in lines("refused-signers") {
         assert!(read(line).is_err(), "{line} was accepted");
@@ -199,10 +205,12 @@ fn signers_are_refused_and_accepted_as_listed() {
 
 #[test]
 fn every_field_of_manifest_and_index_is_described() {
-    let manifest: Value = serde_json::from_slice(&manifest_bytes(2)).unwrap();
     let index = serde_json::to_value(index_of(2)).unwrap();
     let mut fields = BTreeSet::new();
-    collect(&manifest, "", &mut fields);
+    for bytes in [V1.manifest_bytes(2), TWO_OF_THREE.manifest_bytes(1)] {
+        let manifest: Value = serde_json::from_slice(&bytes).unwrap();
+        collect(&manifest, "", &mut fields);
+    }
     collect(&index, "", &mut fields);
     let described = |field: &&String| {
         let field = field.replace("_before.", "_*.").replace("_after.", "_*.");
@@ -237,10 +245,20 @@ fn the_commands_by_hand_work_as_written() {
     if !stock_tools(&["age", "jq", "ssh-keygen", "tar", "zstd"]) {
         return;
     }
+    let told = by_hand(&V1, "by-hand");
+    assert!(told.contains("Good \"escrow-manifest@databasus\" signature for escrow@demo-host"));
+    assert!(told.contains(&V1.signing_key().fingerprint().to_string()));
+    let told = by_hand(&TWO_OF_THREE, "by-hand-two-of-three");
+    assert!(told.contains("Good \"escrow-checkin@databasus\" signature for bob"));
+    let told = by_hand(&REKEYED, "by-hand-rekeyed");
+    assert!(told.contains("/payload.tar.zst.age: OK"));
+}
+
+fn by_hand(archive: &Archive, name: &str) -> String {
     let scratch = tempfile::tempdir().unwrap();
     let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &blocks("by-hand").join("\n")])
-        .current_dir(golden("."))
+        .args(["-euo", "pipefail", "-c", &blocks(name).join("\n")])
+        .current_dir(archive.path("."))
         .env("TMPDIR", scratch.path())
         .env("TZ", "Pacific/Auckland")
         .output()
@@ -248,7 +266,6 @@ fn the_commands_by_hand_work_as_written() {
     let told = String::from_utf8_lossy(&output.stdout);
     let failed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}\n{failed}");
-    assert!(told.contains("Good \"escrow-manifest@databasus\" signature for escrow@demo-host"));
-    assert!(told.contains(&signing_key().fingerprint().to_string()));
     assert_eq!(scratch.path().read_dir().unwrap().count(), 0);
+    told.into_owned()
 }

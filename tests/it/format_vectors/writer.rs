@@ -1,8 +1,9 @@
-//! How the archive was made: two nights of a made-up instance, by the product's own snapshot.
+//! How the archives were made: nights of a made-up instance, by the product's own snapshot, and what
+//! custodians did on the days after.
 
 use std::cell::Cell;
 use std::fs::{self, Permissions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,19 +11,28 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::time::{Clock, UtcTime};
+use databasus_escrow::model::checkin::{self, Checkin};
+use databasus_escrow::model::namespace::Namespace;
+use databasus_escrow::model::quorum::Quorum;
 use databasus_escrow::model::recipients::Recipients;
-use databasus_escrow::ops::commit::Completeness;
-use databasus_escrow::ops::destination::Destination;
+use databasus_escrow::model::strict_json;
+use databasus_escrow::ops::commit::{self, Completeness};
+use databasus_escrow::ops::custody::stored_checkins::Stored;
+use databasus_escrow::ops::custody::submission;
+use databasus_escrow::ops::destination::{self, Destination};
+use databasus_escrow::ops::rekey;
 use databasus_escrow::ops::snapshot::{self, Ports, ProofSettings, Settings};
 use databasus_escrow::ops::state::State;
+use databasus_escrow::sealing::custody::open_layer;
+use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::source::{
     Catalogue, EntrySink, Method, PgFacts, SinkError, Source, SourceContent, SourceEntry,
     SourceError,
 };
-use databasus_escrow::store::dir::DirStore;
+use tempfile::TempDir;
 
-use super::archive::{contents, listing_of, read_history, trust_in_the_file, unpack};
-use super::{golden, golden_text, signing_key, slug};
+use super::archive::{contents, history_of, identities, store_at, unpack};
+use super::{Archive, REKEYED, TWO_OF_THREE, V1, slug};
 
 use crate::support::escrowing::NoStorages;
 
@@ -33,73 +43,193 @@ const SECRET_KEY: &str = "11111111-1111-4111-8111-11111111111122222222-2222-4222
 const LONG_NAME: &str = "a_name_that_is_longer_than_the_hundred_bytes_which_a_ustar_header_has_\
      for_the_last_name_of_a_path_so_that_a_pax_record_must_carry_it";
 
-/// Writes `tests/golden/v1/store` and the listings, where they do not exist yet. See
-/// `CONTRIBUTING.md`, "Golden archives".
-#[test]
-fn write_the_golden_archive() {
-    if std::env::var_os("ESCROW_WRITE_GOLDEN").is_none() {
-        return;
-    }
-    let store = golden("store");
-    fs::create_dir(&store).expect("the archive of a released format never changes");
-    let work = tempfile::tempdir().unwrap();
-    let nights = [
-        ("2026-06-12T02:00:00Z", "trust/recipients-1.toml"),
-        ("2026-06-13T02:00:00Z", "trust/recipients-2.toml"),
-    ];
-    for (number, (begins, recipients)) in (1u8..).zip(nights) {
-        night(&store, work.path(), number, begins, recipients);
-    }
-    fs::remove_dir_all(store.join(".uploads")).unwrap();
-    let history = read_history(&store, trust_in_the_file(), None);
-    fs::create_dir_all(golden("listing")).unwrap();
-    for entry in &history.entries {
-        let manifest = history.load(entry).unwrap();
-        let listing = contents(&unpack(&store, &manifest, "keys/alice.age"));
-        fs::write(golden(&listing_of(&manifest)), listing).unwrap();
-    }
+/// What an archive begins with: the folder that is yet to be written, and the writer's own memory.
+struct Making<'a> {
+    archive: &'a Archive,
+    store: PathBuf,
+    work: TempDir,
 }
 
-fn night(store: &Path, work: &Path, number: u8, begins: &str, recipients: &str) {
-    let clock = Ticking::from(begins);
-    let mut source = MadeUp::new(work, u64::from(number), begins);
-    let recipients_text = golden_text(recipients);
-    let settings = Settings {
-        slug: slug(),
-        signer: "escrow@demo-host".parse().unwrap(),
-        signing_key: signing_key(),
-        recipients: Recipients::parse(&recipients_text).unwrap(),
-        recipients_text,
-        quorum: None,
-        allowed_signers_text: golden_text("trust/allowed_signers"),
-        due_after: 26 * 3600,
-        level: 19,
-        workers: 1,
-        image: Some("databasus/databasus:v3.42.0".to_owned()),
-        databasus_version: Some("3.42.0".to_owned()),
-        proof: ProofSettings::default(),
+/// Whether archives are to be written. See `CONTRIBUTING.md`, "Golden archives".
+fn begin(archive: &Archive) -> Option<Making<'_>> {
+    std::env::var_os("ESCROW_WRITE_GOLDEN")?;
+    let store = archive.path("store");
+    match fs::create_dir(&store) {
+        Ok(()) => {}
+        // The archive of a released format never changes.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return None,
+        Err(error) => panic!("{}: {error}", store.display()),
+    }
+    Some(Making {
+        archive,
+        store,
+        work: tempfile::tempdir().unwrap(),
+    })
+}
+
+#[test]
+fn write_the_golden_archive() {
+    let Some(making) = begin(&V1) else { return };
+    making.night(1, "2026-06-12T02:00:00Z", "trust/recipients-1.toml", None);
+    making.night(2, "2026-06-13T02:00:00Z", "trust/recipients-2.toml", None);
+    making.finish(&["keys/alice.age"]);
+}
+
+#[test]
+fn write_the_golden_archive_of_several_custodians() {
+    let Some(making) = begin(&TWO_OF_THREE) else {
+        return;
     };
-    let store = DirStore::open("vault".parse().unwrap(), store.to_owned()).unwrap();
-    let destinations = [Destination {
-        store: Arc::new(store),
-        provider: "dir".to_owned(),
-        bucket: None,
-        access: None,
-        required: true,
-        lock: None,
-    }];
-    let ports = Ports {
-        source: &mut source,
-        destinations: &destinations,
-        storages: &NoStorages,
-        state: &State::new(work.join("state")),
-        clock: &clock,
-        cancel: &Cancel::new(),
-        random: [number; 8],
+    making.night(3, "2026-06-12T02:00:00Z", "trust/recipients.toml", Some(2));
+    making.check_in("bob", "2026-06-12T09:00:00Z");
+    making.finish(&["keys/alice.age", "keys/bob"]);
+}
+
+#[test]
+fn write_the_golden_archive_of_an_escrow_that_was_sealed_again() {
+    let Some(making) = begin(&REKEYED) else {
+        return;
     };
-    let report = snapshot::run(&settings, ports).unwrap();
-    assert_eq!(report.completeness(), Completeness::Whole);
-    assert_eq!(report.manifest.seq, u64::from(number));
+    making.night(4, "2026-06-12T02:00:00Z", "trust/recipients-1.toml", None);
+    making.rekey("2026-06-12T10:00:00Z", "trust/recipients-2.toml");
+    making.finish(&["keys/carol.age"]);
+}
+
+impl Making<'_> {
+    fn state(&self) -> State {
+        State::new(self.work.path().join("state"))
+    }
+
+    fn destinations(&self) -> [Destination; 1] {
+        [Destination {
+            store: store_at(&self.store),
+            provider: "dir".to_owned(),
+            bucket: None,
+            access: None,
+            required: true,
+            lock: None,
+        }]
+    }
+
+    fn recipients(&self, file: &str, k: Option<u32>) -> (String, Recipients, Option<Quorum>) {
+        let text = self.archive.text(file);
+        let recipients = Recipients::parse(&text).unwrap();
+        let quorum = k.map(|k| Quorum::new(k, &recipients).unwrap());
+        (text, recipients, quorum)
+    }
+
+    fn night(&self, number: u8, begins: &str, recipients: &str, k: Option<u32>) {
+        let clock = Ticking::from(begins);
+        let mut source = MadeUp::new(self.work.path(), u64::from(number), begins);
+        let (recipients_text, recipients, quorum) = self.recipients(recipients, k);
+        let settings = Settings {
+            slug: slug(),
+            signer: "escrow@demo-host".parse().unwrap(),
+            signing_key: self.archive.signing_key(),
+            recipients,
+            recipients_text,
+            quorum,
+            allowed_signers_text: self.archive.text("trust/allowed_signers"),
+            due_after: 26 * 3600,
+            level: 19,
+            workers: 1,
+            image: Some("databasus/databasus:v3.42.0".to_owned()),
+            databasus_version: Some("3.42.0".to_owned()),
+            proof: ProofSettings::default(),
+        };
+        let ports = Ports {
+            source: &mut source,
+            destinations: &self.destinations(),
+            storages: &NoStorages,
+            state: &self.state(),
+            clock: &clock,
+            cancel: &Cancel::new(),
+            random: [number; 8],
+        };
+        let report = snapshot::run(&settings, ports).unwrap();
+        assert_eq!(report.completeness(), Completeness::Whole);
+    }
+
+    /// A custodian, who recipient and signing key are one for, answers the canary.
+    fn check_in(&self, who: &str, at: &str) {
+        let history = history_of(self.archive);
+        let (entry, _) = history.escrows().next_back().unwrap();
+        let manifest = history.load(entry).unwrap();
+        let mut canaries = manifest.canaries.iter();
+        let canary = canaries.find(|one| one.custodian.as_str() == who).unwrap();
+        let sealed = fs::read(self.store.join(&canary.key)).unwrap();
+        let file = format!("keys/{who}");
+        let nonce = open_layer(&sealed, &identities(self.archive, &[&file])).unwrap();
+        let answer = Checkin {
+            format: checkin::FORMAT.to_owned(),
+            instance: slug(),
+            custodian: canary.custodian.clone(),
+            escrow_id: manifest.escrow_id.clone(),
+            manifest_sha256: entry.link.digest,
+            nonce: serde_json::from_value(hex::encode(&*nonce).into()).unwrap(),
+            created_at: at.parse().unwrap(),
+            statement: checkin::STATEMENT.to_owned(),
+        };
+        let document = strict_json::to_vec(&answer).unwrap();
+        let key = SigningKey::from_openssh_pem(&self.archive.text(&file)).unwrap();
+        let signature = key.sign(Namespace::Checkin, &document).unwrap();
+        let signature = signature.as_bytes();
+        let now = answer.created_at.plus(60);
+        let destinations = self.destinations();
+        let stored = Stored {
+            history: &history,
+            stores: &destination::stores(&destinations),
+            now,
+        };
+        let verified = submission::verify(&document, signature, stored).unwrap();
+        let layout = history.layout();
+        let kept = submission::keep(&verified, &document, signature, layout, now, &destinations);
+        assert!(kept.is_empty());
+    }
+
+    fn rekey(&self, begins: &str, recipients: &str) {
+        let (text, recipients, _) = self.recipients(recipients, None);
+        let (key, signer) = (
+            self.archive.signing_key(),
+            "escrow@demo-host".parse().unwrap(),
+        );
+        let allowed_signers = self.archive.text("trust/allowed_signers");
+        let author = commit::Author {
+            slug: &slug(),
+            signer: &signer,
+            signing_key: &key,
+            allowed_signers: &allowed_signers,
+        };
+        let ports = commit::Ports {
+            destinations: &self.destinations(),
+            state: &self.state(),
+            clock: &Ticking::from(begins),
+            cancel: &Cancel::new(),
+        };
+        let settings = rekey::Settings {
+            recipients: &recipients,
+            quorum: None,
+            recipients_text: &text,
+            identities: Some(&identities(self.archive, &["keys/alice.age"])),
+            escrows: &[],
+        };
+        let told: rekey::Told = Arc::new(|_| {});
+        let report = rekey::run(author, ports, &settings, &told).unwrap();
+        assert_eq!(report.completeness(), Completeness::Whole);
+    }
+
+    /// Lists what these identities find in each escrow.
+    fn finish(&self, openers: &[&str]) {
+        fs::remove_dir_all(self.store.join(".uploads")).unwrap();
+        fs::create_dir_all(self.archive.path("listing")).unwrap();
+        let history = history_of(self.archive);
+        for (entry, _) in history.escrows() {
+            let manifest = history.load(entry).unwrap();
+            let identities = identities(self.archive, openers);
+            let opened = unpack(&self.store, &manifest, &identities).unwrap();
+            fs::write(self.archive.listing(&manifest), contents(&opened)).unwrap();
+        }
+    }
 }
 
 /// A clock on which every look takes a second.

@@ -190,6 +190,7 @@ impl Bench {
             trust,
             mark: None,
             since_mark: false,
+            up_to: None,
             now: at(now),
             cancel: &Cancel::new(),
         })

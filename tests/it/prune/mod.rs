@@ -9,12 +9,11 @@ use std::sync::Arc;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::names::{EscrowId, RekeyId};
-use databasus_escrow::model::amend::{Amend, Change};
+use databasus_escrow::model::amend::Change;
 use databasus_escrow::model::layout::{Layout, Sealed};
-use databasus_escrow::model::manifest::Instance;
 use databasus_escrow::model::retention::Rules;
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Committer, Ports, Reach};
+use databasus_escrow::ops::commit::{CommitError, Committer, Ports, Reach};
 use databasus_escrow::ops::prune::{self, Left, PruneError, Report, Settings, State};
 use databasus_escrow::store::{Part, Store, list_all};
 
@@ -100,7 +99,7 @@ fn what_has_no_slot_goes_from_every_store_and_its_manifest_stays() {
     assert_eq!(history.escrows().count(), 6);
     let let_go = history
         .escrows()
-        .filter(|(_, escrow)| escrow.let_go_by == [7]);
+        .filter(|(_, escrow)| escrow.let_go_by.iter().map(|by| by.seq).eq([7]));
     let let_go: BTreeSet<EscrowId> = let_go.map(|(_, escrow)| escrow.id.clone()).collect();
     assert_eq!(let_go, set(&ids[..3]));
 }
@@ -330,6 +329,68 @@ fn what_another_host_announces_is_planned_like_everything_else() {
 }
 
 #[test]
+fn what_another_host_lets_go_stands_in_for_nothing() {
+    let bed = Bed::new();
+    let (first, second) = (bed.host("host-1"), bed.host("host-2"));
+    let old = nights(&bed, &first, 1);
+    // Of the same day, and proven no better: the newer one has the slot while it stays.
+    let newer = bed.snapshot(&first).unwrap().manifest.escrow_id;
+    report(
+        &bed,
+        &second,
+        vec![Change::Expired {
+            escrow_ids: vec![newer],
+        }],
+    );
+    nights(&bed, &first, 1);
+    let planned = prune_in(&bed, &first, &bed.stores, true).unwrap();
+    let slot = planned.escrows.iter().find(|row| row.id == old[0]).unwrap();
+    assert!(!slot.goes(), "{slot:?}");
+}
+
+#[test]
+fn an_announcement_that_a_required_store_did_not_take_deletes_nothing() {
+    let bed = Bed::new();
+    let host = bed.host("host-1");
+    let ids = nights(&bed, &host, 6);
+    let no_manifest = FaultStore::new(
+        bed.stores[1].clone(),
+        OpenUploads::default(),
+        Process::default(),
+        Some(Plan::every("put", "/manifest/")),
+    );
+    let stores: Vec<Arc<dyn Store>> = vec![bed.stores[0].clone(), Arc::new(no_manifest)];
+    let refused = prune_in(&bed, &host, &stores, false);
+    assert!(matches!(refused, Err(PruneError::Unannounced(_))));
+    assert_eq!(kept(&bed), set(&ids));
+    prune(&bed, &host).unwrap();
+    assert_eq!(kept(&bed), set(&ids[3..]));
+}
+
+#[test]
+fn a_plan_of_before_another_hosts_night_is_not_carried_out() {
+    let bed = Arc::new(Bed::new());
+    let (first, second) = (bed.host("host-1"), bed.host("host-2"));
+    let ids = nights(&bed, &first, 6);
+    let inner = bed.clone();
+    let plan = Plan::at("put", "/manifest/", Fault::Hook)
+        .with(move || drop(inner.snapshot(&second).unwrap()));
+    let racing = FaultStore::new(
+        bed.stores[0].clone(),
+        OpenUploads::default(),
+        Process::default(),
+        Some(plan),
+    );
+    let stores: Vec<Arc<dyn Store>> = vec![Arc::new(racing), bed.stores[1].clone()];
+    let lost = prune_in(&bed, &first, &stores, false);
+    assert!(matches!(
+        lost,
+        Err(PruneError::Commit(CommitError::LostRace(1)))
+    ));
+    assert!(kept(&bed).is_superset(&set(&ids)));
+}
+
+#[test]
 fn what_is_announced_and_gone_is_not_announced_again() {
     let bed = Bed::new();
     let host = bed.host("host-1");
@@ -368,27 +429,25 @@ fn name_again(bed: &Bed, host: &Host) {
     other.commit(&mut manifest, history).unwrap();
 }
 
-/// Somebody who has the host's key signs that everything goes.
-fn steal(bed: &Bed, host: &Host) {
+/// Signs changes into the chain.
+fn report(bed: &Bed, host: &Host, changes: Vec<Change>) {
     let ports = Ports {
         destinations: &Bed::destinations(&bed.stores),
         state: &host.state,
         clock: &bed.clock,
         cancel: &Cancel::new(),
     };
-    let mut thief = Committer::new(bed.author(host), ports).unwrap();
-    let history = thief.read_history(Reach::Whole).unwrap();
-    let escrow_ids = history
-        .escrows()
-        .map(|(_, escrow)| escrow.id.clone())
-        .collect();
-    let instance = Instance {
-        slug: bed.slug.clone(),
-        id: None,
-    };
-    let next_due = history.head().unwrap().next_due;
-    let mut amend = Amend::new(instance, next_due, vec![Change::Expired { escrow_ids }]);
-    thief.commit(&mut amend, history).unwrap();
+    let mut chain = Committer::new(bed.author(host), ports).unwrap();
+    let history = chain.read_history(Reach::Whole).unwrap();
+    chain.report(history, changes).unwrap();
+}
+
+/// Somebody who has the host's key signs that everything goes.
+fn steal(bed: &Bed, host: &Host) {
+    let escrow_ids = bed.read(None);
+    let escrow_ids = escrow_ids.escrows().map(|(_, escrow)| escrow.id.clone());
+    let escrow_ids = escrow_ids.collect();
+    report(bed, host, vec![Change::Expired { escrow_ids }]);
 }
 
 #[test]

@@ -12,19 +12,21 @@ use age::secrecy::ExposeSecret;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::names::EscrowId;
 use databasus_escrow::base::time::{Clock, UtcTime};
-use databasus_escrow::model::amend::{Amend, Change};
+use databasus_escrow::model::allowed_signers::Window;
+use databasus_escrow::model::amend::Change;
 use databasus_escrow::model::layout::Layout;
 use databasus_escrow::model::lock::{LockMode, LockPolicy};
-use databasus_escrow::model::manifest::{CustodyMode, Instance, Manifest};
+use databasus_escrow::model::manifest::{CustodyMode, Manifest};
 use databasus_escrow::model::quorum::Quorum;
 use databasus_escrow::model::recipients::{RecipientSpec, Recipients};
 use databasus_escrow::ops::certainty::Uncertain;
-use databasus_escrow::ops::commit::{Committer, Ports, Reach};
+use databasus_escrow::ops::commit::{Committer, Completeness, Ports, Reach};
 use databasus_escrow::ops::custody::exposure;
 use databasus_escrow::ops::prune::State;
-use databasus_escrow::ops::rekey::{self, Completeness, Outcome, RekeyError, Report, Settings};
+use databasus_escrow::ops::rekey::{self, Outcome, RekeyError, Report, Settings};
 use databasus_escrow::ops::replicate::{self, Looking};
 use databasus_escrow::sealing::identities::Identities;
+use databasus_escrow::sealing::sshsig::SigningKey;
 use databasus_escrow::sealing::unpack::UnpackError;
 use databasus_escrow::store::memory::MemoryStore;
 use databasus_escrow::store::{Store, list_all};
@@ -273,6 +275,30 @@ fn with_the_wrong_identity_nothing_is_changed() {
     assert_eq!(keys(&bed.stores[0]), before);
 }
 
+/// Its manifest would count for those alone who have its line by hand: for all others the old
+/// payload would still be in force, and gone.
+#[test]
+fn a_signer_of_whom_no_snapshot_tells_seals_nothing_again() {
+    let mut bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    snapshot(&bed, &custodians(&[&alice, &bob], None));
+    let key = SigningKey::generate().unwrap();
+    bed.admit("host-3", key, Window::default());
+    let before = keys(&bed.stores[0]);
+    let only_alice = custodians(&[&alice], None);
+    let again = |bed: &Bed| {
+        let with = identities(&[&alice]);
+        rekey_by(bed, "host-3", &bed.stores, &only_alice, &with, &[])
+    };
+    let is_unvouched = |error: &RekeyError| matches!(error, RekeyError::Uncertain(Uncertain::Unvouched(who)) if who.as_str() == "host-3");
+    assert!(again(&bed).is_err_and(|error| is_unvouched(&error)));
+    assert_eq!(keys(&bed.stores[0]), before);
+
+    snapshot(&bed, &custodians(&[&alice, &bob], None));
+    let report = again(&bed).unwrap();
+    assert_eq!(report.completeness(), Completeness::Whole);
+}
+
 #[test]
 fn nothing_changes_hands_while_nobody_has_shown_that_they_open_it() {
     let bed = Bed::new();
@@ -363,13 +389,57 @@ fn sign(bed: &Bed, change: Change) {
     };
     let mut chain = Committer::new(bed.author(&host), ports).unwrap();
     let history = chain.read_history(Reach::Whole).unwrap();
-    let due = history.head().unwrap().next_due;
-    let instance = Instance {
-        slug: bed.slug.clone(),
-        id: None,
+    chain.report(history, vec![change]).unwrap();
+}
+
+#[test]
+fn what_was_replaced_is_known_from_the_chain_and_goes_without_an_identity() {
+    let bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    let id = snapshot(&bed, &custodians(&[&alice], None));
+    let to = custodians(&[&bob], None);
+    let layout = Layout::new(&bed.slug);
+    let old = bed.stores[1].get(&layout.payload(&id), 64 << 20).unwrap();
+    rekey(&bed, &to, &[&alice, &bob]).unwrap();
+    // Another host's night brings it back, and the box that sealed again has forgotten.
+    let key = layout.payload(&id);
+    bed.stores[1].put_if_absent(&key, &old.bytes).unwrap();
+    let report = rekey(&bed, &to, &[&Person::new("nobody")]).unwrap();
+    assert_eq!(report.escrows[0].outcome, Outcome::InForce);
+    assert_eq!(report.deleted.len(), 1);
+    assert!(bed.stores[1].head(&key).is_err());
+}
+
+#[test]
+fn a_pending_manifest_whose_payload_was_swept_is_given_up() {
+    let bed = Bed::new();
+    let [alice, bob] = ["alice", "bob"].map(Person::new);
+    let id = snapshot(&bed, &custodians(&[&alice], None));
+    let to = custodians(&[&bob], None);
+    let never = |at: usize| -> Arc<dyn Store> {
+        Arc::new(FaultStore::new(
+            bed.stores[at].clone(),
+            OpenUploads::default(),
+            Process::default(),
+            Some(Plan::every("put", "/manifest/")),
+        ))
     };
-    let mut amend = Amend::new(instance, due, vec![change]);
-    chain.commit(&mut amend, history).unwrap();
+    let opening = identities(&[&alice, &bob]);
+    let failed = rekey_in(&bed, &[never(0), never(1)], &to, &opening, &[]);
+    assert!(failed.is_err() || failed.unwrap().completeness() != Completeness::Whole);
+    let layout = Layout::new(&bed.slug);
+    for store in &bed.stores {
+        for meta in list_all(store.as_ref(), &layout.escrows(), None).unwrap() {
+            if layout.parse_rekey(&meta.key).is_some() {
+                store.delete(&meta.key).unwrap();
+            }
+        }
+    }
+    rekey(&bed, &to, &[&alice, &bob]).unwrap();
+    let history = bed.read(None);
+    let (entry, _) = history.escrows().find(|(_, one)| one.id == id).unwrap();
+    let manifest = history.load(entry).unwrap();
+    assert!(opens(&bed, &[&bob], &manifest));
 }
 
 #[test]
@@ -488,7 +558,7 @@ fn what_a_lock_holds_is_told_and_goes_when_it_ends() {
     let is_locked = |state: &State| matches!(state, State::Locked { .. });
     assert!(is_locked(&report.deleted[0].state));
     let history = bed.read(None);
-    let exposed = exposure::of(&history, &"bob".parse().unwrap()).unwrap();
+    let exposed = exposure::of(&history, &"bob".parse().unwrap(), None).unwrap();
     assert_eq!(exposed.len(), 1);
     assert_eq!(exposed[0].replaced_by, Some(2));
     assert_eq!(exposed[0].copies[0].locked_until, until);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use databasus_escrow::model::layout::Layout;
-use databasus_escrow::ops::rekey::Completeness;
+use databasus_escrow::ops::commit::Completeness;
 use databasus_escrow::store::Store;
 
 use super::{Person, custodians, identities, keys, manifests, opens, payloads, rekey_in, snapshot};

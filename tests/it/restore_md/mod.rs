@@ -1,6 +1,7 @@
 //! The break-glass instructions do what they say: their SQL on a real PostgreSQL with the
 //! metadata of running instances, their commands with stock tools alone.
 
+mod sealed;
 mod shell;
 mod sql;
 

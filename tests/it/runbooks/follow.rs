@@ -235,6 +235,33 @@ fn the_stock_tools_page_takes_no_strangers_manifest() {
 }
 
 #[test]
+fn the_stock_tools_page_opens_what_was_sealed_again_to_others() {
+    let Some(mut world) = World::with_folder() else {
+        return;
+    };
+    world.init();
+    world.bash(
+        "etc",
+        "databasus-escrow custody add carol=$(age-keygen -y ../box/carol.key)
+         databasus-escrow custody remove alice --unproven
+         sed '/^\\[source\\]/,/^$/d' escrow.toml > elsewhere.toml
+         databasus-escrow --config elsewhere.toml rekey --identity ../box/bob.key
+         cp ../box/carol.key ../box/alice.key",
+        "",
+    );
+    world.destroy();
+    fs::remove_file(world.path("bin/databasus-escrow")).unwrap();
+    let values = world.values(&["COPY", "FINGERPRINT", "RESTORE", "IDENTITY"]);
+    let page = Page::read("runbooks/restore-one-escrow-with-stock-tools.md");
+    let said = world.follow(&page, "box", &values, "");
+    assert!(
+        said.contains("sealed again, says 0000000002.json\n"),
+        "{said}"
+    );
+    world.assert_same_instance(&world.path("box/restored/databasus-data"));
+}
+
+#[test]
 fn the_lost_key_page_continues_the_chain_and_keeps_old_escrows_verifiable() {
     let Some(world) = World::with_folder() else {
         return;
@@ -381,9 +408,14 @@ fn the_custodian_page_changes_who_opens_new_escrows_and_not_old_ones() {
         "",
     );
     let [old, new]: [&str; 2] = listed.lines().collect::<Vec<_>>().try_into().unwrap();
+    let set: Vec<String> = values.iter().map(|(n, v)| format!("{n}={v}")).collect();
     let opens = |who: &str, escrow: &str| {
-        let verify = format!("databasus-escrow verify {escrow} --identity ../box/{who}.key");
-        world.try_bash("etc", &verify, "").status.code().unwrap()
+        let verify = format!(
+            "{}\ndatabasus-escrow verify {escrow} --identity {who}.key \
+             --instance heatwave-prod --store \"$STORE\" --trust \"$TRUST\"",
+            set.join("\n")
+        );
+        world.try_bash("box", &verify, "").status.code().unwrap()
     };
     let exits = ["alice", "bob", "carol"].map(|who| [opens(who, old), opens(who, new)]);
     assert_eq!(exits, [[0, 0], [0, 12], [12, 0]]);
@@ -395,10 +427,14 @@ fn the_page_for_two_custodians_has_them_check_in_and_open_on_two_machines() {
         return;
     };
     world.init();
-    let names = ["ETC", "CAROL", "STORE", "TRUST", "IDENTITY", "SECOND"];
+    let names = [
+        "ETC", "CAROL", "COPY", "STORE", "TRUST", "IDENTITY", "SECOND",
+    ];
     let values = world.values(&with_credentials(&names));
     let page = Page::read("runbooks/two-custodians.md");
     world.follow(&page, "box", &values, "");
+    let key = fs::read(world.path("box/restored/databasus-data/secret.key")).unwrap();
+    assert_eq!(key, super::world::SECRET_KEY);
     let status = "databasus-escrow custody status --json > status.json || test $? = 3
         jq -c '[.custodians[].proven_at != null]' status.json";
     assert_eq!(world.bash("etc", status, ""), "[true,false,false]\n");

@@ -175,6 +175,7 @@ impl Escrowing {
             trust: Trust::new(AllowedSigners::default(), vec![self.signer()]),
             mark: None,
             since_mark: false,
+            up_to: None,
             now: SystemClock.now(),
             cancel: &Cancel::new(),
         });

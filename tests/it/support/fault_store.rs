@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub enum Fault {
     CrashAfter,
     /// It works, and the hook runs first.
     Hook,
+    /// It fails for good, with this, and changes nothing.
+    Refusal(StoreErrorKind),
 }
 
 /// A fault at one call of a store.
@@ -49,6 +51,7 @@ enum When {
     Call(usize),
     First { action: String, key_part: String },
     Every { action: String, key_part: String },
+    Each(String),
 }
 
 impl Plan {
@@ -73,6 +76,11 @@ impl Plan {
             key_part: key_part.to_owned(),
         };
         Self::when(every, Fault::Before)
+    }
+
+    /// Every call that does `action` to this very key is refused for good.
+    pub fn refuse(action: &str, key: &str, kind: StoreErrorKind) -> Self {
+        Self::when(When::Each(format!("{action} {key}")), Fault::Refusal(kind))
     }
 
     /// No fault: for a store whose calls are counted.
@@ -154,6 +162,8 @@ struct Shared {
     down: AtomicBool,
     is_hit: AtomicBool,
     log: Mutex<Vec<String>>,
+    /// Names and versions that listings told.
+    listed: AtomicUsize,
 }
 
 struct FaultUpload {
@@ -176,6 +186,7 @@ impl FaultStore {
             down: AtomicBool::new(false),
             is_hit: AtomicBool::new(false),
             log: Mutex::default(),
+            listed: AtomicUsize::new(0),
         };
         Self {
             inner,
@@ -186,6 +197,11 @@ impl FaultStore {
     /// Whether the planned call was reached.
     pub fn was_hit(&self) -> bool {
         self.shared.is_hit.load(Ordering::SeqCst)
+    }
+
+    /// How many names and versions its listings told so far.
+    pub fn listed(&self) -> usize {
+        self.shared.listed.load(Ordering::SeqCst)
     }
 
     /// Every call so far, in order.
@@ -212,6 +228,7 @@ impl Shared {
                 suits(&log[number], action, key_part) && !self.is_hit.load(Ordering::SeqCst)
             }
             Some(When::Every { action, key_part }) => suits(&log[number], action, key_part),
+            Some(When::Each(call)) => *call == log[number],
         };
         self.is_hit.fetch_or(chosen, Ordering::SeqCst);
         chosen
@@ -224,10 +241,8 @@ impl Shared {
         act: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let planned = self.is_planned(format!("{action} {key}"));
-        let lost = || {
-            let kind = StoreErrorKind::Transient;
-            Err(StoreError::new(&self.name, kind, action, key))
-        };
+        let failed = |kind| Err(StoreError::new(&self.name, kind, action, key));
+        let lost = || failed(StoreErrorKind::Transient);
         let is_cut_off = self.process.is_cut_off.load(Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) || is_cut_off {
             return lost();
@@ -253,6 +268,7 @@ impl Shared {
                 (plan.hook)();
                 return act();
             }
+            Fault::Refusal(kind) => return failed(kind),
         }
         lost()
     }
@@ -298,7 +314,10 @@ impl Store for FaultStore {
         visit: &mut dyn FnMut(ObjectMeta) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.shared.call("list", prefix, || {
-            self.inner.list(prefix, start_after, visit)
+            self.inner.list(prefix, start_after, &mut |meta| {
+                self.shared.listed.fetch_add(1, Ordering::SeqCst);
+                visit(meta)
+            })
         })
     }
 
@@ -363,7 +382,10 @@ impl Versions for FaultStore {
     ) -> Result<(), StoreError> {
         let inner = self.inner_versions()?;
         self.shared.call("list versions", prefix, || {
-            inner.list_versions(prefix, start_after, visit)
+            inner.list_versions(prefix, start_after, &mut |version| {
+                self.shared.listed.fetch_add(1, Ordering::SeqCst);
+                visit(version)
+            })
         })
     }
 

@@ -136,10 +136,14 @@ impl Bed {
 
     /// Lets a signer sign manifests.
     pub fn admit(&mut self, name: &str, key: SigningKey, window: Window) {
+        self.admit_for(name, key, &[Namespace::Manifest], window);
+    }
+
+    /// Lets a signer sign documents of some kinds.
+    pub fn admit_for(&mut self, name: &str, key: SigningKey, may: &[Namespace], window: Window) {
         let name: SignerName = name.parse().unwrap();
         let allowed = std::mem::take(&mut self.allowed);
-        let may = [Namespace::Manifest];
-        self.allowed = allowed.with_signer(name.clone(), key.public().clone(), &may, window);
+        self.allowed = allowed.with_signer(name.clone(), key.public().clone(), may, window);
         self.hosts.push((name, key));
     }
 
@@ -278,6 +282,7 @@ impl Bed {
             trust: self.trust(),
             mark,
             since_mark: false,
+            up_to: None,
             now: self.clock.now(),
             cancel: &Cancel::new(),
         })

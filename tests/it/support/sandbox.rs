@@ -203,6 +203,12 @@ impl Host<'_> {
         self.sandbox.run(&self.line(line))
     }
 
+    /// Runs the binary with what the trust card says to read with, on a box that knows nothing of
+    /// the source: where identities belong.
+    pub fn run_elsewhere(&self, line: &str) -> Assert {
+        self.sandbox.run(&format!("{line} {}", self.reading()))
+    }
+
     /// A run that can be disturbed.
     pub fn start(&self, line: &str) -> Running {
         self.sandbox.start(&self.line(line))

@@ -12,6 +12,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::store::s3::{S3Settings, S3Store};
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 /// Keeps the server until its standard input closes, which is when the test process ends, in
@@ -31,6 +32,7 @@ pub struct Seaweed {
     port: u16,
     admin: Credentials,
     reader: Credentials,
+    token: R2Token,
     // Dropped with the process: closes the watchdog's input.
     _watchdog: Child,
 }
@@ -40,6 +42,29 @@ pub struct Seaweed {
 pub struct Credentials {
     pub access_key_id: String,
     pub secret_access_key: SecretString,
+}
+
+/// A token of R2, as this server knows one: by what its S3 credentials are.
+#[derive(Clone)]
+pub struct R2Token {
+    pub id: String,
+    pub value: String,
+}
+
+impl R2Token {
+    fn random() -> Self {
+        Self {
+            id: hex::encode(rand::random::<[u8; 16]>()),
+            value: hex::encode(rand::random::<[u8; 20]>()),
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        Credentials {
+            access_key_id: self.id.clone(),
+            secret_access_key: hex::encode(Sha256::digest(&self.value)).into(),
+        }
+    }
 }
 
 impl Credentials {
@@ -68,8 +93,9 @@ impl Seaweed {
         // The watchdog removes it, since this process keeps nothing to drop at its end.
         let folder = TempDir::with_prefix("seaweed-").unwrap().keep();
         let (admin, reader) = (Credentials::random(), Credentials::random());
+        let token = R2Token::random();
         let config = folder.join("users.json");
-        std::fs::write(&config, users(&admin, &reader).to_string()).unwrap();
+        std::fs::write(&config, users(&admin, &reader, &token).to_string()).unwrap();
         let ports: [u16; 4] = std::array::from_fn(|_| free_port());
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG])
@@ -89,6 +115,7 @@ impl Seaweed {
             port: ports[3],
             admin,
             reader,
+            token,
             _watchdog: watchdog,
         };
         if server.becomes_ready() {
@@ -132,6 +159,11 @@ impl Seaweed {
         self.reader.clone()
     }
 
+    /// Of a token that may do everything.
+    pub fn r2_token(&self) -> R2Token {
+        self.token.clone()
+    }
+
     /// Makes a bucket, with versions and object locks where asked for; one that is there stays.
     pub fn create_bucket(&self, name: &str, object_lock: bool) {
         self.try_create_bucket(name, object_lock).unwrap();
@@ -148,6 +180,7 @@ impl Seaweed {
             access_key_id: who.access_key_id,
             secret_access_key: who.secret_access_key,
             session_token: None,
+            temporary: None,
         }
     }
 
@@ -194,7 +227,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
     builder.worker_threads(1).enable_all().build().unwrap()
 }
 
-fn users(admin: &Credentials, reader: &Credentials) -> serde_json::Value {
+fn users(admin: &Credentials, reader: &Credentials, token: &R2Token) -> serde_json::Value {
     let identity = |name: &str, who: &Credentials, actions: &[&str]| {
         serde_json::json!({
             "name": name,
@@ -209,6 +242,7 @@ fn users(admin: &Credentials, reader: &Credentials) -> serde_json::Value {
     serde_json::json!({ "identities": [
         identity("admin", admin, &all),
         identity("reader", reader, &["Read", "List"]),
+        identity("token", &token.credentials(), &all),
     ]})
 }
 

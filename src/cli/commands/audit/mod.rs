@@ -24,6 +24,7 @@ use crate::model::audit::report::Report;
 use crate::model::namespace::Namespace;
 use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
+use crate::store::Rights;
 
 /// What `--json` prints: the report, and what this run did beside looking.
 #[derive(Serialize)]
@@ -146,7 +147,7 @@ fn witness(
         head,
         now: report.audited_at,
     };
-    let destinations = wire::destinations(config, cancel)?;
+    let destinations = wire::destinations(config, Rights::Write, cancel)?;
     let (key, lacking) = audit::testify(&testimony, &destinations).map_err(CliError::failed)?;
     Ok(Some(Witnessed { key, lacking }))
 }

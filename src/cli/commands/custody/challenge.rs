@@ -20,6 +20,8 @@ struct Document<'a> {
     canary_sha256: Digest,
     nonce_sha256: Digest,
     commands: &'a str,
+    /// Of the commands, to be compared by voice.
+    commands_sha256: Digest,
 }
 
 pub(in crate::cli) fn run(
@@ -40,7 +42,12 @@ pub(in crate::cli) fn run(
         canary_sha256: challenge.canary.sha256,
         nonce_sha256: challenge.canary.nonce_sha256,
         commands: &commands,
+        commands_sha256: Digest::of(commands.as_bytes()),
     };
     output.product(&document, &commands)?;
+    output.remark(&format!(
+        "SHA-256 of these commands, for {} to compare by voice before running them: {}",
+        args.custodian, document.commands_sha256
+    ));
     Ok(Exit::Done)
 }

@@ -12,10 +12,13 @@ use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::wire::{self, Reader};
 use crate::model::config::Config;
+use crate::model::quorum::Quorum;
 use crate::model::recipients::edit::{self, EditError};
 use crate::model::recipients::{RecipientSpec, Recipients, RecipientsError};
 use crate::ops::custody::change::replace;
 use crate::ops::custody::exposure::{self, Exposure};
+use crate::ops::custody::status::{self, Status};
+use crate::ops::history::History;
 
 #[derive(Serialize)]
 struct Added<'a> {
@@ -47,7 +50,7 @@ pub(in crate::cli) fn add(
     let custodians = Custodians::read(&config)?;
     let spec = newcomer(&args.custodian)?;
     let text = edit::with(&custodians.text, &spec).map_err(refused)?;
-    may_be_lost(&config, &text)?;
+    left(&config, &text)?;
     replace(&custodians.file, &text).map_err(CliError::failed)?;
     let added = Added {
         custodian: &spec.custodian,
@@ -93,13 +96,18 @@ pub(in crate::cli) fn remove(
     let config = wire::need_config(global)?;
     let custodians = Custodians::read(&config)?;
     let text = edit::without(&custodians.text, &args.custodian).map_err(refused)?;
-    let may_be_lost = may_be_lost(&config, &text)?;
+    let left = left(&config, &text)?;
     let reader = Reader::open(&Reading::default(), global, cancel)?;
     let history = reader.history(output, cancel)?;
-    let exposure = exposure::of(&history, &args.custodian).map_err(hints::history)?;
+    let mut recipients = custodians.recipients.iter();
+    let leaver = recipients.find(|spec| spec.custodian == args.custodian);
+    let in_force = leaver.map(|spec| spec.text.as_str());
+    let exposure = exposure::of(&history, &args.custodian, in_force).map_err(hints::history)?;
     if !args.dry_run {
+        refuse_unproven(args, &left, &reader, &history)?;
         replace(&custodians.file, &text).map_err(CliError::failed)?;
     }
+    let may_be_lost = left.spare();
     let exit = match may_be_lost {
         0 => Exit::Partial,
         _ => Exit::Done,
@@ -115,14 +123,62 @@ pub(in crate::cli) fn remove(
     Ok(exit)
 }
 
-/// How many custodians of the edited file may be lost; an error where nobody could open anything.
-fn may_be_lost(config: &Config, text: &str) -> Result<usize, CliError> {
+/// Who stands in the edited file; an error where nobody could open anything.
+fn left(config: &Config, text: &str) -> Result<Left, CliError> {
     let recipients = Recipients::parse(text).map_err(|error| hints::recipients(None, error))?;
     let quorum = quorum(config, &recipients).map_err(|error| CliError {
         exit: Exit::Refused,
         ..error
     })?;
-    Ok(quorum.map_or(recipients.iter().len() - 1, |quorum| quorum.spare()))
+    Ok(Left { recipients, quorum })
+}
+
+struct Left {
+    recipients: Recipients,
+    quorum: Option<Quorum>,
+}
+
+impl Left {
+    /// How many of them may be lost.
+    fn spare(&self) -> usize {
+        let quorum = self.quorum.as_ref();
+        quorum.map_or(self.recipients.iter().len() - 1, Quorum::spare)
+    }
+}
+
+/// Whoever has never opened anything may have given the wrong key: what is sealed to such people
+/// alone, nobody opens.
+fn refuse_unproven(
+    args: &CustodyRemove,
+    left: &Left,
+    reader: &Reader,
+    history: &History,
+) -> Result<(), CliError> {
+    let status = Status::gather(&status::Request {
+        recipients: &left.recipients,
+        quorum: left.quorum.as_ref(),
+        history,
+        stores: &reader.stores,
+        now: SystemClock.now(),
+    });
+    if args.unproven || status.proven_may_be_lost.is_some() {
+        return Ok(());
+    }
+    let custodians = status.custodians.iter();
+    let proven = custodians.filter(|one| one.proven_at.is_some()).count();
+    Err(CliError {
+        exit: Exit::Refused,
+        message: format!(
+            "{} of those who are left must have shown that their identities open anything, and \
+             {proven} have",
+            status.takes
+        ),
+        hint: Some(
+            "`databasus-escrow custody challenge NAME` prints how they show it; --unproven removes \
+             all the same"
+                .to_owned(),
+        ),
+    })
 }
 
 fn removed_text(removed: &Removed<'_>) -> String {

@@ -16,8 +16,11 @@ use crate::cli::output::Output;
 use crate::cli::small_files;
 use crate::cli::wire::{self, Reader};
 use crate::model::checkin;
-use crate::ops::custody::checkin::{Verified, keep, verify_submitted};
+use crate::ops::custody::checkin::Verified;
+use crate::ops::custody::stored_checkins::Stored;
+use crate::ops::custody::submission;
 use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
+use crate::store::Rights;
 
 const MAX_TEXT: usize = checkin::MAX_BYTES as usize;
 
@@ -25,6 +28,7 @@ const MAX_TEXT: usize = checkin::MAX_BYTES as usize;
 struct Document<'a> {
     custodian: &'a CustodianName,
     escrow_id: &'a EscrowId,
+    /// Of when the canary is.
     proven_at: UtcTime,
     signed_by: String,
     /// Whether a token was touched for the signature; null where the key is no token's.
@@ -49,10 +53,16 @@ pub(in crate::cli) fn run(
     let signature = submitted(&beside(&args.file), MAX_SIGNATURE_BYTES)?;
     let reader = Reader::open(&Reading::default(), global, cancel)?;
     let history = reader.history(output, cancel)?;
-    let verified = verify_submitted(&document, &signature, &history, SystemClock.now())
-        .map_err(hints::checkin)?;
-    let destinations = wire::destinations(&config, cancel)?;
-    let lacking = keep(&verified, &document, &signature, &history, &destinations);
+    let now = SystemClock.now();
+    let stored = Stored {
+        history: &history,
+        stores: &reader.stores,
+        now,
+    };
+    let verified = submission::verify(&document, &signature, stored).map_err(hints::checkin)?;
+    let destinations = wire::destinations(&config, Rights::Write, cancel)?;
+    let layout = history.layout();
+    let lacking = submission::keep(&verified, &document, &signature, layout, now, &destinations);
     let exit = match lacking.len() {
         0 => Exit::Done,
         missed if missed == destinations.len() => Exit::Failed,
@@ -72,7 +82,7 @@ fn tell(
     let document = Document {
         custodian: &checkin.custodian,
         escrow_id: &checkin.escrow_id,
-        proven_at: checkin.created_at,
+        proven_at: verified.proven_at,
         signed_by: verified.signed_by.to_string(),
         touched: verified.presence.map(|presence| presence.touched),
         lacking,
@@ -87,7 +97,7 @@ fn tell(
 
 fn text(document: &Document<'_>) -> String {
     let mut out = format!(
-        "{} has shown on {} that their identity opens escrow {}; signed by {}.\n",
+        "{} has shown that their identity opens a canary of {}, in escrow {}; signed by {}.\n",
         document.custodian, document.proven_at, document.escrow_id, document.signed_by
     );
     for (store, why) in document.lacking {

@@ -7,11 +7,12 @@ use crate::base::names::{CustodianName, EscrowId};
 use crate::cli::args::{CustodyOpen, Global};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
+use crate::cli::identities;
 use crate::cli::output::Output;
 use crate::cli::small_files;
-use crate::cli::wire::{self, Reader};
+use crate::cli::wire::Reader;
 use crate::model::manifest::Manifest;
-use crate::model::recipients::RecipientSpec;
+use crate::model::recipients::{RecipientKind, RecipientSpec};
 use crate::ops::custody::step::{self, Opened, Signed};
 use crate::ops::select::select;
 use crate::sealing::custody::{EscrowIdentity, MAX_LAYER_BYTES, armored, dearmored, seal_armored};
@@ -39,8 +40,8 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, CliError> {
     let to = args.to.as_deref().map(one_time).transpose()?;
     let reader = Reader::open(&args.reading, global, cancel)?;
-    let identities = wire::identities(&args.identities, reader.config.as_ref())?
-        .ok_or_else(|| CliError::usage("no identity is given").hint("--identity FILE"))?;
+    let identities = identities::read(&args.identities, reader.config.as_ref())?
+        .ok_or_else(identities::none_given)?;
     let history = reader.history(output, cancel)?;
     let (entry, _) = select(&history, &args.escrow.selection()).map_err(hints::select)?;
     let manifest = history.load(entry).map_err(hints::history)?;
@@ -102,8 +103,18 @@ fn handed_over(identity: &EscrowIdentity, to: Option<&RecipientSpec>) -> Result<
     seal_armored(identity.text().as_bytes(), &[recipient]).map_err(CliError::failed)
 }
 
+/// Anybody's lasting recipient would leave the escrow's identity lying around for them.
 fn one_time(text: &str) -> Result<RecipientSpec, CliError> {
-    RecipientSpec::parse("one-time", text).map_err(|error| hints::recipients(None, error))
+    let spec =
+        RecipientSpec::parse("one-time", text).map_err(|error| hints::recipients(None, error))?;
+    match spec.kind {
+        RecipientKind::X25519 => Ok(spec),
+        _ => Err(CliError::usage(format!(
+            "--to is no one-time recipient, but {}",
+            spec.kind.name()
+        ))
+        .hint("age1…, as the run that waits for the answer printed it")),
+    }
 }
 
 fn tell(

@@ -6,11 +6,11 @@ use crate::base::cancel::Cancel;
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{CustodyStatus, Global};
 use crate::cli::commands::findings;
-use crate::cli::custodians::quorum;
+use crate::cli::custodians::Custodians;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
-use crate::cli::wire::{self, Reader};
+use crate::cli::wire::Reader;
 use crate::model::finding::Finding;
 use crate::model::quorum::Quorum;
 use crate::model::recipients::Recipients;
@@ -57,14 +57,11 @@ pub(in crate::cli) fn run(
 
 /// By the configuration, else by the newest escrow.
 fn in_force(reader: &Reader, history: &History) -> Result<(Recipients, Option<Quorum>), CliError> {
-    if let Some(config) = &reader.config {
-        let file = config.resolve(&config.recipients.file);
-        if file.exists() {
-            let recipients = Recipients::parse(&wire::read_text(&file)?)
-                .map_err(|error| hints::recipients(Some(&file), error))?;
-            let quorum = quorum(config, &recipients)?;
-            return Ok((recipients, quorum));
-        }
+    if let Some(config) = &reader.config
+        && config.resolve(&config.recipients.file).exists()
+    {
+        let custodians = Custodians::read(config)?;
+        return Ok((custodians.recipients, custodians.quorum));
     }
     let newest = history.followed_escrows().next_back();
     let (entry, _) = newest.ok_or_else(|| hints::select(crate::ops::select::SelectError::None))?;

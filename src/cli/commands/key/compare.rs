@@ -22,12 +22,18 @@ use crate::ops::key::compare::{Comparison, Copy, Place, Verdict};
 /// Far more than any key has, in Base64.
 const MAX_BYTES: usize = 128 << 10;
 
+/// What the comparison does not tell.
+const BY_ID: &str = "\nOf escrows the ids that their manifests sign were compared; none was opened. \
+     `verify --identity` opens one.";
+
 #[derive(Serialize)]
 struct Document<'a> {
     instance: &'a Slug,
     equal: bool,
     copies: &'a [Copy],
     findings: &'a [Finding],
+    /// Of escrows the key ids that their manifests sign are compared; none is opened.
+    escrows_by: &'static str,
     exit: u8,
 }
 
@@ -58,6 +64,7 @@ pub(super) fn run(
         equal: comparison.is_equal(),
         copies: &comparison.copies,
         findings: &history.findings,
+        escrows_by: "signed-id",
         exit: exit.code(),
     };
     output.result(&document, || text(&document))?;
@@ -86,7 +93,7 @@ fn text(document: &Document<'_>) -> String {
         let place = match &copy.place {
             Place::Live => "the live key".to_owned(),
             Place::Outside => "the copy from outside".to_owned(),
-            Place::Escrow(id) => format!("escrow {id}"),
+            Place::Escrow(id) => format!("escrow {id}, by its signed id"),
         };
         let verdict = match copy.verdict {
             Verdict::Same => "the same key",
@@ -97,5 +104,7 @@ fn text(document: &Document<'_>) -> String {
         vec![place, copy.key_id.clone(), verdict.to_owned()]
     };
     let rows: Vec<Vec<String>> = document.copies.iter().map(row).collect();
-    format!("{}{}", table(&rows), findings::text(document.findings))
+    let table = table(&rows);
+    let findings = findings::text(document.findings);
+    format!("{table}{BY_ID}\n{findings}")
 }

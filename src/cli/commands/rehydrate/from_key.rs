@@ -25,6 +25,7 @@ use crate::ops::from_key::{self, NewStorage, Request};
 use crate::ops::import::ImportSettings;
 use crate::ops::import::report::ImportReport;
 use crate::ops::stopped_instance::StoppedInstance;
+use crate::store::Rights;
 
 /// Under which name the environment holds the bucket's credentials, where none is given.
 const DEFAULT_NAME: &str = "storage";
@@ -73,7 +74,7 @@ pub(super) fn run(
     let key = std::fs::read(key_file).map_err(|error| CliError::in_file(key_file, error))?;
     let key = SecretKey::new(key).map_err(|error| CliError::in_file(key_file, error))?;
     let (spec, storage) = new_storage(storage)?;
-    let store = wire::open_store(&spec, &|path| path.to_owned(), cancel)?;
+    let store = wire::open_store(&spec, Rights::Read, &|path| path.to_owned(), cancel)?;
     let instance = StoppedInstance::open(fresh, None).map_err(hints::stopped_instance)?;
     let wanted = Wanted {
         major: instance.major(),

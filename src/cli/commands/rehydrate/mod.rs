@@ -16,7 +16,8 @@ use crate::cli::args::{Global, Rehydrate};
 use crate::cli::confirm;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
-use crate::cli::opening::{self, Opening};
+use crate::cli::identities;
+use crate::cli::opening::Opening;
 use crate::cli::output::Output;
 use crate::cli::programs::{self, Wanted};
 use crate::cli::progress::Progress;
@@ -80,7 +81,7 @@ pub(in crate::cli) fn run(
     StagedTarget::check(target)
         .map_err(|error| hints::rehydrate(rehydrate::RehydrateError::Target(error)))?;
     let reader = Reader::open(&args.reading, global, cancel)?;
-    opening::refuse_on_the_source(
+    identities::refuse_on_the_source(
         reader.config.as_ref(),
         "rehydrate on another box, or give --instance, --store and --trust as the trust card has \
          them",
@@ -109,8 +110,8 @@ pub(in crate::cli) fn run(
     if args.fencing.live {
         confirm::demand(&reader.slug, args.fencing.confirm.as_deref(), LIVE)?;
     }
-    let opening = opening.ok_or_else(opening::none_given)?;
-    let identities = opening.identities(&manifest, output, cancel)?;
+    let opening = opening.ok_or_else(identities::none_given)?;
+    let identities = opening.identities(&manifest, &reader, output, cancel)?;
     let counting = Progress::count(global, "objects listed:");
     let restore_tool = programs::restore_tool();
     let handover = Handover {

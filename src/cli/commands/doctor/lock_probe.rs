@@ -1,12 +1,12 @@
-//! `doctor`: what stores do in truth.
+//! `doctor lock-probe`: whether stores keep to their locks.
 
 use serde::Serialize;
 
 use crate::base::cancel::Cancel;
 use crate::base::names::{Slug, StoreName};
 use crate::base::text::printable;
-use crate::base::time::{Clock, SystemClock};
-use crate::cli::args::{Doctor, DoctorCommand, Global, LockProbe};
+use crate::base::time::SystemClock;
+use crate::cli::args::{Global, LockProbe};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
@@ -16,7 +16,9 @@ use crate::model::lock::{LockMode, LockVerdict};
 use crate::model::store_spec::StoreSpec;
 use crate::ops::lock_probe::{self, LockReport, Outcome, Request, Step};
 use crate::ops::state::State;
-use crate::store::Store;
+use crate::store::Rights;
+
+use super::named;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -25,18 +27,7 @@ struct Document<'a> {
     exit: u8,
 }
 
-pub(in crate::cli) fn run(
-    args: &Doctor,
-    global: &Global,
-    output: &Output,
-    cancel: &Cancel,
-) -> Result<Exit, CliError> {
-    match &args.command {
-        DoctorCommand::LockProbe(args) => lock_probe(args, global, output, cancel),
-    }
-}
-
-fn lock_probe(
+pub(super) fn run(
     args: &LockProbe,
     global: &Global,
     output: &Output,
@@ -48,9 +39,16 @@ fn lock_probe(
     let _lock = state.lock(&config.instance).map_err(hints::state)?;
     let mut reports = Vec::new();
     for spec in specs {
-        let store = wire::open_store(spec, &|path| config.resolve(path), cancel)?;
+        let store = wire::open_store(spec, Rights::Delete, &|path| config.resolve(path), cancel)?;
         let mode = spec.lock.map_or(LockMode::Compliance, |lock| lock.mode);
-        let report = probe_and_keep(&config.instance, store.as_ref(), mode, &state)?;
+        let request = Request {
+            slug: &config.instance,
+            store: store.as_ref(),
+            mode,
+            clock: &SystemClock,
+            random: rand::random(),
+        };
+        let report = lock_probe::run(&request, &state).map_err(hints::state)?;
         cancel.check().map_err(CliError::failed)?;
         reports.push(report);
     }
@@ -82,41 +80,7 @@ fn chosen<'c>(config: &'c Config, names: &[StoreName]) -> Result<Vec<&'c StoreSp
             ),
         };
     }
-    let unknown = names
-        .iter()
-        .find(|name| !config.stores.iter().any(|spec| spec.name == **name));
-    if let Some(name) = unknown {
-        return Err(CliError::usage(format!(
-            "the configuration has no store {name}"
-        )));
-    }
-    Ok(stores.filter(|spec| names.contains(&spec.name)).collect())
-}
-
-/// What an earlier probe had to leave goes first; what this one leaves is remembered with it.
-fn probe_and_keep(
-    slug: &Slug,
-    store: &dyn Store,
-    mode: LockMode,
-    state: &State,
-) -> Result<LockReport, CliError> {
-    let mut probes = state.lock_probes(slug).map_err(hints::state)?;
-    let earlier = probes
-        .get(store.name())
-        .map_or(&[][..], |probe| &probe.left);
-    let mut left = lock_probe::sweep(store, earlier, SystemClock.now());
-    let report = lock_probe::probe(&Request {
-        slug,
-        store,
-        mode,
-        clock: &SystemClock,
-        random: rand::random(),
-    });
-    let mut kept = report.to_keep();
-    kept.left.append(&mut left);
-    probes.insert(store.name().clone(), kept);
-    state.set_lock_probes(slug, &probes).map_err(hints::state)?;
-    Ok(report)
+    named(&config.stores, names)
 }
 
 fn verdict(reports: &[LockReport]) -> Exit {
@@ -142,6 +106,7 @@ fn text(reports: &[LockReport]) -> String {
     let mut out = table(&rows);
     for report in reports {
         out.push_str(&format!("\n{}\n", summary(report)));
+        out.extend(report.leftover().map(|left| format!("{left}\n")));
     }
     out
 }
