@@ -3,6 +3,7 @@
 use databasus_escrow::base::cancel::Cancel;
 use databasus_escrow::base::digest::Digest;
 use databasus_escrow::base::time::Clock;
+use databasus_escrow::model::allowed_signers::Window;
 use databasus_escrow::model::audit::check::{Outcome, Verdict};
 use databasus_escrow::model::audit::policy::AuditPolicy;
 use databasus_escrow::model::audit::report::Report;
@@ -60,7 +61,8 @@ fn witnessed() -> Scene {
     bed.admit_for(
         "auditor",
         SigningKey::generate().unwrap(),
-        Namespace::Witness,
+        &[Namespace::Witness],
+        Window::default(),
     );
     let scene = Scene::of(bed);
     let signer = "auditor".parse().unwrap();

@@ -147,15 +147,6 @@ impl Bed {
         self.hosts.push((name, key));
     }
 
-    /// Lets somebody sign documents of other kinds.
-    pub fn admit_for(&mut self, name: &str, key: SigningKey, may: Namespace) {
-        let name: SignerName = name.parse().unwrap();
-        let allowed = std::mem::take(&mut self.allowed);
-        let key_of = key.public().clone();
-        self.allowed = allowed.with_signer(name.clone(), key_of, &[may], Window::default());
-        self.hosts.push((name, key));
-    }
-
     /// Adds a file that does not compress: the payload has a part for every 8 MiB of it.
     pub fn add_bulk(&mut self, bytes: usize) {
         self.files
