@@ -142,7 +142,11 @@ fn a_demand_that_is_not_met_is_4() {
     let document = json(&bed.audit("--json").code(4));
     assert_eq!(
         loud(&document),
-        ["custodian-unproven fail", "proof-low fail"]
+        [
+            "custodian-unproven fail",
+            "no-spare-custodian fail",
+            "proof-low fail"
+        ]
     );
     assert_eq!(document["verdict"], "fail");
     bed.audit("--quiet")
