@@ -97,6 +97,24 @@ impl Layout {
         custodian.parse().ok()
     }
 
+    /// The report of a drill that began then.
+    pub fn drill(&self, escrow: &EscrowId, began: UtcTime) -> String {
+        format!("{}{escrow}-{}.json", self.drills(), began.compact())
+    }
+
+    /// Prefix of all drill reports.
+    pub fn drills(&self) -> String {
+        format!("{}drill/", self.root)
+    }
+
+    /// Of which escrow a drill reports, and when it began; none for a name this format does not
+    /// know.
+    pub fn parse_drill(&self, key: &str) -> Option<(EscrowId, UtcTime)> {
+        let name = key.strip_prefix(&self.drills())?.strip_suffix(".json")?;
+        let (escrow, began) = name.rsplit_once('-')?;
+        Some((escrow.parse().ok()?, UtcTime::from_compact(began)?))
+    }
+
     /// Prefix of one escrow's objects.
     pub fn escrow(&self, id: &EscrowId) -> String {
         format!("{}escrow/{id}/", self.root)
@@ -249,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_a_drill_tells_escrow_and_time() {
+        let layout = layout();
+        let id: EscrowId = "20260612T020000Z-0123456789abcdef".parse().unwrap();
+        let began = "2026-06-12T09:00:00Z".parse().unwrap();
+        let key = layout.drill(&id, began);
+        assert_eq!(
+            key,
+            "heatwave-prod/drill/20260612T020000Z-0123456789abcdef-20260612T090000Z.json"
+        );
+        assert_eq!(layout.parse_drill(&key), Some((id, began)));
+        assert_eq!(layout.parse_drill("heatwave-prod/drill/x-20260612T090000Z.json"), None);
+    }
+
+    #[test]
     fn manifest_names_that_are_not_canonical_are_foreign() {
         let layout = layout();
         for foreign in [
@@ -297,6 +329,7 @@ mod tests {
             let _ = layout().parse_manifest(&key);
             let _ = layout().parse_signature(&key);
             let _ = layout().parse_rekey(&key);
+            let _ = layout().parse_drill(&key);
         }
     }
 }

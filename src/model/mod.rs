@@ -2,10 +2,12 @@
 
 pub mod allowed_signers;
 pub mod amend;
+pub mod audit;
 pub mod chain;
 pub mod checkin;
 pub mod config;
 pub mod document;
+pub mod drill;
 pub mod finding;
 pub mod fork;
 pub mod index;

@@ -1,0 +1,3 @@
+//! What an audit and a drill demand.
+
+pub mod drill_demands;
