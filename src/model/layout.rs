@@ -277,7 +277,10 @@ mod tests {
             "heatwave-prod/drill/20260612T020000Z-0123456789abcdef-20260612T090000Z.json"
         );
         assert_eq!(layout.parse_drill(&key), Some((id, began)));
-        assert_eq!(layout.parse_drill("heatwave-prod/drill/x-20260612T090000Z.json"), None);
+        assert_eq!(
+            layout.parse_drill("heatwave-prod/drill/x-20260612T090000Z.json"),
+            None
+        );
     }
 
     #[test]

@@ -201,7 +201,10 @@ impl ClusterFields {
 }
 
 fn label(given: Option<Slug>, kind: &str, place: usize) -> String {
-    given.map_or_else(|| format!("{kind}-{}", place + 1), |label| label.to_string())
+    given.map_or_else(
+        || format!("{kind}-{}", place + 1),
+        |label| label.to_string(),
+    )
 }
 
 impl DrillDemands {
@@ -285,7 +288,12 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{:?} is no span: write 90s, 30m, 26h or 90d", printable(text));
+        let wrong = || {
+            format!(
+                "{:?} is no span: write 90s, 30m, 26h or 90d",
+                printable(text)
+            )
+        };
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
         let unit: u64 = match text.get(digits.len()..) {
             Some("s") => 1,

@@ -227,7 +227,8 @@ pub fn keep<'d>(
     lacking
 }
 
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+/// Puts an object that is there already only where it has these very bytes.
+pub(in crate::ops) fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
     match store.put_if_absent(key, bytes) {
         Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
             match store.get(key, bytes.len() as u64)?.bytes == bytes {

@@ -46,7 +46,10 @@ fn a_policy_says_what_has_to_come_back() {
     let [shop, heatwave] = demands.subjects.as_slice() else {
         panic!("{demands:?}");
     };
-    assert_eq!((shop.label.as_str(), shop.to), ("orders", PointBack::Newest));
+    assert_eq!(
+        (shop.label.as_str(), shop.to),
+        ("orders", PointBack::Newest)
+    );
     assert_eq!(shop.sentinels[0].expect, Expect::AtLeast(1000));
     assert_eq!(heatwave.label, "cluster-1");
     assert_eq!(heatwave.to, PointBack::Ago(3600));
@@ -54,7 +57,11 @@ fn a_policy_says_what_has_to_come_back() {
         Expect::NewerThan(Span(7200)),
         Expect::Equals(Plain("t".to_owned())),
     ];
-    let found: Vec<_> = heatwave.sentinels.iter().map(|s| s.expect.clone()).collect();
+    let found: Vec<_> = heatwave
+        .sentinels
+        .iter()
+        .map(|s| s.expect.clone())
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -70,7 +77,10 @@ fn what_cannot_be_met_is_refused_with_its_line() {
         "[[drill.database.sentinel]]\nname = \"n\"\nsql = \"SELECT 1\"\nexpect = { equals = 1 }\n";
     for (text, told) in [
         ("[drill]".to_owned(), "name it in [[drill.database]]"),
-        (format!("[drill]\nlevel = 3\n{one}{sentinel}"), "level 4 does"),
+        (
+            format!("[drill]\nlevel = 3\n{one}{sentinel}"),
+            "level 4 does",
+        ),
         ("[drill]\nlevel = 6".to_owned(), "level must be 0 to 5"),
         (one.to_owned(), "database shop has no sentinel"),
         (
@@ -86,7 +96,10 @@ fn what_cannot_be_met_is_refused_with_its_line() {
             "resembles",
         ),
         (
-            format!("{one}{}", sentinel.replace("expect", "database = \"x\"\nexpect")),
+            format!(
+                "{one}{}",
+                sentinel.replace("expect", "database = \"x\"\nexpect")
+            ),
             "a dump holds one database alone",
         ),
         (
@@ -105,7 +118,12 @@ fn what_cannot_be_met_is_refused_with_its_line() {
 
 #[test]
 fn values_stand_as_postgresql_writes_them() {
-    for (written, plain) in [("\"a b\"", "a b"), ("-7", "-7"), ("true", "t"), ("false", "f")] {
+    for (written, plain) in [
+        ("\"a b\"", "a b"),
+        ("-7", "-7"),
+        ("true", "t"),
+        ("false", "f"),
+    ] {
         let text = POLICY.replace("equals = true", &format!("equals = {written}"));
         let demands = demands(&text).unwrap().unwrap();
         let found = &demands.subjects[1].sentinels[1].expect;
