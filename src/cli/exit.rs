@@ -17,6 +17,8 @@ pub(super) enum Exit {
     Usage,
     /// Committed or rehydrated, but something required is missing.
     Partial,
+    /// What a policy demands does not hold.
+    Unmet,
     /// No such escrow, or the store was never used.
     NotFound,
     /// Another run is at work, or a race was lost.
@@ -39,6 +41,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Partial => 3,
+            Self::Unmet => 4,
             Self::NotFound => 10,
             Self::Busy => 11,
             Self::NoIdentity => 12,
