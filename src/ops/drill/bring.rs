@@ -17,8 +17,7 @@ use crate::postgres::private_server::PrivateServer;
 use super::catalogue::Catalogue;
 use super::journal::Journal;
 use super::opened::Opened;
-use super::trouble::Trouble;
-use super::{FindPrograms, Ports, Request, age, cluster, database, proofs, sentinels};
+use super::{FIRST_STEP, FindPrograms, Ports, Request, age, cluster, database, proofs, sentinels};
 
 /// The level of everything that is brought back out of backups.
 const RESTORED: u8 = 4;
@@ -46,29 +45,12 @@ pub(super) struct Work<'a> {
 impl Drill<'_> {
     /// Notes every step, and gives what came back.
     pub(super) fn bring_back(self, journal: &mut Journal<'_>) -> Vec<Subject> {
-        let Self {
-            request,
-            place,
-            began,
-            ports,
-        } = self;
+        let (request, place, began) = (self.request, self.place, self.began);
         let demands = &request.demands.subjects;
-        let opened = Opened::new(ports.storages);
-        let (programs, cancel) = (ports.programs, ports.cancel);
+        let opened = Opened::new(self.ports.storages);
+        let (programs, cancel) = (self.ports.programs, self.ports.cancel);
         let data_dir = place.join("databasus-data");
-        let rehydrated = journal.time("rehydrate", None, None, || {
-            let handover = handover(&request, &ports, &opened, began);
-            let mode = Mode::Full(request.launcher.clone());
-            let ports = rehydrate::Ports {
-                stores: ports.stores,
-                identities: ports.identities,
-                handover: &handover,
-                cancel,
-                on_bytes: ports.on_bytes,
-            };
-            Ok(rehydrate::run(request.manifest, &data_dir, &mode, ports)?)
-        });
-        let Some(report) = rehydrated else {
+        let Some(report) = self.rehydrate(&data_dir, &opened, journal) else {
             return nothing(demands, "the escrow could not be rehydrated", journal);
         };
         proofs::note(&report.proofs, journal);
@@ -78,7 +60,7 @@ impl Drill<'_> {
         let read = journal.time("catalogue", None, Some(RESTORED), || {
             let instance = StoppedInstance::open(&data_dir, None)?;
             let catalogue = Catalogue::read(&instance, request.launcher, cancel)?;
-            Ok((catalogue, keys(&instance)?))
+            Ok((catalogue, keys(&instance)))
         });
         let Some((catalogue, keys)) = read else {
             return nothing(demands, "the metadata could not be read", journal);
@@ -93,10 +75,37 @@ impl Drill<'_> {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             cancel,
         };
-        demands
-            .iter()
-            .map(|demand| work.subject(demand, journal))
-            .collect()
+        let mut subjects = Vec::with_capacity(demands.len());
+        for demand in demands {
+            subjects.push(work.subject(demand, journal));
+        }
+        subjects
+    }
+
+    fn rehydrate(
+        self,
+        data_dir: &Path,
+        opened: &Opened<'_>,
+        journal: &mut Journal<'_>,
+    ) -> Option<rehydrate::Report> {
+        let Self {
+            request,
+            began,
+            ports,
+            ..
+        } = self;
+        journal.time(FIRST_STEP, None, None, || {
+            let handover = handover(&request, &ports, opened, began);
+            let mode = Mode::Full(request.launcher.clone());
+            let ports = rehydrate::Ports {
+                stores: ports.stores,
+                identities: ports.identities,
+                handover: &handover,
+                cancel: ports.cancel,
+                on_bytes: ports.on_bytes,
+            };
+            Ok(rehydrate::run(request.manifest, data_dir, &mode, ports)?)
+        })
     }
 }
 
@@ -126,13 +135,13 @@ fn handover<'a>(
     }
 }
 
-fn keys(instance: &StoppedInstance) -> Result<KeyRing, Trouble> {
+fn keys(instance: &StoppedInstance) -> KeyRing {
     let mut keys = KeyRing::default();
     let bytes = instance.key().expose().to_vec();
     if let Ok(key) = SecretKey::new(bytes) {
         keys.add(key, "the escrow".to_owned(), None);
     }
-    Ok(keys)
+    keys
 }
 
 /// None of them can come back.
@@ -159,6 +168,9 @@ impl Work<'_> {
     fn subject(&self, demand: &SubjectDemand, journal: &mut Journal<'_>) -> Subject {
         let before = journal.entries().len();
         let mut subject = empty(demand);
+        if self.cancel.signal().is_some() {
+            return subject;
+        }
         let came_back = match demand.kind {
             SubjectKind::Cluster => self.cluster(demand, &mut subject, journal),
             SubjectKind::Database | SubjectKind::Unknown => {

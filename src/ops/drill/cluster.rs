@@ -102,7 +102,7 @@ pub(super) fn rewind(work: &Work<'_>, found: &Surveyed, to: PointBack) -> Result
     Ok(Rewound {
         newest: match to {
             PointBack::Newest => as_of,
-            PointBack::Ago(_) => newest(cluster).max(as_of),
+            PointBack::Ago(_) | PointBack::At(_) => newest(cluster).max(as_of),
         },
         words: told(&restored),
         as_of,
@@ -116,10 +116,15 @@ fn target(to: PointBack, began: UtcTime) -> Target {
         PointBack::Newest => Target::Latest,
         PointBack::Ago(span) => {
             let span = i64::try_from(span).unwrap_or(i64::MAX);
-            let at = began.unix().saturating_sub(span).max(0);
-            Timestamp::from_second(at).map_or(Target::Latest, Target::Time)
+            at(began.unix().saturating_sub(span).max(0))
         }
+        PointBack::At(time) => at(time.unix()),
     }
+}
+
+/// Every time of ours is one of jiff's.
+fn at(second: i64) -> Target {
+    Target::Time(Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 /// The end of its last window.

@@ -17,6 +17,7 @@ use crate::target::access::free_room;
 use crate::target::ownership::{POSTGRES, gives_away, new_file};
 
 use super::bring::Work;
+use super::throwaway::LetThrough;
 use super::trouble::Trouble;
 
 /// What the database is called in its private server.
@@ -98,7 +99,9 @@ pub(super) fn restore(work: &Work<'_>, dump: &Dump) -> Result<Restored, Trouble>
     let binaries = local(&launcher)?;
     let folder = work.place.join("restored");
     let owner = gives_away().then_some(POSTGRES);
+    let opened = LetThrough::into(work.place)?;
     initdb(binaries, &folder, owner, work.cancel)?;
+    drop(opened);
     let server = PrivateServer::start(&launcher, &folder, work.cancel)?;
     let mut session = server.connect("postgres")?;
     session.simple_query(&format!("CREATE DATABASE {RESTORED}"))?;

@@ -52,6 +52,9 @@ pub use trouble::{Trouble, Verdict};
 use bring::Drill;
 use journal::Journal;
 
+/// The first step of every drill, and the only one whose bytes are counted.
+pub const FIRST_STEP: &str = "rehydrate";
+
 /// What is to be drilled.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {

@@ -64,7 +64,7 @@ fn oldest(subjects: &[Subject]) -> Option<u64> {
 /// Without a rehydrated escrow there is nothing to go on with.
 fn failure(journal: &Journal<'_>) -> Option<String> {
     let first = journal.entries().first()?;
-    let is_bad = first.step.outcome != Outcome::Proven;
+    let is_bad = first.step.outcome == Outcome::Failed;
     is_bad.then(|| first.step.detail.clone())
 }
 

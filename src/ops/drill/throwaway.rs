@@ -1,11 +1,12 @@
 //! The place that a drill works in and that is gone afterwards.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::base::file_error::{FileError, failed};
 use crate::base::names::Slug;
-use crate::target::ownership::{POSTGRES, give};
+use crate::target::ownership::{POSTGRES, give, gives_away};
 use crate::target::{StagedTarget, TargetError};
 
 /// A folder that only PostgreSQL's user and root may enter. Dropped, it is gone with all that is
@@ -51,6 +52,31 @@ impl Throwaway {
             }
         }
     }
+}
+
+/// Lets others through for as long as it lives, to what they have a name of and a right to:
+/// `initdb` runs as nobody where this process is root.
+pub(super) struct LetThrough<'a>(&'a Path);
+
+impl<'a> LetThrough<'a> {
+    pub(super) fn into(place: &'a Path) -> Result<Self, FileError> {
+        if gives_away() {
+            set_mode(place, 0o711).map_err(failed("open to others", place))?;
+        }
+        Ok(Self(place))
+    }
+}
+
+impl Drop for LetThrough<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = set_mode(self.0, 0o700) {
+            tracing::warn!("{} could not be closed again: {error}", self.0.display());
+        }
+    }
+}
+
+fn set_mode(place: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(place, Permissions::from_mode(mode))
 }
 
 #[cfg(test)]

@@ -25,11 +25,9 @@ use crate::model::audit::drill_demands::DrillDemands;
 use crate::model::config::Config;
 use crate::model::drill::DrillReport;
 use crate::model::finding::{Finding, Severity};
-use crate::model::manifest::Manifest;
 use crate::ops::drill::{self, Drilled, Entry, Kept, Outlook, Ports, Request, Verdict};
-use crate::ops::history::History;
+use crate::ops::history::{Entry as ChainEntry, History};
 use crate::ops::select::{passed_over, select};
-use crate::postgres::binaries::Launcher;
 
 use programs::Programs;
 
@@ -72,9 +70,9 @@ struct Stored<'a> {
 
 /// One drill, as it was asked for.
 struct Job<'a> {
-    manifest: &'a Manifest,
+    args: &'a Drill,
+    request: Request<'a>,
     history: &'a History,
-    scratch: PathBuf,
     plan: Vec<String>,
     outlook: Outlook,
 }
@@ -87,11 +85,7 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, CliError> {
     let demands = demands(&args.policy)?;
     let config = wire::need_config(global)?;
-    opening::refuse_on_the_source(
-        Some(&config),
-        "drill on another box, with a signing key of its own that allowed_signers permits for \
-         escrow-drill@databasus",
-    )?;
+    opening::refuse_on_the_source(Some(&config), ANOTHER_BOX)?;
     let reader = Reader::open(&args.reading, global, cancel)?;
     let signing = Signing::read(&config, "a drill ends in a signed report")?;
     let history = reader.history(output, cancel)?;
@@ -102,61 +96,78 @@ pub(in crate::cli) fn run(
     }
     let manifest = history.load(entry).map_err(hints::history)?;
     let programs = Programs::new(&args.pg_bin);
-    let launcher = programs.metadata(&manifest)?;
-    let scratch = scratch(args)?;
     let request = Request {
         manifest: &manifest,
         manifest_sha256: entry.link.digest,
-        head: history
-            .mark()
-            .map_or((entry.link.seq, entry.link.digest), |mark| {
-                (mark.seq, mark.manifest_sha256)
-            }),
+        head: head(&history, entry),
         demands: &demands,
-        scratch: &scratch,
-        launcher: &launcher,
+        scratch: &scratch(args)?,
+        launcher: &programs.metadata(&manifest)?,
         signer: &signing.signer,
     };
     let job = Job {
-        plan: plan(&request, &launcher),
+        args,
+        plan: plan(&request),
         outlook: request.look().map_err(hints::drill)?,
-        manifest: &manifest,
+        request,
         history: &history,
-        scratch: scratch.clone(),
     };
     if args.dry_run {
         return job.dry_run(output);
     }
     output.remark(job.told().trim_end());
-    let opening = Opening::of(&args.identities, args.unlock.as_deref(), Some(&config))?;
-    let opening = opening.ok_or_else(opening::none_given)?;
-    let identities = opening.identities(&manifest, output, cancel)?;
-    let storages = Storages::new(Haste::Need, None, &args.read_only_credentials, cancel)?;
-    let progress = Progress::new(global, "rehydrate", Some(manifest.payload.size));
-    let counter = progress.clone();
-    let restore_tool = found::restore_tool();
-    let ports = Ports {
-        stores: &reader.stores,
-        identities: &identities,
-        storages: &storages,
-        programs: &programs,
-        restore_tool: restore_tool.as_ref(),
-        clock: &SystemClock,
-        cancel,
-        on_step: &|step| {
-            if step != "rehydrate" {
-                progress.turn(step);
-            }
-        },
-        on_bytes: Box::new(move |count| counter.add(count)),
-    };
-    let drilled = drill::run(request, ports).map_err(hints::drill)?;
-    drop(progress);
+    let drilled = job.drill(&reader, &programs, global, output, cancel)?;
     let kept = keep(&drilled.report, &signing, &config, &history, cancel)?;
     job.tell(&drilled, &kept, output)
 }
 
+const ANOTHER_BOX: &str = "drill on another box, with a signing key of its own that allowed_signers \
+     permits for escrow-drill@databasus";
+
+/// The newest manifest that is known, for the fence's record.
+fn head(history: &History, chosen: &ChainEntry) -> (u64, Digest) {
+    let head = history.mark();
+    head.map_or((chosen.link.seq, chosen.link.digest), |mark| {
+        (mark.seq, mark.manifest_sha256)
+    })
+}
+
 impl Job<'_> {
+    fn drill(
+        &self,
+        reader: &Reader,
+        programs: &Programs<'_>,
+        global: &Global,
+        output: &Output,
+        cancel: &Cancel,
+    ) -> Result<Drilled, CliError> {
+        let (args, manifest) = (self.args, self.request.manifest);
+        let unlock = args.unlock.as_deref();
+        let opening = Opening::of(&args.identities, unlock, reader.config.as_ref())?;
+        let opening = opening.ok_or_else(opening::none_given)?;
+        let identities = opening.identities(manifest, output, cancel)?;
+        let storages = Storages::new(Haste::Need, None, &args.read_only_credentials, cancel)?;
+        let progress = Progress::new(global, drill::FIRST_STEP, Some(manifest.payload.size));
+        let counter = progress.clone();
+        let restore_tool = found::restore_tool();
+        let ports = Ports {
+            stores: &reader.stores,
+            identities: &identities,
+            storages: &storages,
+            programs,
+            restore_tool: restore_tool.as_ref(),
+            clock: &SystemClock,
+            cancel,
+            on_step: &|step| {
+                if step != drill::FIRST_STEP {
+                    progress.turn(step);
+                }
+            },
+            on_bytes: Box::new(move |count| counter.add(count)),
+        };
+        drill::run(self.request, ports).map_err(hints::drill)
+    }
+
     fn dry_run(&self, output: &Output) -> Result<Exit, CliError> {
         let findings = &self.history.findings;
         let exit = super::findings::exit_beside(findings);
@@ -195,10 +206,10 @@ impl Job<'_> {
     fn document(&self) -> Document<'_> {
         Document {
             version: VERSION,
-            escrow_id: &self.manifest.escrow_id,
-            snapshot_at: self.manifest.snapshot_at,
-            dry_run: true,
-            scratch: &self.scratch,
+            escrow_id: &self.request.manifest.escrow_id,
+            snapshot_at: self.request.manifest.snapshot_at,
+            dry_run: self.args.dry_run,
+            scratch: self.request.scratch,
             plan: &self.plan,
             outlook: self.outlook,
             report: None,
@@ -211,7 +222,7 @@ impl Job<'_> {
 
     /// The plan, in words.
     fn told(&self) -> String {
-        text::planned(self.manifest, &self.plan, &self.outlook, &self.scratch)
+        text::planned(&self.request, &self.plan, &self.outlook)
     }
 }
 
@@ -259,18 +270,22 @@ fn scratch(args: &Drill) -> Result<PathBuf, CliError> {
     })
 }
 
-fn plan(request: &Request<'_>, launcher: &Launcher) -> Vec<String> {
-    let demands = request.demands;
-    let level = demands.level;
-    let mut steps = vec![format!(
+fn plan(request: &Request<'_>) -> Vec<String> {
+    let Request {
+        demands,
+        launcher,
+        signer,
+        ..
+    } = request;
+    let rehydrate = format!(
         "rehydrate with {launcher}, fenced; prove up to level {}",
-        level.min(3)
-    )];
+        demands.level.min(3)
+    );
+    let mut steps = vec![rehydrate];
     steps.extend(demands.subjects.iter().map(text::subject));
     steps.push("remove everything that was brought back".to_owned());
     steps.push(format!(
-        "sign the report as {}, and store it beside the escrows",
-        request.signer
+        "sign the report as {signer}, and store it beside the escrows"
     ));
     steps
 }

@@ -1,7 +1,6 @@
 //! What `drill` tells people.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::super::findings;
 use super::Document;
@@ -11,16 +10,11 @@ use crate::base::time::{Clock, SystemClock, span};
 use crate::cli::output::table;
 use crate::model::audit::drill_demands::{PointBack, SubjectDemand};
 use crate::model::drill::{DrillReport, Expectation, Measured, Outcome, Subject};
-use crate::model::manifest::Manifest;
-use crate::ops::drill::{Entry, Kept, Outlook};
+use crate::ops::drill::{Entry, Kept, Outlook, Request};
 
 /// What would be done, or is about to be.
-pub(super) fn planned(
-    manifest: &Manifest,
-    plan: &[String],
-    outlook: &Outlook,
-    scratch: &Path,
-) -> String {
+pub(super) fn planned(request: &Request<'_>, plan: &[String], outlook: &Outlook) -> String {
+    let manifest = request.manifest;
     let mut out = format!(
         "The drill of escrow {}, taken {} ({}):\n",
         manifest.escrow_id,
@@ -33,7 +27,7 @@ pub(super) fn planned(
     out.push_str(&format!(
         "It fetches {} and what the backups take; in {} it takes at least {}, and {} are free.\n",
         bytes(outlook.to_fetch),
-        scratch.display(),
+        request.scratch.display(),
         bytes(outlook.room_needed),
         bytes(outlook.room_free)
     ));
@@ -45,6 +39,7 @@ pub(super) fn subject(demand: &SubjectDemand) -> String {
     let how = match demand.to {
         PointBack::Newest => "as new as there is".to_owned(),
         PointBack::Ago(seconds) => format!("as of {} ago", span(seconds)),
+        PointBack::At(time) => format!("as of {time}"),
     };
     let (kind, name) = (demand.kind.word(), printable(&demand.name));
     let count = demand.sentinels.len();
