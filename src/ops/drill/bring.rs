@@ -118,9 +118,9 @@ fn handover<'a>(
     began: UtcTime,
 ) -> Handover<'a> {
     let levels = Level::ALL.into_iter();
-    let wanted = levels.filter(|level| level.number() <= request.demands.level);
+    let mut wanted = levels.filter(|level| level.number() <= request.demands.level);
     Handover {
-        proof: wanted.last().unwrap_or(Level::KeyId),
+        proof: wanted.next_back().unwrap_or(Level::KeyId),
         restore_tool: ports.restore_tool,
         fence: Some(Credentials::ReadOnlyOrBlank),
         head: request.head,

@@ -17,7 +17,7 @@ use crate::ops::pitr::fault::Fault;
 use crate::ops::pitr::restore::RestoreError;
 use crate::ops::recover::RecoverError;
 use crate::ops::recover::find::FindError;
-use crate::ops::rehydrate::{RehydrateError, Unable};
+use crate::ops::rehydrate::RehydrateError;
 use crate::ops::stopped_instance::StoppedInstanceError;
 use crate::postgres::initdb::InitdbError;
 use crate::postgres::private_server::PrivateServerError;
@@ -234,9 +234,6 @@ fn of_rehydrate(error: &RehydrateError) -> Verdict {
         RehydrateError::Unpack(error) => of_unpack(error),
         RehydrateError::WrongKey { .. } | RehydrateError::NoKey => Verdict::Integrity,
         RehydrateError::Recover(_) | RehydrateError::Fence(_) => Verdict::Unmet,
-        RehydrateError::Unable(
-            Unable::Major { .. } | Unable::Older { .. } | Unable::Image | Unable::Room { .. },
-        ) => Verdict::Unknown,
         _ => Verdict::Unknown,
     }
 }

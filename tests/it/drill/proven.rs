@@ -8,7 +8,7 @@ use predicates::str::contains;
 use std::sync::Arc;
 
 use super::bed::{Bed, CLUSTER, DATABASE, SECRET_ANSWER};
-use crate::support::sandbox::{json, stdout};
+use crate::support::sandbox::json;
 
 #[test]
 fn a_database_and_a_cluster_come_back_are_asked_and_are_gone_afterwards() {
