@@ -260,8 +260,14 @@ impl PrivateServer {
         ];
         let user = reading.user.unwrap_or(&self.options.superuser);
         let mut parameters = vec![("user", user), ("database", reading.database)];
-        let usual = private_settings::session(self.major);
-        parameters.extend(usual.filter(|(name, _)| own.iter().all(|(other, _)| other != name)));
+        let is_usual = |(name, _): &(&str, &str)| own.iter().all(|(other, _)| other != name);
+        match reading.user {
+            None => parameters.extend(private_settings::session(self.major).filter(is_usual)),
+            Some(_) => {
+                let session = private_settings::session_of_anybody(self.major);
+                parameters.extend(session.filter(is_usual));
+            }
+        }
         parameters.extend(own);
         Connection::connect(&self.address(), &parameters, &self.cancel)
     }

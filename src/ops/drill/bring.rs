@@ -203,10 +203,9 @@ impl Work<'_> {
         })?;
         subject.as_of = Some(begun);
         subject.rpo_seconds = Some(age(self.began, begun));
-        dump.remove();
+        drop(dump);
         let server = &restored.server;
         self.ask(demand, Some(database::RESTORED), server, subject, journal);
-        restored.remove();
         Some(())
     }
 
@@ -228,8 +227,6 @@ impl Work<'_> {
         subject.rpo_seconds = rewound.newest.map(|newest| age(self.began, newest));
         let server = journal.time("start", label, Some(RESTORED), || rewound.start(self))?;
         self.ask(demand, None, &server, subject, journal);
-        drop(server);
-        rewound.remove();
         Some(())
     }
 

@@ -1,7 +1,5 @@
 //! A cluster out of its base backups and its WAL, as of a point that the policy names.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -22,6 +20,7 @@ use crate::postgres::private_server::{Options, PrivateServer};
 use crate::store::Store;
 
 use super::bring::Work;
+use super::throwaway::Passing;
 use super::trouble::Trouble;
 
 /// What a storage holds of a cluster.
@@ -32,7 +31,7 @@ pub(super) struct Surveyed {
 
 /// A cluster that came back, shut down cleanly.
 pub(super) struct Rewound {
-    folder: PathBuf,
+    folder: Passing,
     launcher: Launcher,
     /// As of when it is, as far as that is told.
     pub(super) as_of: Option<UtcTime>,
@@ -73,14 +72,14 @@ pub(super) fn rewind(work: &Work<'_>, found: &Surveyed, to: PointBack) -> Result
     })?;
     let launcher = work.programs.exactly(major).map_err(Trouble::NoPrograms)?;
     let options = Options::default();
-    let folder = work.place.join("rewound");
+    let folder = Passing(work.place.join("rewound"));
     let request = Request {
         storage: Storage {
             store,
             keys: &work.keys,
         },
         plan: &plan,
-        output: &folder,
+        output: &folder.0,
         launcher: Some(&launcher),
         ending: Ending::Replayed {
             options: &options,
@@ -89,7 +88,7 @@ pub(super) fn rewind(work: &Work<'_>, found: &Surveyed, to: PointBack) -> Result
         threads: work.threads,
         cancel: work.cancel,
     };
-    let (folder, restored) = request
+    let (_, restored) = request
         .look()
         .and_then(|prospect| prospect.restore(&|_| {}))
         .map_err(Box::new)?;
@@ -154,15 +153,8 @@ impl Rewound {
     pub(super) fn start(&self, work: &Work<'_>) -> Result<PrivateServer, Trouble> {
         Ok(PrivateServer::start(
             &self.launcher,
-            &self.folder,
+            &self.folder.0,
             work.cancel,
         )?)
-    }
-
-    /// Makes room for the next.
-    pub(super) fn remove(self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!("a rewound cluster stays until the teardown: {error}");
-        }
     }
 }

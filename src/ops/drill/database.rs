@@ -1,7 +1,7 @@
 //! A database out of its newest dump, into a server that nobody else reaches.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
 use crate::base::file_error::failed;
 use crate::databasus::newest_dumps::NewestDump;
@@ -17,7 +17,7 @@ use crate::target::access::free_room;
 use crate::target::ownership::{POSTGRES, gives_away, new_file};
 
 use super::bring::Work;
-use super::throwaway::LetThrough;
+use super::throwaway::{LetThrough, Passing};
 use super::trouble::Trouble;
 
 /// What the database is called in its private server.
@@ -25,7 +25,7 @@ pub(super) const RESTORED: &str = "restored";
 
 /// A dump that was fetched whole.
 pub(super) struct Dump {
-    file: PathBuf,
+    file: Passing,
     /// The oldest major that it can be restored into.
     major: u32,
     pub(super) recovered: Recovered,
@@ -33,8 +33,9 @@ pub(super) struct Dump {
 
 /// A database that came back.
 pub(super) struct Restored {
+    // The server ends before its folder goes.
     pub(super) server: PrivateServer,
-    folder: PathBuf,
+    _folder: Passing,
 }
 
 /// Fetches the dump of a database called `name`, every byte authenticated where it is encrypted.
@@ -54,8 +55,8 @@ pub(super) fn fetch(work: &Work<'_>, name: &str, dump: &NewestDump) -> Result<Du
     )?;
     let major = major_of(name, &backup)?;
     check_room(work.place, backup.size, dump.raw_size)?;
-    let file = work.place.join("dump");
-    let mut out = new_file(&file).map_err(failed("write", &file))?;
+    let file = Passing(work.place.join("dump"));
+    let mut out = new_file(&file.0).map_err(failed("write", &file.0))?;
     let recovered = backup.copy_to(&mut out, cancel, &|_| {})?;
     Ok(Dump {
         file,
@@ -92,24 +93,27 @@ fn check_room(place: &Path, dump: u64, raw: Option<u64>) -> Result<(), Trouble> 
     }
 }
 
-/// Restores it into a new cluster; the file is gone then.
+/// Restores it into a new cluster.
 pub(super) fn restore(work: &Work<'_>, dump: &Dump) -> Result<Restored, Trouble> {
     let launcher = work.programs.at_least(dump.major);
     let launcher = launcher.map_err(Trouble::NoPrograms)?;
     let binaries = local(&launcher)?;
-    let folder = work.place.join("restored");
+    let folder = Passing(work.place.join("restored"));
     let owner = gives_away().then_some(POSTGRES);
     let opened = LetThrough::into(work.place)?;
-    initdb(binaries, &folder, owner, work.cancel)?;
+    initdb(binaries, &folder.0, owner, work.cancel)?;
     drop(opened);
-    let server = PrivateServer::start(&launcher, &folder, work.cancel)?;
+    let server = PrivateServer::start(&launcher, &folder.0, work.cancel)?;
     let mut session = server.connect("postgres")?;
     session.simple_query(&format!("CREATE DATABASE {RESTORED}"))?;
     drop(session);
-    let file = File::open(&dump.file).map_err(failed("open", &dump.file))?;
+    let file = File::open(&dump.file.0).map_err(failed("open", &dump.file.0))?;
     let address = server.address();
     pg_restore(binaries, owner, &address, RESTORED, file, work.cancel)?;
-    Ok(Restored { server, folder })
+    Ok(Restored {
+        server,
+        _folder: folder,
+    })
 }
 
 /// `pg_restore` and the server have to see each other.
@@ -120,24 +124,5 @@ fn local(launcher: &Launcher) -> Result<&PgBinaries, Trouble> {
             "a dump is restored with PostgreSQL's programs on this host, not with an image's"
                 .to_owned(),
         )),
-    }
-}
-
-impl Dump {
-    /// Makes room for the next.
-    pub(super) fn remove(self) {
-        if let Err(error) = fs::remove_file(&self.file) {
-            tracing::warn!("a dump stays until the teardown: {error}");
-        }
-    }
-}
-
-impl Restored {
-    /// Makes room for the next.
-    pub(super) fn remove(self) {
-        drop(self.server);
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!("a restored database stays until the teardown: {error}");
-        }
     }
 }

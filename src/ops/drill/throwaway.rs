@@ -1,8 +1,9 @@
 //! The place that a drill works in and that is gone afterwards.
 
 use std::fs::{File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::file_error::{FileError, failed};
 use crate::base::names::Slug;
@@ -47,9 +48,26 @@ impl Throwaway {
         drop(self);
         match path.symlink_metadata() {
             Err(_) => Ok(()),
-            Ok(_) => {
-                Err(failed("remove", &path)(std::io::ErrorKind::DirectoryNotEmpty.into()).into())
+            Ok(_) => Err(failed("remove", &path)(ErrorKind::DirectoryNotEmpty.into()).into()),
+        }
+    }
+}
+
+/// A file or folder in the throwaway place that makes room for the next when it is dropped.
+pub(super) struct Passing(pub(super) PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let removed = match self.0.is_dir() {
+            true => std::fs::remove_dir_all(&self.0),
+            false => std::fs::remove_file(&self.0),
+        };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let path = self.0.display();
+                tracing::warn!("{path} stays until the teardown: {error}");
             }
+            _ => {}
         }
     }
 }

@@ -86,11 +86,12 @@ fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
 #[cfg(feature = "s3")]
 #[test]
 fn the_drill_page_ends_with_a_signed_report_and_leaves_nothing() {
-    let Some(world) = World::with_bucket("quarterly-drill") else {
+    let Some(mut world) = World::with_bucket("quarterly-drill") else {
         return;
     };
-    world.init();
     world.fill_storage();
+    world.catalogue_storage();
+    world.init();
     let names = [
         "ETC",
         "IDENTITY",

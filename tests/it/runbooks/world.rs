@@ -278,6 +278,16 @@ impl World {
         }
     }
 
+    /// Databasus has made these backups itself, and knows them.
+    #[cfg(feature = "s3")]
+    pub fn catalogue_storage(&mut self) {
+        self.server.stop_cleanly();
+        let data = self.server.data_dir();
+        let import = format!("databasus-escrow import --data-dir '{}'", data.display());
+        self.bash("box", &import, "");
+        self.server.start_again();
+    }
+
     #[cfg(feature = "s3")]
     fn backups_url(&self) -> String {
         let server = crate::support::seaweed::Seaweed::start().unwrap();
