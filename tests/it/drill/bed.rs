@@ -29,7 +29,7 @@ sql = "SELECT count(*) FROM invoices"
 expect = { at_least = 4 }
 
 [[drill.database.sentinel]]
-name = "the first is cust 1's"
+name = "the first invoice"
 sql = "SELECT who FROM invoices ORDER BY id LIMIT 1"
 expect = { equals = "cust 1" }
 "#;

@@ -137,7 +137,7 @@ fn a_damaged_backup_fails_the_drill_and_not_the_others() {
     };
     // Its first chunk stands: a cheap look shows nothing.
     bed.edit(
-        "media-20261123-031021-dd1c7d3f-5887-4cd7-863c-d7319cb296d6.part000002",
+        "media-20261123-031021-dd1c7d3f-5887-4cd7-863c-d7319cb296d6.part000001",
         |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
