@@ -15,6 +15,7 @@ mod backups;
 mod close_fork;
 mod custody;
 mod doctor;
+mod drill;
 mod import;
 mod key;
 mod pitr;
@@ -35,6 +36,7 @@ pub use custody::{
     CustodyRemove, CustodyStatus,
 };
 pub use doctor::{Doctor, DoctorCommand, DoctorStores, LockProbe, RoleName};
+pub use drill::Drill;
 pub use import::{Decisions, Import, Importing};
 pub use key::{Key, KeyCommand, KeyCompare, KeyExport, KeyFingerprint};
 pub use pitr::{Checks, Pitr, PitrCommand, PitrList, PitrRestore, Point, Remembered};
@@ -124,6 +126,8 @@ pub enum Command {
     Rekey(Rekey),
     /// Rebuild a data directory from an escrow
     Rehydrate(Box<Rehydrate>),
+    /// Bring an escrow and the backups behind it back in a throwaway place, and sign what came of it
+    Drill(Box<Drill>),
     /// Custodians: open together, prove who still can, join and leave
     Custody(Box<Custody>),
     /// Databasus' master key: its id, whether its copies are the same, one for the safe

@@ -17,7 +17,7 @@ pub(super) enum Exit {
     Usage,
     /// Committed or rehydrated, but something required is missing.
     Partial,
-    /// An audit's demand is not met.
+    /// What a policy demands does not hold.
     Unmet,
     /// No such escrow, or the store was never used.
     NotFound,

@@ -108,6 +108,7 @@ fn dispatch(args: &Args, output: &Output, cancel: &Cancel) -> Result<Exit, CliEr
         Command::Rehydrate(rehydrate) => {
             commands::rehydrate::run(rehydrate, global, output, cancel)
         }
+        Command::Drill(drill) => commands::drill::run(drill, global, output, cancel),
         Command::Custody(custody) => commands::custody::run(custody, global, output, cancel),
         Command::Key(key) => commands::key::run(key, global, output, cancel),
         Command::Recover(recover) => commands::recover::run(recover, global, output, cancel),

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod instance;
 pub mod logical_copy;
 pub mod newest_backups;
+pub mod newest_dumps;
 pub mod objects;
 pub mod restore_md;
 pub mod retention;

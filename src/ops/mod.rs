@@ -13,6 +13,7 @@ mod copies;
 mod custodial;
 pub mod custody;
 pub mod destination;
+pub mod drill;
 pub mod escrowed_key;
 pub mod fence;
 pub mod fetch;

@@ -66,6 +66,17 @@ impl Default for Options {
     }
 }
 
+/// A session that only reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// Of which database.
+    pub database: &'a str,
+    /// As whom; none for the superuser.
+    pub user: Option<&'a str>,
+    /// How long a query may take.
+    pub timeout: Duration,
+}
+
 /// A running private server. Dropping it shuts it down immediately, as a crash would.
 pub struct PrivateServer {
     major: u32,
@@ -238,6 +249,32 @@ impl PrivateServer {
         ];
         parameters.extend(private_settings::session(self.major));
         Connection::connect(&self.address(), &parameters, &self.cancel)
+    }
+
+    /// Opens a session that can write nothing, by default: whoever may set that can change it.
+    pub fn connect_to_read(&self, reading: Reading<'_>) -> Result<Connection, PgError> {
+        let timeout = reading.timeout.as_millis().to_string();
+        let own = [
+            ("default_transaction_read_only", "on"),
+            ("statement_timeout", timeout.as_str()),
+        ];
+        let user = reading.user.unwrap_or(&self.options.superuser);
+        let mut parameters = vec![("user", user), ("database", reading.database)];
+        let is_usual = |(name, _): &(&str, &str)| own.iter().all(|(other, _)| other != name);
+        match reading.user {
+            None => parameters.extend(private_settings::session(self.major).filter(is_usual)),
+            Some(_) => {
+                let session = private_settings::session_of_anybody(self.major);
+                parameters.extend(session.filter(is_usual));
+            }
+        }
+        parameters.extend(own);
+        Connection::connect(&self.address(), &parameters, &self.cancel)
+    }
+
+    /// The server's major release.
+    pub fn major(&self) -> u32 {
+        self.major
     }
 
     /// Shuts the server down in good order (a *fast* shutdown, with a checkpoint) and returns

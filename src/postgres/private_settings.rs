@@ -116,6 +116,19 @@ const SESSION: &[(Since, &str, &str)] = &[
     (13, "application_name", "databasus-escrow"),
 ];
 
+/// Of these, what only a superuser may say in a startup message. The server's command line says the
+/// same for everybody else.
+const FOR_SUPERUSERS: &[&str] = &[
+    "session_preload_libraries",
+    "dynamic_library_path",
+    "event_triggers",
+    "session_replication_role",
+    "ignore_checksum_failure",
+    "zero_damaged_pages",
+    "log_min_messages",
+    "log_statement",
+];
+
 /// `name=value` for the command line of a server of `major` on a cluster that was last run
 /// with `recorded`.
 pub(super) fn server(major: u32, recorded: &RecordedSettings) -> Vec<String> {
@@ -153,6 +166,11 @@ fn with_room(recorded: &RecordedSettings) -> RecordedSettings {
 /// Names and values for the startup message of a session on a server of `major`.
 pub(super) fn session<'a>(major: u32) -> impl Iterator<Item = (&'a str, &'a str)> {
     known_to(major, SESSION)
+}
+
+/// The same for a session of somebody who is no superuser.
+pub(super) fn session_of_anybody<'a>(major: u32) -> impl Iterator<Item = (&'a str, &'a str)> {
+    session(major).filter(|(name, _)| !FOR_SUPERUSERS.contains(name))
 }
 
 fn known_to<'a>(
@@ -246,6 +264,16 @@ mod tests {
         let place = |start: &str| settings.iter().position(|s| s.starts_with(start)).unwrap();
         assert!(place("recovery_target_lsn=0/7") > place("recovery_target_time="));
         assert!(settings.contains(&"max_prepared_transactions=200".to_owned()));
+    }
+
+    #[test]
+    fn what_only_superusers_may_say_is_a_setting_of_sessions() {
+        let known: Vec<_> = SESSION.iter().map(|(_, name, _)| name).collect();
+        assert!(FOR_SUPERUSERS.iter().all(|name| known.contains(&name)));
+        assert_eq!(
+            session_of_anybody(17).count() + FOR_SUPERUSERS.len(),
+            session(17).count()
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod close_fork;
 mod cold_source;
 mod crash_sweep;
 mod custody;
+#[cfg(feature = "s3")]
+mod drill;
 mod fence;
 mod fetching;
 mod floors;

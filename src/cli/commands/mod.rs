@@ -5,6 +5,7 @@ pub(super) mod card;
 pub(super) mod close_fork;
 pub(super) mod custody;
 pub(super) mod doctor;
+pub(super) mod drill;
 mod fenced;
 mod findings;
 pub(super) mod import;

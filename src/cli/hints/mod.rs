@@ -2,6 +2,7 @@
 
 mod close_fork;
 mod custody;
+mod drill;
 mod import;
 mod pitr;
 mod recover;
@@ -28,6 +29,7 @@ use super::exit::{CliError, Exit};
 
 pub(super) use close_fork::close_fork;
 pub(super) use custody::{challenge, checkin, step};
+pub(super) use drill::drill;
 pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
 pub(super) use recover::{backup, escrowed_key, find, output};

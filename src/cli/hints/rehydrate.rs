@@ -1,10 +1,9 @@
 //! What keeps an escrow from being opened, or a target from being made.
 
 use crate::cli::exit::{CliError, Exit};
-use crate::ops::fetch::NoCopy;
+use crate::ops::fetch::is_damage;
 use crate::ops::rehydrate::{RecoverError, RehydrateError, Unable};
 use crate::sealing::custody::UnlockError;
-use crate::sealing::parts::PartError;
 use crate::sealing::unpack::UnpackError;
 use crate::target::TargetError;
 
@@ -91,17 +90,10 @@ pub(super) fn unlock_exit(error: &UnlockError) -> (Exit, Option<&'static str>) {
     }
 }
 
-/// A stream that failed because no store has the bytes that were signed is an integrity error;
-/// a store that is merely away is not.
+/// A store that is merely away is no integrity error.
 fn read_exit(error: &std::io::Error) -> Exit {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> =
-        error.get_ref().map(|inner| inner as _);
-    while let Some(error) = cause {
-        let no_copy = error.downcast_ref::<NoCopy>();
-        if error.is::<PartError>() || no_copy.is_some_and(NoCopy::is_damage) {
-            return Exit::Integrity;
-        }
-        cause = error.source();
+    match is_damage(error) {
+        true => Exit::Integrity,
+        false => Exit::Failed,
     }
-    Exit::Failed
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::names::Slug;
 use crate::base::text::printable;
+use crate::base::time::UtcTime;
 use crate::model::drill::{Expectation, HIGHEST_LEVEL, SubjectKind};
 use crate::model::suggest::UnknownKey;
 
@@ -61,6 +62,8 @@ pub enum PointBack {
     Newest,
     /// So many seconds before the drill begins.
     Ago(u64),
+    /// At this time.
+    At(UtcTime),
 }
 
 /// A query, and what its answer has to be: the first column of the first row.
@@ -327,10 +330,12 @@ impl FromStr for PointBack {
             return Ok(Self::Newest);
         }
         let span = text.strip_suffix(" ago").map(str::parse::<Span>);
-        match span {
-            Some(Ok(span)) => Ok(Self::Ago(span.0)),
+        match (span, text.parse()) {
+            (Some(Ok(span)), _) => Ok(Self::Ago(span.0)),
+            (_, Ok(time)) => Ok(Self::At(time)),
             _ => Err(format!(
-                "{:?} is no point to go back to: write \"newest\" or \"1h ago\"",
+                "{:?} is no point to go back to: write \"newest\", \"1h ago\" or a time such as \
+                 \"2026-06-12T02:00:00Z\"",
                 printable(text)
             )),
         }

@@ -117,7 +117,7 @@ pub fn keep<'d>(
 }
 
 /// What lies beneath an overwrite is there: readers look for it.
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(in crate::ops) fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
     match store.put_if_absent(key, bytes) {
         Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
             match get_document(store, key, &Digest::of(bytes), bytes.len() as u64)? {

@@ -56,6 +56,21 @@ impl NoCopy {
     }
 }
 
+/// Whether a payload's stream failed because no store has the bytes that were signed; a store
+/// that is merely away says nothing of what it holds.
+pub fn is_damage(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> =
+        error.get_ref().map(|inner| inner as _);
+    while let Some(error) = cause {
+        let no_copy = error.downcast_ref::<NoCopy>();
+        if error.is::<PartError>() || no_copy.is_some_and(NoCopy::is_damage) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl Fetcher {
     /// Reads the object `key` from `copies`, tried in order; one that has failed comes last from
     /// then on, so that copies damaged in different places still make a whole one. `on_bytes`

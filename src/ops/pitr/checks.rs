@@ -105,7 +105,8 @@ pub fn run(server: &PrivateServer, checks: &Checks) -> Result<CheckReport, PgErr
     })
 }
 
-fn only_database(server: &PrivateServer) -> Result<String, PgError> {
+/// The only database besides `postgres`, or that one where there is none or more than one.
+pub(in crate::ops) fn only_database(server: &PrivateServer) -> Result<String, PgError> {
     let mut session = server.connect(super::disarm::ANY_DATABASE)?;
     let rows = session.simple_query(OWN_DATABASES)?;
     let mut names = rows.into_iter().flatten().flatten();

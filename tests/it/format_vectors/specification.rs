@@ -9,6 +9,7 @@ use databasus_escrow::databasus::secret_key::SecretKey;
 use databasus_escrow::model::allowed_signers::AllowedSigners;
 use databasus_escrow::model::checkin::STATEMENT;
 use databasus_escrow::model::document::Document;
+use databasus_escrow::model::drill::DrillReport;
 use databasus_escrow::model::mark::Mark;
 use databasus_escrow::model::namespace::Namespace;
 use databasus_escrow::model::policy::Policy;
@@ -218,6 +219,23 @@ fn every_field_of_manifest_and_index_is_described() {
     };
     let missing: Vec<_> = fields.iter().filter(|field| !described(field)).collect();
     assert_eq!(missing, [""; 0], "fields that FORMAT.md does not describe");
+}
+
+#[test]
+fn the_worked_drill_report_is_what_a_writer_writes() {
+    let text = format!("{}\n", block("worked-drill"));
+    let report = DrillReport::parse(text.as_bytes()).unwrap();
+    assert_eq!(report.to_bytes().unwrap(), text.as_bytes());
+    assert_eq!(report.judged(), report.outcome);
+    assert!(FORMAT.contains(&Digest::of(text.as_bytes()).to_string()));
+    let mut fields = BTreeSet::new();
+    collect(&serde_json::to_value(report).unwrap(), "", &mut fields);
+    let parents = ["tool", "level", "rto", "rpo"];
+    fields.retain(|field| !parents.contains(&field.as_str()));
+    let missing = fields
+        .iter()
+        .filter(|field| !FORMAT.contains(&format!("`{field}`")));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
 }
 
 /// The paths of all fields: `payload.size`, `stores[].name`. Keys of `row_counts` are data.

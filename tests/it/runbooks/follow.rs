@@ -85,6 +85,31 @@ fn the_disaster_page_brings_an_instance_back_on_an_empty_box() {
 
 #[cfg(feature = "s3")]
 #[test]
+fn the_drill_page_ends_with_a_signed_report_and_leaves_nothing() {
+    let Some(mut world) = World::with_bucket("quarterly-drill") else {
+        return;
+    };
+    world.fill_storage();
+    world.catalogue_storage();
+    world.init();
+    let names = [
+        "ETC",
+        "IDENTITY",
+        "ESCROW_READER_ACCESS_KEY_ID",
+        "ESCROW_READER_SECRET_ACCESS_KEY",
+    ];
+    let mut values = world.values(&with_credentials(&names));
+    let scratch = world.path("drills");
+    values.push(("SCRATCH", format!("'{}'", scratch.display())));
+    // The world's backup grows older with the world.
+    values.push(("RPO", "20000d".to_owned()));
+    let page = Page::read("runbooks/quarterly-drill.md");
+    world.follow(&page, "box", &values, "");
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+}
+
+#[cfg(feature = "s3")]
+#[test]
 fn the_page_for_the_key_alone_makes_a_catalogue_from_the_bucket() {
     let Some(mut world) = World::with_bucket("from-key") else {
         return;

@@ -10,7 +10,7 @@ use databasus_escrow::model::recipients::Recipients;
 
 use super::page::{Page, repository};
 
-const RUNBOOKS: [&str; 14] = [
+const RUNBOOKS: [&str; 15] = [
     "disaster",
     "import",
     "key-without-escrow",
@@ -20,6 +20,7 @@ const RUNBOOKS: [&str; 14] = [
     "point-in-time",
     "point-in-time-by-hand",
     "point-in-time-without-databasus",
+    "quarterly-drill",
     "recover-a-backup",
     "restore-one-escrow-with-stock-tools",
     "second-store",

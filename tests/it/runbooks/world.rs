@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use databasus_escrow::databasus::backup_file::Header;
+#[cfg(feature = "s3")]
+use databasus_escrow::databasus::{fields::seal_field, secret_key::SecretKey};
 
 use super::page::{Page, reads_like};
 use crate::recover::bed::{sealed_with, sidecar};
@@ -276,6 +278,21 @@ impl World {
             let bytes = fs::read(entry.path()).unwrap();
             store.put_if_absent(&name, &bytes).unwrap();
         }
+    }
+
+    /// Databasus has made these backups itself, and knows them.
+    #[cfg(feature = "s3")]
+    pub fn catalogue_storage(&mut self) {
+        let key = SecretKey::new(SECRET_KEY.to_vec()).unwrap();
+        let sealed = seal_field(&self.credentials.1, &key, [7; 12]);
+        self.server.psql(&format!(
+            "UPDATE s3_storages SET s3_secret_key = '{sealed}'"
+        ));
+        self.server.stop_cleanly();
+        let data = self.server.data_dir();
+        let import = format!("databasus-escrow import --data-dir '{}'", data.display());
+        self.bash("box", &import, "");
+        self.server.start_again();
     }
 
     #[cfg(feature = "s3")]

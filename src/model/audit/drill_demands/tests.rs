@@ -108,7 +108,7 @@ fn what_cannot_be_met_is_refused_with_its_line() {
         ),
         (
             format!("[[drill.cluster]]\nname = \"c\"\nto = \"yesterday\"\n{sentinel}"),
-            "write \"newest\" or \"1h ago\"",
+            "write \"newest\", \"1h ago\" or a time",
         ),
     ] {
         let refused = demands(&text).unwrap_err();

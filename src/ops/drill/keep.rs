@@ -1,0 +1,83 @@
+//! A drill's report: signed, and kept in every store beside the escrows.
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::Digest;
+use crate::base::error_chain::error_chain;
+use crate::base::names::{SignerName, StoreName};
+use crate::base::time::UtcTime;
+use crate::model::drill::DrillReport;
+use crate::model::layout::Layout;
+use crate::model::namespace::Namespace;
+use crate::model::strict_json::StrictJsonError;
+use crate::model::trust::{Trust, TrustError};
+use crate::ops::custody::submission::put;
+use crate::ops::destination::Destination;
+use crate::sealing::sshsig::{SigningKey, SigningKeyError};
+
+/// Where a report lies now.
+pub struct Kept {
+    /// Its key in every store.
+    pub key: String,
+    /// Of its bytes.
+    pub sha256: Digest,
+    /// What each store did not take.
+    pub lacking: BTreeMap<StoreName, String>,
+}
+
+/// A report was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// It cannot be written down.
+    #[error("the drill report cannot be written")]
+    Document(#[from] StrictJsonError),
+    /// It was not signed.
+    #[error("the drill report cannot be signed")]
+    Sign(#[from] SigningKeyError),
+}
+
+/// Whether reports by this key are going to count: said before a drill and not after it.
+pub fn may_sign(
+    trust: &Trust,
+    key: &SigningKey,
+    signer: &SignerName,
+    now: UtcTime,
+) -> Result<(), TrustError> {
+    let authentic = trust.authenticate(key.public(), Namespace::Drill, signer)?;
+    authentic.check_window(now)
+}
+
+/// Signs a report, and puts it and its signature into every store, locked as manifests are.
+pub fn keep(
+    report: &DrillReport,
+    key: &SigningKey,
+    layout: &Layout,
+    destinations: &[Destination],
+) -> Result<Kept, KeepError> {
+    let bytes = report.to_bytes()?;
+    let signature = key.sign(Namespace::Drill, &bytes)?;
+    let sha256 = Digest::of(&bytes);
+    let place = layout.drill(&report.escrow_id, report.began_at);
+    let objects = [
+        (
+            layout.signature(&sha256, &report.signer),
+            signature.as_bytes(),
+        ),
+        (place.clone(), bytes.as_slice()),
+    ];
+    let mut lacking = BTreeMap::new();
+    for destination in destinations {
+        let store = destination.for_documents(report.ended_at);
+        let put = objects
+            .iter()
+            .try_for_each(|(key, bytes)| put(store.as_ref(), key, bytes));
+        if let Err(error) = put {
+            lacking.insert(store.name().clone(), error_chain(&error));
+        }
+    }
+    Ok(Kept {
+        key: place,
+        sha256,
+        lacking,
+    })
+}
