@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::base::cancel::Cancel;
 use crate::base::error_chain::error_chain;
+use crate::ops::commit::Completeness;
 
 /// How a run ended, as scripts see it. Unknown codes mean failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,16 @@ impl Exit {
             Self::Integrity => 13,
             Self::Refused => 14,
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
+        }
+    }
+}
+
+impl From<Completeness> for Exit {
+    fn from(completeness: Completeness) -> Self {
+        match completeness {
+            Completeness::Whole => Self::Done,
+            Completeness::Partial => Self::Partial,
+            Completeness::Alarm => Self::Integrity,
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::ops::close_forks::{self, Claimant, OpenFork, Report};
-use crate::ops::commit::Completeness;
 use crate::store::Rights;
 
 #[derive(Serialize)]
@@ -48,11 +47,7 @@ pub(in crate::cli) fn run(
         let close = close_forks::close(writer.author(), writer.ports(cancel), &report.forks);
         report = close.map_err(hints::close_fork)?;
     }
-    let exit = match report.completeness() {
-        Completeness::Whole => Exit::Done,
-        Completeness::Partial => Exit::Partial,
-        Completeness::Alarm => Exit::Integrity,
-    };
+    let exit = Exit::from(report.completeness());
     let document = Document {
         instance,
         dry_run: args.dry_run,

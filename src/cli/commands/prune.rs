@@ -10,7 +10,7 @@ use crate::cli::author::Writer;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
-use crate::model::finding::{Severity, worst};
+use crate::ops::commit::Completeness;
 use crate::ops::prune::{self, Deleted, Left, Report, Row, Settings, State as Fate, Swept};
 use crate::store::Rights;
 
@@ -67,12 +67,8 @@ fn exit(report: &Report) -> Exit {
     let fates = report.deleted.iter().map(|one| &one.state);
     let swept = report.swept.iter().filter_map(|one| one.outcome.as_ref());
     let has_failed = |fate: &Fate| matches!(fate, Fate::Failed { .. });
-    match worst(&report.findings) {
-        Some(Severity::Violation) => Exit::Integrity,
-        Some(Severity::Warning) => Exit::Partial,
-        _ if fates.chain(swept).any(has_failed) => Exit::Partial,
-        _ => Exit::Done,
-    }
+    let has_failed = fates.chain(swept).any(has_failed);
+    Completeness::of(&report.findings, has_failed).into()
 }
 
 fn text(report: &Report, dry_run: bool) -> String {

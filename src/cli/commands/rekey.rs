@@ -17,7 +17,6 @@ use crate::cli::progress::Progress;
 use crate::cli::wire::Reader;
 use crate::cli::{hints, identities, wire};
 use crate::model::config::Config;
-use crate::ops::commit::Completeness;
 use crate::ops::rekey::{self, Openers, Outcome, Report, Row, Settings};
 use crate::ops::select::{Selection, select};
 use crate::sealing::identities::Identities;
@@ -74,7 +73,7 @@ pub(in crate::cli) fn run(
         let run = rekey::run(writer.author(), writer.ports(cancel), &settings, &told);
         report = run.map_err(hints::rekey)?;
     }
-    let exit = exit(&report);
+    let exit = Exit::from(report.completeness());
     let document = Document {
         instance: &config.instance,
         dry_run: args.dry_run,
@@ -84,14 +83,6 @@ pub(in crate::cli) fn run(
     output.result(&document, || text(&report, args.dry_run))?;
     complain(&report, output);
     Ok(exit)
-}
-
-fn exit(report: &Report) -> Exit {
-    match report.completeness() {
-        Completeness::Whole => Exit::Done,
-        Completeness::Partial => Exit::Partial,
-        Completeness::Alarm => Exit::Integrity,
-    }
 }
 
 fn identities(

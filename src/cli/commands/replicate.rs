@@ -13,7 +13,6 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
-use crate::ops::commit::Completeness;
 use crate::ops::replicate::{self, Looking, Report};
 use crate::store::Rights;
 
@@ -47,11 +46,7 @@ pub(in crate::cli) fn run(
     let report = replicate::run(writer.author(), writer.ports(cancel), looking, on_bytes)
         .map_err(hints::replicate)?;
     drop(progress);
-    let exit = match report.completeness() {
-        Completeness::Whole => Exit::Done,
-        Completeness::Partial => Exit::Partial,
-        Completeness::Alarm => Exit::Integrity,
-    };
+    let exit = Exit::from(report.completeness());
     let document = Document {
         instance: &writer.config.instance,
         report: &report,

@@ -21,9 +21,8 @@ use crate::cli::{source, wire};
 use crate::model::config::Config;
 use crate::model::finding::Finding;
 use crate::model::proof::{Level, ProofRecord};
-use crate::ops::commit::Completeness;
 use crate::ops::replicate;
-use crate::ops::snapshot::{self, Ports, ProofSettings, Report, Settings};
+use crate::ops::snapshot::{self, Ports, ProofSettings, Settings};
 use crate::ops::state::State;
 use crate::postgres::restore_tool::RestoreTool;
 use crate::store::Rights;
@@ -79,7 +78,7 @@ pub(in crate::cli) fn run(
     )
     .map_err(hints::snapshot)?;
     drop(progress);
-    let exit = exit(&report);
+    let exit = Exit::from(report.completeness());
     let seconds = SystemClock.now().unix() - began.unix();
     let document = Document {
         escrow_id: &report.manifest.escrow_id,
@@ -106,14 +105,6 @@ pub(in crate::cli) fn run(
     }
     super::findings::complain(&report.findings, output);
     Ok(exit)
-}
-
-fn exit(report: &Report) -> Exit {
-    match report.completeness() {
-        Completeness::Whole => Exit::Done,
-        Completeness::Partial => Exit::Partial,
-        Completeness::Alarm => Exit::Integrity,
-    }
 }
 
 /// The places that Databasus keeps its backups in, LOCAL ones beside its key.

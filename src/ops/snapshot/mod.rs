@@ -297,7 +297,7 @@ impl<'a> Run<'a> {
     /// What a run could not remember because it died, the newest manifest tells: stores that did
     /// not get its payload, or are new.
     fn remember_lacking(&self, history: &History) -> Result<(), StateError> {
-        let Some((_, newest)) = history.escrows().next_back() else {
+        let Some((_, newest)) = history.followed_escrows().next_back() else {
             return Ok(());
         };
         let (state, slug) = (self.ports.state, &self.settings.slug);
@@ -366,7 +366,7 @@ impl<'a> Run<'a> {
 
     /// A key that is another one than last night makes older backups unreadable.
     fn compare_key(&mut self, history: &History, key_id: SecretKeyId) {
-        let last = history.escrows().next_back();
+        let last = history.followed_escrows().next_back();
         if let Some((entry, escrow)) = last
             && escrow.secret_key_id != key_id.to_string()
         {
@@ -456,7 +456,7 @@ impl<'a> Run<'a> {
 
     /// Recipients or signers that changed make the printed trust card an old one.
     fn compare_policy(&mut self, history: &History, policy: Digest) {
-        let last = history.escrows().next_back();
+        let last = history.followed_escrows().next_back();
         let changed = last.filter(|(_, escrow)| escrow.policy_sha256 != policy);
         if let Some((entry, _)) = changed {
             let seq = entry.link.seq;

@@ -60,11 +60,11 @@ fn what_is_no_identity_is_named() {
         ),
         (
             "age-encryption.org/v1\n-> scrypt".to_owned(),
-            IdentityProblem::NotAnIdentity(1),
+            IdentityProblem::Damaged,
         ),
         (
             "-----BEGIN AGE ENCRYPTED FILE-----\n".to_owned(),
-            IdentityProblem::NotAnIdentity(1),
+            IdentityProblem::Damaged,
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nMC4C\n".to_owned(),

@@ -357,10 +357,10 @@ fn stores_of_the_configuration_are_tried_and_what_a_lock_keeps_is_remembered() {
     let document = json(&host.run("doctor stores --json").code(3));
     assert_eq!(document["stores"][0]["fit"], "wider", "{document:#}");
     assert_eq!(document["stores"][1]["fit"], "right", "{document:#}");
-    let kept = std::fs::read_to_string(bed.sandbox.path("host/state/demo.lock-probes.json"));
+    let kept = std::fs::read_to_string(bed.sandbox.path("host/state/demo.lock-tries.json"));
     let kept: Value = serde_json::from_str(&kept.unwrap()).unwrap();
-    assert_eq!(kept["lat"]["record"]["result"], "enforced");
-    assert_eq!(kept["lat"]["left"].as_array().unwrap().len(), 1);
+    assert_eq!(kept["lat"]["last"]["record"]["result"], "enforced");
+    assert_eq!(kept["lat"]["folders"].as_array().unwrap().len(), 1);
     host.run("doctor stores usb").success();
     host.run("doctor stores nas")
         .code(2)
