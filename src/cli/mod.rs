@@ -19,6 +19,7 @@ mod small_files;
 mod source;
 mod stopped;
 mod storages;
+mod survey;
 mod terminal;
 mod wire;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::Reading;
+use super::{Reading, Remembered};
 
 /// Arguments of `audit`.
 #[derive(Debug, ClapArgs)]
@@ -13,6 +13,8 @@ Examples:
   databasus-escrow audit --policy policies/production.toml
   databasus-escrow audit --policy policies/production.toml --full      every byte of every copy
   databasus-escrow audit --policy policies/minimal.toml --head         every few minutes
+  databasus-escrow audit --policy policies/production.toml \\
+    --backups 'prod=s3://backups?endpoint=https://…&region=us-east-1'
   databasus-escrow audit --policy production.toml --instance demo --store 's3://…' --trust SHA256:…
 
 Exit codes: 0 everything that the policy demands holds · 3 something could not be looked at · 4 a demand
@@ -30,9 +32,18 @@ pub struct Audit {
     /// Look at the newest manifest alone, in few requests
     #[arg(long, conflicts_with_all = ["sample", "full", "witness"])]
     pub head: bool,
+    /// A storage with Databasus' own backups, for `[[backups]]` in the policy:
+    /// NAME=s3://BUCKET/PREFIX?endpoint=URL&region=R, or NAME=dir:/path; repeatable. Credentials, which
+    /// need to read and no more, come from `ESCROW_<NAME>_ACCESS_KEY_ID` and
+    /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`
+    #[arg(long, value_name = "NAME=STORAGE", conflicts_with = "head")]
+    pub backups: Vec<String>,
     /// Sign the newest manifest that was seen, and store the word in every store
     #[arg(long)]
     pub witness: bool,
+    /// What earlier looks at storages of Databasus found out.
+    #[command(flatten)]
+    pub remembered: Remembered,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,

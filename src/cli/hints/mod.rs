@@ -32,7 +32,7 @@ pub(super) use custody::{challenge, checkin, step};
 pub(super) use drill::drill;
 pub(super) use import::{from_key, import, stopped_instance};
 pub(super) use pitr::{no_postgres, restore, unreachable, which};
-pub(super) use recover::{backup, escrowed_key, find, output};
+pub(super) use recover::{backup, escrowed_key, find, listing, output};
 pub(super) use rehydrate::{rehydrate, unpack};
 pub(super) use rekey::rekey;
 pub(super) use snapshot::{prune, replicate, snapshot};

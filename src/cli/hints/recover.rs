@@ -10,6 +10,7 @@ use crate::ops::escrowed_key::EscrowedKeyError;
 use crate::ops::recover::RecoverError;
 use crate::ops::recover::find::FindError;
 use crate::ops::recover::output::OutputError;
+use crate::store::StoreError;
 
 /// No backup was chosen.
 pub(in crate::cli) fn find(error: FindError) -> CliError {
@@ -33,6 +34,11 @@ pub(in crate::cli) fn find(error: FindError) -> CliError {
         }
     };
     CliError::new(exit, error).maybe_hint(hint)
+}
+
+/// A storage could not be listed.
+pub(in crate::cli) fn listing(error: StoreError) -> CliError {
+    find(FindError::List(error))
 }
 
 /// A backup was not recovered.

@@ -52,6 +52,8 @@ pub enum Rule {
     Proof,
     /// Whether a restore was tried.
     Drill,
+    /// Whether Databasus' backup chains reach the present.
+    Backups,
     /// Whether clocks agree.
     Clock,
 }
@@ -117,6 +119,7 @@ impl Rule {
             Self::Instance => "instance",
             Self::Proof => "proof",
             Self::Drill => "drill",
+            Self::Backups => "backups",
             Self::Clock => "clock",
         }
     }

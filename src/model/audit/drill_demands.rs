@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
+use super::span::Span;
 use crate::base::names::Slug;
 use crate::base::text::printable;
 use crate::base::time::UtcTime;
@@ -26,13 +27,13 @@ const GIB: u64 = 1 << 30;
 pub struct DrillDemands {
     /// How far it has to go, 0 to 5.
     pub level: u8,
-    /// How long ago, in seconds, the last drill may have ended; none where an audit demands
+    /// How long ago the last drill may have ended; none where an audit demands
     /// nothing of drills.
-    pub max_age: Option<u64>,
-    /// Most seconds until everything is back.
-    pub rto: Option<u64>,
-    /// Most seconds that what comes back may be old.
-    pub rpo: Option<u64>,
+    pub max_age: Option<Span>,
+    /// The longest time until everything is back.
+    pub rto: Option<Span>,
+    /// How old what comes back may be.
+    pub rpo: Option<Span>,
     /// Room that it takes, in bytes: known before anything is fetched, and the sizes of databases
     /// are not.
     pub room: Option<u64>,
@@ -60,8 +61,8 @@ pub struct SubjectDemand {
 pub enum PointBack {
     /// As new as there is.
     Newest,
-    /// So many seconds before the drill begins.
-    Ago(u64),
+    /// So long before the drill begins.
+    Ago(Span),
     /// At this time.
     At(UtcTime),
 }
@@ -95,10 +96,6 @@ pub enum Expect {
 /// A value that TOML may write without quotes, as PostgreSQL writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plain(pub String);
-
-/// A number of seconds, written `90s`, `30m`, `26h`, `90d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub u64);
 
 /// Demands that cannot be met, or not be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,9 +171,9 @@ impl TryFrom<Fields> for DrillDemands {
         let clusters = clusters.map(|(place, one)| one.demand(place));
         let demands = Self {
             level: fields.level,
-            max_age: fields.max_age.map(|span| span.0),
-            rto: fields.rto.map(|span| span.0),
-            rpo: fields.rpo.map(|span| span.0),
+            max_age: fields.max_age,
+            rto: fields.rto,
+            rpo: fields.rpo,
             room: fields.room_gib.map(|gib| u64::from(gib) * GIB),
             subjects: databases.chain(clusters).collect(),
         };
@@ -292,36 +289,6 @@ impl Expect {
     }
 }
 
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "{:?} is no span: write 90s, 30m, 26h or 90d",
-                printable(text)
-            )
-        };
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let unit: u64 = match text.get(digits.len()..) {
-            Some("s") => 1,
-            Some("m") => 60,
-            Some("h") => 3_600,
-            Some("d") => 86_400,
-            _ => return Err(wrong()),
-        };
-        let count: u32 = digits.parse().map_err(|_| wrong())?;
-        Ok(Self(u64::from(count) * unit))
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl FromStr for PointBack {
     type Err = String;
 
@@ -331,7 +298,7 @@ impl FromStr for PointBack {
         }
         let span = text.strip_suffix(" ago").map(str::parse::<Span>);
         match (span, text.parse()) {
-            (Some(Ok(span)), _) => Ok(Self::Ago(span.0)),
+            (Some(Ok(span)), _) => Ok(Self::Ago(span)),
             (_, Ok(time)) => Ok(Self::At(time)),
             _ => Err(format!(
                 "{:?} is no point to go back to: write \"newest\", \"1h ago\" or a time such as \

@@ -72,6 +72,8 @@ pub struct Facts {
     pub witnesses: Seen<WitnessesSeen>,
     /// Drills, of which reports are stored.
     pub drills: Seen<DrillsSeen>,
+    /// Clusters of which each storage of Databasus holds backups.
+    pub backups: BTreeMap<StoreName, Seen<BackupsSeen>>,
     /// By how many seconds each store's clock was ahead of the signer's when it got the newest
     /// manifest.
     pub clocks: BTreeMap<StoreName, Seen<i64>>,
@@ -278,6 +280,48 @@ pub struct DrillSeen {
     pub rpo: Option<u64>,
 }
 
+/// What a storage of Databasus tells of backup chains, without any key: names, dates and sidecars.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupsSeen {
+    /// Each cluster.
+    pub clusters: Vec<ClusterSeen>,
+    /// Objects that could not be read, by their names: what they are is unknown.
+    pub unread: Vec<String>,
+    /// How many objects have no sidecar, so that only a key tells what they are: WAL and base backups
+    /// of releases up to 3.42 among them.
+    pub closed: u64,
+}
+
+/// A cluster's backups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSeen {
+    /// For a person: its names, and what tells it from others.
+    pub described: String,
+    /// All that its database was called, as names of objects write it, and its id.
+    pub names: Vec<String>,
+    /// When the newest base backup that can be used was stored.
+    pub newest_base: Option<UtcTime>,
+    /// When the newest WAL segment was stored.
+    pub newest_wal: Option<UtcTime>,
+    /// The last point in time that a chain reaches, as far as dates tell.
+    pub reaches: Option<UtcTime>,
+    /// Whether that is all the WAL that there is.
+    pub end: ChainEnd,
+    /// Holes with a later chain behind them: what is missing.
+    pub gaps: Vec<String>,
+}
+
+/// Whether the newest WAL can be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainEnd {
+    /// A chain reaches its end.
+    Reached,
+    /// None does, and why.
+    Cut(String),
+    /// Only a key tells, and why.
+    Unknown(String),
+}
+
 impl Facts {
     /// Nothing was looked at yet.
     pub fn none(scope: Scope, now: UtcTime) -> Self {
@@ -295,6 +339,7 @@ impl Facts {
             checkins: not_yet(),
             witnesses: not_yet(),
             drills: not_yet(),
+            backups: BTreeMap::new(),
             clocks: BTreeMap::new(),
         }
     }

@@ -28,7 +28,7 @@ pub fn judge(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
 }
 
 /// What a look at the newest manifest alone leaves out.
-const BEYOND_THE_HEAD: [Rule; 10] = [
+const BEYOND_THE_HEAD: [Rule; 11] = [
     Rule::Witness,
     Rule::Stores,
     Rule::Parts,
@@ -38,6 +38,7 @@ const BEYOND_THE_HEAD: [Rule; 10] = [
     Rule::Instance,
     Rule::Proof,
     Rule::Drill,
+    Rule::Backups,
     Rule::Clock,
 ];
 
@@ -47,6 +48,7 @@ fn not_looked_at(rule: Rule) -> Check {
 
 fn beyond_the_head(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
     let stores = Some(policy.stores.as_slice()).filter(|stores| !stores.is_empty());
+    let backups = Some(policy.backups.as_slice()).filter(|backups| !backups.is_empty());
     let mut locks = policy
         .stores
         .iter()
@@ -75,6 +77,9 @@ fn beyond_the_head(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
         }),
         ruled(Rule::Drill, policy.drill.as_ref(), |it| {
             rules::drill::judge(it, facts)
+        }),
+        ruled(Rule::Backups, backups, |it| {
+            rules::backups::judge(it, facts)
         }),
         ruled(Rule::Clock, policy.clock.as_ref(), |it| {
             rules::clock::judge(it, facts)

@@ -52,6 +52,8 @@ pub struct AuditPolicy {
     pub proof: Option<ProofDemand>,
     /// What a drill has to bring back, and how recently one must have.
     pub drill: Option<DrillDemands>,
+    /// Databasus' own backup chains, which have to reach the present.
+    pub backups: Vec<BackupsDemand>,
     /// How far clocks may differ.
     pub clock: Option<ClockDemand>,
 }
@@ -187,6 +189,24 @@ pub struct ProofDemand {
     pub min_level: Level,
 }
 
+/// `[[backups]]`: backup chains of clusters in a storage of Databasus.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupsDemand {
+    /// Which storage, as `--backups` names it.
+    pub storage: StoreName,
+    /// The cluster, by its name or its id in Databasus; none: every one that is there.
+    pub cluster: Option<String>,
+    /// How long ago the newest WAL segment may have been stored.
+    pub max_wal_age: Option<Span>,
+    /// How long ago the newest base backup may have been stored.
+    pub max_base_age: Option<Span>,
+    /// Whether points in time that no chain reaches any more, with a later chain behind them, are
+    /// remarked on only.
+    #[serde(default)]
+    pub allow_gaps: bool,
+}
+
 /// `[clock]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,6 +270,8 @@ struct Document {
     instance: Option<InstanceDemand>,
     proof: Option<ProofDemand>,
     drill: Option<DrillDemands>,
+    #[serde(default)]
+    backups: Vec<BackupsDemand>,
     clock: Option<ClockDemand>,
 }
 
@@ -341,6 +363,7 @@ impl From<Document> for AuditPolicy {
             instance: document.instance,
             proof: document.proof,
             drill: document.drill,
+            backups: document.backups,
             clock: document.clock,
         }
     }

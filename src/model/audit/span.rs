@@ -30,6 +30,11 @@ impl Span {
         i64::from(self.0)
     }
 
+    /// In seconds, where nothing is subtracted from it.
+    pub fn whole_seconds(self) -> u64 {
+        u64::from(self.0)
+    }
+
     /// The moment so long before `now`.
     pub fn before(self, now: UtcTime) -> UtcTime {
         now.plus(-self.seconds())

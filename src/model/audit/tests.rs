@@ -2,6 +2,8 @@
 
 mod property_tests;
 
+use std::collections::BTreeMap;
+
 use super::check::{Check, Outcome, Rule, Verdict};
 use super::facts::*;
 use super::judge::judge;
@@ -54,6 +56,11 @@ fn policy() -> AuditPolicy {
         level = 2
         rto = "1h"
         rpo = "26h"
+        [[backups]]
+        storage = "prod"
+        cluster = "shop"
+        max_wal_age = "30m"
+        max_base_age = "8d"
         [clock]
         max_skew = "5m"
         "#
@@ -194,8 +201,25 @@ fn facts() -> Facts {
             }),
             findings: Vec::new(),
         }),
+        backups: BTreeMap::from([(name("prod"), Seen::Known(backups()))]),
         clocks: stores.iter().map(|s| (s.clone(), Seen::Known(2))).collect(),
         ..Facts::none(Scope::Full, at(0))
+    }
+}
+
+fn backups() -> BackupsSeen {
+    let cluster = |called: &str| ClusterSeen {
+        described: called.to_owned(),
+        names: vec![called.to_owned()],
+        newest_base: Some(at(DAY)),
+        newest_wal: Some(at(60)),
+        reaches: Some(at(60)),
+        end: ChainEnd::Reached,
+        gaps: Vec::new(),
+    };
+    BackupsSeen {
+        clusters: vec![cluster("shop"), cluster("attic")],
+        ..BackupsSeen::default()
     }
 }
 
@@ -216,6 +240,14 @@ fn newest(facts: &mut Facts) -> &mut EscrowSeen {
 
 fn drill(facts: &mut Facts) -> &mut DrillSeen {
     known(&mut facts.drills).newest.as_mut().unwrap()
+}
+
+fn storage(facts: &mut Facts) -> &mut BackupsSeen {
+    known(facts.backups.get_mut(&name("prod")).unwrap())
+}
+
+fn shop(facts: &mut Facts) -> &mut ClusterSeen {
+    &mut storage(facts).clusters[0]
 }
 
 fn locks(facts: &mut Facts) -> &mut LocksSeen {
@@ -247,6 +279,59 @@ type Case = (&'static str, fn(&mut Facts), &'static [&'static str]);
 
 const CASES: &[Case] = &[
     ("nothing is wrong", |_| {}, &[]),
+    (
+        "a storage that was not named",
+        |f| f.backups.clear(),
+        &["backups/not-seen unknown"],
+    ),
+    (
+        "no such cluster",
+        |f| shop(f).names.clear(),
+        &["backups/cluster-missing fail"],
+    ),
+    (
+        "no such cluster, among what only a key opens",
+        |f| {
+            shop(f).names.clear();
+            storage(f).closed = 1;
+        },
+        &["backups/not-seen unknown", "backups/backups-closed warn"],
+    ),
+    (
+        "an object that could not be read",
+        |f| storage(f).unread.push("x".to_owned()),
+        &["backups/not-seen unknown"],
+    ),
+    (
+        "a chain that does not reach the present",
+        |f| shop(f).end = ChainEnd::Cut("x".to_owned()),
+        &["backups/backup-chain-cut fail"],
+    ),
+    (
+        "a chain whose end only a key tells",
+        |f| shop(f).end = ChainEnd::Unknown("x".to_owned()),
+        &["backups/not-seen unknown"],
+    ),
+    (
+        "a hole behind a chain",
+        |f| shop(f).gaps.push("x".to_owned()),
+        &["backups/backup-chain-gap fail"],
+    ),
+    (
+        "WAL that has stalled",
+        |f| shop(f).newest_wal = Some(at(30 * 60 + 1)),
+        &["backups/wal-stalled fail"],
+    ),
+    (
+        "no WAL at all",
+        |f| shop(f).newest_wal = None,
+        &["backups/wal-stalled fail"],
+    ),
+    (
+        "an old base backup",
+        |f| shop(f).newest_base = Some(at(9 * DAY)),
+        &["backups/base-backup-old fail"],
+    ),
     (
         "no mark",
         |f| chain(f).mark = None,
@@ -551,7 +636,7 @@ fn a_pass_is_a_pass_and_every_rule_says_something() {
     let checks = judge(&policy(), &facts());
     assert_eq!(Verdict::of(&checks), Verdict::Pass);
     let rules: std::collections::BTreeSet<Rule> = checks.iter().map(|check| check.rule).collect();
-    assert_eq!(rules.len(), 14);
+    assert_eq!(rules.len(), 15);
     assert!(checks.iter().all(|check| check.outcome == Outcome::Pass));
 }
 
@@ -563,7 +648,7 @@ fn what_is_not_demanded_is_off_and_the_chain_is_always_judged() {
     let checks = judge(&policy, &facts);
     assert_eq!(Verdict::of(&checks), Verdict::Pass);
     let off = checks.iter().filter(|check| check.outcome == Outcome::Off);
-    assert_eq!(off.count(), 12);
+    assert_eq!(off.count(), 13);
     chain(&mut facts)
         .findings
         .push(Finding::violation("chain-gap", "x"));
@@ -590,6 +675,27 @@ fn nothing_seen_is_nothing_passed() {
         checks.iter().all(|check| check.outcome == Outcome::Unknown),
         "{checks:?}"
     );
+}
+
+#[test]
+fn holes_that_the_policy_allows_are_remarked_on() {
+    let mut facts = facts();
+    shop(&mut facts).gaps.push("x".to_owned());
+    let mut policy = policy();
+    policy.backups[0].allow_gaps = true;
+    let checks = judge(&policy, &facts);
+    assert_eq!(told(&checks), ["backups/backup-chain-gap warn"]);
+}
+
+#[test]
+fn without_a_name_every_cluster_is_judged() {
+    let mut facts = facts();
+    storage(&mut facts).clusters[1].end = ChainEnd::Cut("x".to_owned());
+    let mut policy = policy();
+    assert_eq!(told(&judge(&policy, &facts)), [""; 0]);
+    policy.backups[0].cluster = None;
+    let checks = judge(&policy, &facts);
+    assert_eq!(told(&checks), ["backups/backup-chain-cut fail"]);
 }
 
 #[test]

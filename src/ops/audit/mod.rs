@@ -3,6 +3,7 @@
 //! The chain comes verified; everything else is asked for here, a few requests at a time, and
 //! becomes [`Facts`]. Nothing is judged here, and what could not be seen is said to be unknown.
 
+pub mod backups;
 mod chain;
 mod copies;
 mod drills;

@@ -17,8 +17,7 @@ pub(super) fn holds(expect: &Expect, answer: Option<&str>, began: UtcTime) -> bo
         Expect::Equals(expected) => answer == expected.0,
         Expect::AtLeast(least) => whole_below(answer).is_some_and(|found| found >= *least),
         Expect::NewerThan(span) => {
-            let oldest = i128::from(began.unix()) - i128::from(span.0);
-            seconds(answer).is_some_and(|found| i128::from(found) >= oldest)
+            seconds(answer).is_some_and(|found| found >= span.before(began).unix())
         }
     }
 }
@@ -48,7 +47,8 @@ fn seconds(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::audit::drill_demands::{Plain, Span};
+    use crate::model::audit::drill_demands::Plain;
+    use crate::model::audit::span::Span;
     use proptest::prelude::*;
 
     fn began() -> UtcTime {
@@ -64,7 +64,7 @@ mod tests {
         for expect in [
             Expect::Equals(Plain(String::new())),
             Expect::AtLeast(i64::MIN),
-            Expect::NewerThan(Span(u64::MAX)),
+            Expect::NewerThan(Span::from_seconds(u32::MAX)),
         ] {
             assert!(!holds(&expect, None, began()), "{expect:?}");
         }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn times_are_as_postgresql_writes_them() {
-        let newer = |answer| held(Expect::NewerThan(Span(3600)), answer);
+        let newer = |answer| held(Expect::NewerThan(Span::from_seconds(3600)), answer);
         for recent in [
             "2026-06-12 08:00:00+00",
             "2026-06-12 08:59:59.123456+00",
@@ -112,8 +112,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_makes_it_panic(answer in ".{0,40}|-?[0-9]{0,25}(\\.[0-9]{0,25})?", least: i64, span: u64) {
-            for expect in [Expect::AtLeast(least), Expect::NewerThan(Span(span))] {
+        fn no_answer_makes_it_panic(answer in ".{0,40}|-?[0-9]{0,25}(\\.[0-9]{0,25})?", least: i64, span: u32) {
+            for expect in [Expect::AtLeast(least), Expect::NewerThan(Span::from_seconds(span))] {
                 let _ = holds(&expect, Some(&answer), began());
             }
         }

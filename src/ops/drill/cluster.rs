@@ -113,10 +113,7 @@ pub(super) fn rewind(work: &Work<'_>, found: &Surveyed, to: PointBack) -> Result
 fn target(to: PointBack, began: UtcTime) -> Target {
     match to {
         PointBack::Newest => Target::Latest,
-        PointBack::Ago(span) => {
-            let span = i64::try_from(span).unwrap_or(i64::MAX);
-            at(began.unix().saturating_sub(span).max(0))
-        }
+        PointBack::Ago(span) => at(span.before(began).unix().max(0)),
         PointBack::At(time) => at(time.unix()),
     }
 }

@@ -1,6 +1,7 @@
 //! What a drill came to, as it is signed.
 
 use crate::base::time::UtcTime;
+use crate::model::audit::span::Span;
 use crate::model::drill::{DrillReport, FORMAT, LevelReached, Measured, Outcome, Subject, reached};
 use crate::model::manifest::Tool;
 
@@ -40,11 +41,11 @@ pub(super) fn of(
         outcome: Outcome::Unknown,
         rto: Measured {
             seconds: level.is_met().then_some(spans.rto),
-            limit: request.demands.rto,
+            limit: request.demands.rto.map(Span::whole_seconds),
         },
         rpo: Measured {
             seconds: oldest(&subjects),
-            limit: request.demands.rpo,
+            limit: request.demands.rpo.map(Span::whole_seconds),
         },
         level,
         failure: failure(journal),

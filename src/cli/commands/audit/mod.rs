@@ -1,5 +1,6 @@
 //! `audit`: what stores and signers say, held against a policy, without any key.
 
+mod backups;
 mod text;
 
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ pub(in crate::cli) fn run(
     let signing = args.witness.then(|| signing(&reader)).transpose()?;
     let facts = match args.head {
         true => reader.head(output)?,
-        false => facts(args, &file.policy, &reader, output, cancel)?,
+        false => facts(args, &file.policy, &reader, global, output, cancel)?,
     };
     let report = Report::of(&reader.slug, &file.policy, file.sha256, &facts);
     let witness = match &signing {
@@ -78,6 +79,7 @@ fn facts(
     args: &Audit,
     policy: &AuditPolicy,
     reader: &Reader,
+    global: &Global,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Facts, CliError> {
@@ -91,7 +93,9 @@ fn facts(
         now: SystemClock.now(),
         cancel,
     };
-    observe(&request).map_err(CliError::failed)
+    let mut facts = observe(&request).map_err(CliError::failed)?;
+    facts.backups = backups::look(args, global, cancel)?;
+    Ok(facts)
 }
 
 fn sampling(args: &Audit, policy: &AuditPolicy) -> Sampling {

@@ -38,7 +38,7 @@ pub(super) fn planned(request: &Request<'_>, plan: &[String], outlook: &Outlook)
 pub(super) fn subject(demand: &SubjectDemand) -> String {
     let how = match demand.to {
         PointBack::Newest => "as new as there is".to_owned(),
-        PointBack::Ago(seconds) => format!("as of {} ago", span(seconds)),
+        PointBack::Ago(span) => format!("as of {span} ago"),
         PointBack::At(time) => format!("as of {time}"),
     };
     let (kind, name) = (demand.kind.word(), printable(&demand.name));

@@ -4,13 +4,13 @@ use crate::base::cancel::Cancel;
 use crate::cli::args::{Global, PitrList};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Output;
-use crate::cli::{from, keys};
+use crate::cli::{from, hints, keys};
 use crate::ops::pitr::listing::Listing;
 use crate::ops::pitr::open::Storage;
 use crate::ops::pitr::survey::Depth;
 
-use super::survey::{measure, survey};
 use super::text;
+use crate::cli::survey::{measure, survey};
 
 pub(super) fn run(
     args: &PitrList,
@@ -28,7 +28,8 @@ pub(super) fn run(
         true => Depth::Sidecars,
         false => Depth::Beginnings,
     };
-    let mut survey = survey(storage, depth, &args.remembered, global, cancel)?;
+    let mut survey =
+        survey(storage, depth, &args.remembered, global, cancel).map_err(hints::listing)?;
     if !args.no_probe {
         let wanted = args.database.as_deref();
         let meant = survey.clusters.iter_mut();

@@ -8,7 +8,6 @@ use crate::cli::output::Output;
 mod list;
 mod report;
 mod restore;
-mod survey;
 mod text;
 
 pub(in crate::cli) fn run(

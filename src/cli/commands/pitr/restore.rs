@@ -20,7 +20,7 @@ use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::private_server::Options;
 
 use super::report::{Document, PlanReport};
-use super::survey::{measure, survey};
+use crate::cli::survey::{measure, survey};
 
 pub(super) fn run(
     args: &PitrRestore,
@@ -35,7 +35,8 @@ pub(super) fn run(
         store: &store,
         keys: &keys,
     };
-    let found = survey(storage, Depth::Beginnings, &args.remembered, global, cancel)?;
+    let found = survey(storage, Depth::Beginnings, &args.remembered, global, cancel)
+        .map_err(hints::listing)?;
     let cluster = which(&found.clusters, &args.database, args.cluster).map_err(hints::which)?;
     let mut cluster = cluster.clone();
     measure(&mut cluster, args.pg_bin.as_deref(), storage, cancel);

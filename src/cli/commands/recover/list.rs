@@ -11,7 +11,6 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::hints;
 use crate::cli::output::{Output, table};
 use crate::cli::progress::Progress;
-use crate::ops::recover::find::FindError;
 use crate::ops::recover::inventory::{self, Depth, Inventory, Kind, Row, State, Step};
 use crate::ops::recover::keys::{KeyRing, KeySource};
 use crate::store::Store;
@@ -51,8 +50,8 @@ pub(super) fn run(
             progress.reach(looked);
         }
     };
-    let inventory = inventory::take(store, keys, depth, cancel, &mut on_step)
-        .map_err(|error| hints::find(FindError::List(error)))?;
+    let inventory =
+        inventory::take(store, keys, depth, cancel, &mut on_step).map_err(hints::listing)?;
     drop(progress);
     let document = Document {
         storage: store.location(),

@@ -1,9 +1,10 @@
 //! Whether a restore was tried lately, and what it came to.
 
-use crate::base::time::{UtcTime, span};
+use crate::base::time::{self, UtcTime};
 use crate::model::audit::check::{Check, Rule};
 use crate::model::audit::drill_demands::DrillDemands;
 use crate::model::audit::facts::{DrillSeen, Facts};
+use crate::model::audit::span::Span;
 use crate::model::finding::Severity;
 
 pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Vec<Check> {
@@ -33,7 +34,12 @@ pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Ve
     checks
 }
 
-fn judge_drill(demand: &DrillDemands, max_age: u64, drill: &DrillSeen, now: UtcTime) -> Vec<Check> {
+fn judge_drill(
+    demand: &DrillDemands,
+    max_age: Span,
+    drill: &DrillSeen,
+    now: UtcTime,
+) -> Vec<Check> {
     let rto = demand
         .rto
         .map(|most| bound("drill-slow", "took", most, drill.rto));
@@ -64,13 +70,11 @@ fn succeeded(drill: &DrillSeen) -> Check {
     }
 }
 
-fn recent(max_age: u64, drill: &DrillSeen, now: UtcTime) -> Check {
+fn recent(max_age: Span, drill: &DrillSeen, now: UtcTime) -> Check {
     let ago = drill.ended_at.relative_to(now);
-    let age = now.unix() - drill.ended_at.unix();
-    match u64::try_from(age).is_ok_and(|age| age > max_age) {
+    match drill.ended_at < max_age.before(now) {
         true => {
-            let most = span(max_age);
-            let message = format!("the last drill ended {ago}; at most {most} is demanded");
+            let message = format!("the last drill ended {ago}; at most {max_age} is demanded");
             Check::fail(Rule::Drill, "drill-old", message)
         }
         false => Check::pass(Rule::Drill, format!("the last drill ended {ago}")),
@@ -96,21 +100,17 @@ fn level(demand: &DrillDemands, drill: &DrillSeen) -> Check {
     }
 }
 
-fn bound(id: &'static str, words: &str, most: u64, measured: Option<u64>) -> Check {
+fn bound(id: &'static str, words: &str, most: Span, measured: Option<u64>) -> Check {
     let Some(seconds) = measured else {
         let what = format!("what the last drill {words}");
         return Check::not_seen(Rule::Drill, &what, "its report does not say");
     };
-    let message = format!("the last drill {words} {}", span(seconds));
-    match seconds <= most {
+    let message = format!("the last drill {words} {}", time::span(seconds));
+    match seconds <= most.whole_seconds() {
         true => Check::pass(Rule::Drill, message),
         false => {
-            let most = span(most);
-            Check::fail(
-                Rule::Drill,
-                id,
-                format!("{message}; at most {most} is demanded"),
-            )
+            let message = format!("{message}; at most {most} is demanded");
+            Check::fail(Rule::Drill, id, message)
         }
     }
 }

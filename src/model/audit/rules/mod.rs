@@ -1,5 +1,6 @@
 //! One file for each rule: a demand and what was seen, to checks.
 
+pub(super) mod backups;
 pub(super) mod chain;
 pub(super) mod checkins;
 pub(super) mod clock;

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::cancel::Cancel;
 use crate::cli::args::{Global, Remembered};
-use crate::cli::exit::CliError;
-use crate::cli::hints;
 use crate::cli::programs::Wanted;
 use crate::cli::progress::Progress;
 use crate::cli::wire::environment;
@@ -14,18 +12,18 @@ use crate::ops::pitr::cache::Cache;
 use crate::ops::pitr::exact;
 use crate::ops::pitr::open::Storage;
 use crate::ops::pitr::survey::{self, Depth, Step, Survey};
-use crate::ops::recover::find::FindError;
 use crate::postgres::binaries::{Launcher, PgBinaries};
 use crate::postgres::wal_dump::WAL_DUMP;
+use crate::store::StoreError;
 
 /// Surveys a storage, and shows how far that is.
-pub(super) fn survey(
+pub(in crate::cli) fn survey(
     storage: Storage<'_>,
     depth: Depth,
     remembered: &Remembered,
     global: &Global,
     cancel: &Cancel,
-) -> Result<Survey, CliError> {
+) -> Result<Survey, StoreError> {
     let cache = cache(storage, remembered);
     let progress = Progress::count(global, "objects");
     let mut looked = 0;
@@ -38,8 +36,7 @@ pub(super) fn survey(
         }
         Step::Whole => progress.turn("reading a base backup whole"),
     };
-    let found = survey::take(storage, depth, cache, cancel, &mut on_step);
-    found.map_err(|error| hints::find(FindError::List(error)))
+    survey::take(storage, depth, cache, cancel, &mut on_step)
 }
 
 /// What earlier looks found out, where that is kept. What cannot be kept costs time and nothing
@@ -67,7 +64,7 @@ fn usual_folder() -> Option<PathBuf> {
 }
 
 /// Reads the exact ends of a cluster's windows in its WAL, where the program for it is at hand.
-pub(super) fn measure(
+pub(in crate::cli) fn measure(
     cluster: &mut Cluster,
     pg_bin: Option<&Path>,
     storage: Storage<'_>,
