@@ -95,7 +95,7 @@ fn what_cannot_be_met_is_refused_with_its_line() {
         ),
         (
             format!("[drill]\nrto = \"4 hours\"\n{one}{sentinel}"),
-            "line 2: \"4 hours\" is no span",
+            "line 2: \"4 hours\" is not a length of time",
         ),
         (
             format!("{one}{}", sentinel.replace("equals = 1", "resembles = 1")),

@@ -19,6 +19,13 @@ const REMOVALS: &[fn(&mut Facts)] = &[
     |f| drop(f.parts.pop_first()),
     |f| drop(f.parts.pop_last()),
     |f| drop(f.locks.pop_first()),
+    |f| f.backups.clear(),
+    |f| drop(f.backups.insert(name("prod"), Seen::unknown("gone"))),
+    |f| {
+        if let Some(Seen::Known(seen)) = f.backups.get_mut(&name("prod")) {
+            seen.clusters.clear();
+        }
+    },
     |f| drop(f.clocks.pop_first()),
     |f| f.clocks.clear(),
     |f| drop(f.copies.insert(name("b"), Seen::unknown("gone"))),
@@ -91,7 +98,7 @@ fn worst(checks: &[Check], rule: Rule) -> Outcome {
     own.map(|check| check.outcome).max().unwrap()
 }
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     Rule::Chain,
     Rule::Mark,
     Rule::Witness,
@@ -105,11 +112,12 @@ const RULES: [Rule; 14] = [
     Rule::Instance,
     Rule::Proof,
     Rule::Drill,
+    Rule::Backups,
     Rule::Clock,
 ];
 
 /// Cases that leave nothing for another one to edit.
-const TAKE_AWAY: [&str; 2] = ["no drill", "no probe"];
+const TAKE_AWAY: [&str; 3] = ["no drill", "no probe", "a storage that was not named"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
