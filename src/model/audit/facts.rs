@@ -101,6 +101,9 @@ pub struct ChainFacts {
     pub secret_key_ids: Vec<(u64, String)>,
     /// The same of PostgreSQL's system identifiers.
     pub system_identifiers: Vec<(u64, String)>,
+    /// Manifests of escrows whose copy begins earlier in the log than that of the escrow before, of
+    /// the same cluster.
+    pub set_backs: Vec<u64>,
 }
 
 /// The newest manifest.

@@ -178,6 +178,8 @@ pub struct InstanceDemand {
     pub secret_key_ids: Vec<String>,
     /// PostgreSQL's system identifiers that are known; needed once it was changed.
     pub system_identifiers: Vec<String>,
+    /// Manifests of escrows at which the cluster is known to have been set back.
+    pub set_backs: Vec<u64>,
 }
 
 /// `[proof]`.

@@ -148,6 +148,7 @@ fn facts() -> Facts {
             retained,
             secret_key_ids: vec![(1, "00ff".to_owned())],
             system_identifiers: vec![(1, "756".to_owned())],
+            set_backs: Vec::new(),
         }),
         copies: stores
             .iter()
@@ -279,6 +280,11 @@ type Case = (&'static str, fn(&mut Facts), &'static [&'static str]);
 
 const CASES: &[Case] = &[
     ("nothing is wrong", |_| {}, &[]),
+    (
+        "a cluster that was set back",
+        |f| chain(f).set_backs.push(2),
+        &["instance/source-set-back fail"],
+    ),
     (
         "a storage that was not named",
         |f| f.backups.clear(),

@@ -27,6 +27,7 @@ pub(super) fn of(request: &Request<'_>, retained: &[Kept<'_>]) -> ChainFacts {
             .collect(),
         secret_key_ids: changes(request, |escrow| &escrow.secret_key_id),
         system_identifiers: changes(request, |escrow| &escrow.system_identifier),
+        set_backs: set_backs(request),
     }
 }
 
@@ -48,6 +49,24 @@ fn newest(entry: &Entry, escrow: &EscrowSummary) -> EscrowSeen {
         key: entry.fingerprint,
         proof: escrow.proof.clone(),
     }
+}
+
+/// A cluster that goes on never runs back in its log, one that was restored does.
+fn set_backs(request: &Request<'_>) -> Vec<u64> {
+    let mut before: Option<&EscrowSummary> = None;
+    let mut found = Vec::new();
+    for (entry, escrow) in request.history.followed_escrows() {
+        let is_same = |one: &&EscrowSummary| one.system_identifier == escrow.system_identifier;
+        let from = before.filter(is_same).and_then(|one| one.position);
+        if from
+            .zip(escrow.position)
+            .is_some_and(|(from, to)| to < from)
+        {
+            found.push(entry.link.seq);
+        }
+        before = Some(escrow);
+    }
+    found
 }
 
 /// Each value with the first manifest that has it, in the order of the chain; of escrows that

@@ -6,10 +6,11 @@ use crate::base::time::UtcTime;
 use crate::model::amend::{Change, Rekeyed};
 use crate::model::fork::Fork;
 use crate::model::layout::{Layout, Sealed};
-use crate::model::manifest::{Manifest, StoreRecord, StoreState, Unlock};
+use crate::model::manifest::{Manifest, Source, StoreRecord, StoreState, Unlock};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::proof::ProofRecord;
+use crate::postgres::lsn::Lsn;
 
 use super::Entry;
 
@@ -36,6 +37,9 @@ pub struct EscrowSummary {
     pub secret_key_id: String,
     /// PostgreSQL's system identifier, in decimal.
     pub system_identifier: String,
+    /// Timeline, and the position in the log at which replay of the copy begins; none where the
+    /// manifest tells none.
+    pub position: Option<(u32, Lsn)>,
     /// Digest of the policy in force: recipients and signers.
     pub policy_sha256: Digest,
     /// What was proven before the manifest was signed; none where nothing was tried.
@@ -78,6 +82,7 @@ impl EscrowSummary {
             databasus_version: manifest.source.databasus_version.clone(),
             secret_key_id: manifest.secret_key_id.clone(),
             system_identifier: manifest.source.system_identifier.clone(),
+            position: position(&manifest.source),
             policy_sha256: manifest.policy_sha256,
             proof: manifest.proof.clone(),
             stored_in: stored
@@ -153,6 +158,11 @@ impl EscrowSummary {
             self.late_copies.push(copy.clone());
         }
     }
+}
+
+fn position(source: &Source) -> Option<(u32, Lsn)> {
+    let start = source.start_lsn.as_deref()?.parse().ok()?;
+    Some((source.timeline, start))
 }
 
 fn keys_and_sizes(unlock: &[Unlock]) -> Vec<(String, u64)> {

@@ -299,6 +299,16 @@ const ATTACKS: &[Attack] = &[
         },
         findings: &["source-changed"],
     },
+    Attack {
+        name: "a fenced clone of an older escrow escrowed as the newest",
+        scene: plain,
+        act: |scene| {
+            add(scene, |manifest| {
+                manifest.source.start_lsn = Some("0/1".to_owned());
+            });
+        },
+        findings: &["source-set-back"],
+    },
 ];
 
 /// What an audit with read-only access says.

@@ -14,7 +14,8 @@ pub(in crate::model::audit) fn judge(demand: &InstanceDemand, facts: &Facts) -> 
         return unknown;
     }
     let (keys, clusters) = (&chain.secret_key_ids, &chain.system_identifiers);
-    vec![
+    let set_back = judge_set_backs(&chain.set_backs, &demand.set_backs);
+    let ids = [
         judge_ids(
             "secret-key-changed",
             "secret.key",
@@ -27,7 +28,19 @@ pub(in crate::model::audit) fn judge(demand: &InstanceDemand, facts: &Facts) -> 
             clusters,
             &demand.system_identifiers,
         ),
-    ]
+    ];
+    ids.into_iter().chain(set_back).collect()
+}
+
+/// The newest that the policy does not name.
+fn judge_set_backs(seen: &[u64], acknowledged: &[u64]) -> Option<Check> {
+    let mut open = seen.iter().filter(|seq| !acknowledged.contains(seq));
+    let seq = open.next_back()?;
+    let message = format!(
+        "the copy of manifest {seq} begins earlier in the log than the one before: the cluster was \
+         set back, or another copy of it is escrowed"
+    );
+    Some(Check::fail(Rule::Instance, "source-set-back", message).at(*seq))
 }
 
 /// One id all along is fine; after a change, and where the policy names any, the newest must be

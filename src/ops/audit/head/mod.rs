@@ -65,6 +65,7 @@ pub fn look_at_head(request: &HeadRequest<'_>) -> Facts {
         retained: Vec::new(),
         secret_key_ids: Vec::new(),
         system_identifiers: Vec::new(),
+        set_backs: Vec::new(),
     };
     Facts {
         chain: Seen::Known(chain),
