@@ -57,6 +57,28 @@ fn a_recipients_file_is_read_from_the_policys_folder() {
 }
 
 #[test]
+fn only_those_who_write_may_write_to_a_bucket_of_r2() {
+    for (role, permission) in [
+        ("writer", "Write"),
+        ("witness", "Write"),
+        ("auditor", "Read"),
+        ("restorer", "Read"),
+    ] {
+        let text = std::fs::read_to_string(shipped(&format!("r2/{role}.json"))).unwrap();
+        let token: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let policies = token["policies"].as_array().unwrap();
+        assert_eq!(policies.len(), 1);
+        let groups = policies[0]["permission_groups"].as_array().unwrap();
+        let name = format!("Workers R2 Storage Bucket Item {permission}");
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0]["name"], name, "{role}");
+        let resources = policies[0]["resources"].as_object().unwrap();
+        let mut buckets = resources.keys();
+        assert!(buckets.all(|bucket| bucket.starts_with("com.cloudflare.edge.r2.bucket.")));
+    }
+}
+
+#[test]
 fn no_role_in_a_bucket_may_delete() {
     for role in ["writer", "auditor", "witness", "restorer"] {
         let text = std::fs::read_to_string(shipped(&format!("s3/{role}.json"))).unwrap();
