@@ -1,7 +1,6 @@
 //! The table `[drill]` of a policy: what a drill has to bring back, and what must hold then.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -11,7 +10,6 @@ use crate::base::names::Slug;
 use crate::base::text::printable;
 use crate::base::time::UtcTime;
 use crate::model::drill::{Expectation, HIGHEST_LEVEL, SubjectKind};
-use crate::model::suggest::UnknownKey;
 
 /// The level from which on something has to be brought back.
 const RESTORES: u8 = 4;
@@ -97,13 +95,6 @@ pub enum Expect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plain(pub String);
 
-/// Demands that cannot be met, or not be understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DemandsError {
-    line: Option<usize>,
-    what: String,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -145,20 +136,6 @@ fn restores() -> u8 {
 
 fn newest() -> PointBack {
     PointBack::Newest
-}
-
-impl DrillDemands {
-    /// Reads the table `[drill]` of a policy; none where it has none. What else stands in the
-    /// policy is for audits.
-    pub fn from_policy(text: &str) -> Result<Option<Self>, DemandsError> {
-        #[derive(Deserialize)]
-        struct Policy {
-            drill: Option<DrillDemands>,
-        }
-        let policy: Policy =
-            toml::from_str(text).map_err(|error| DemandsError::from_toml(text, &error))?;
-        Ok(policy.drill)
-    }
 }
 
 impl TryFrom<Fields> for DrillDemands {
@@ -333,31 +310,6 @@ impl<'de> Deserialize<'de> for Plain {
         }))
     }
 }
-
-impl DemandsError {
-    fn from_toml(text: &str, error: &toml::de::Error) -> Self {
-        let what = match UnknownKey::from_serde(error.message()) {
-            Some(unknown) => unknown.to_string(),
-            None => printable(&error.message().replace('\n', ", ")).into_owned(),
-        };
-        let line = error.span().map(|span| {
-            let before = text.as_bytes().get(..span.start).unwrap_or_default();
-            1 + before.iter().filter(|byte| **byte == b'\n').count()
-        });
-        Self { line, what }
-    }
-}
-
-impl fmt::Display for DemandsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for DemandsError {}
 
 #[cfg(test)]
 mod tests;

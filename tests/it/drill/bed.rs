@@ -123,6 +123,7 @@ impl Bed {
 
     /// The words of a drill by this policy, with alice's identity.
     pub fn line(&self, policy: &str, more: &str) -> String {
+        let policy = format!("version = 1\n{policy}");
         let policy = self.sandbox.file("policy.toml", policy);
         let [config, identity, scratch] = ["drill-box/escrow.toml", "alice.key", "scratch"]
             .map(|name| self.sandbox.path(name).display().to_string());

@@ -14,6 +14,7 @@ use crate::base::names::{EscrowId, StoreName};
 use crate::base::time::{Clock, SystemClock, UtcTime};
 use crate::cli::args::{Drill, Global};
 use crate::cli::author::Signing;
+use crate::cli::commands::policy::PolicyFile;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::identities;
 use crate::cli::opening::Opening;
@@ -240,16 +241,13 @@ impl<'a> Told<'a> {
 }
 
 fn demands(policy: &Path) -> Result<DrillDemands, CliError> {
-    let text = wire::read_text(policy)?;
-    let demands = DrillDemands::from_policy(&text);
-    let demands = demands.map_err(|error| CliError::in_file(policy, error).hint(DEMANDS_HINT))?;
-    demands.ok_or_else(|| {
-        CliError::usage(format!("{} has no [drill]", policy.display())).hint(DEMANDS_HINT)
+    PolicyFile::read(policy)?.policy.drill.ok_or_else(|| {
+        CliError::usage(format!("{} has no [drill]", policy.display())).hint(
+            "runbooks/quarterly-drill.md shows the table [drill] with [[drill.database]], \
+             [[drill.cluster]] and their sentinels",
+        )
     })
 }
-
-const DEMANDS_HINT: &str = "runbooks/quarterly-drill.md shows the table [drill] with \
-     [[drill.database]], [[drill.cluster]] and their sentinels";
 
 fn may_sign(history: &History, signing: &Signing) -> Result<(), CliError> {
     let now = SystemClock.now();

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::audit::policy::AuditPolicy;
 
 const POLICY: &str = r#"
 version = 1
@@ -34,7 +35,8 @@ expect = { equals = true }
 "#;
 
 fn demands(text: &str) -> Result<Option<DrillDemands>, String> {
-    DrillDemands::from_policy(text).map_err(|error| error.to_string())
+    let policy = AuditPolicy::parse(text).map_err(|error| error.to_string())?;
+    Ok(policy.drill)
 }
 
 #[test]
@@ -73,7 +75,10 @@ fn a_policy_says_what_has_to_come_back() {
 
 #[test]
 fn a_policy_without_the_table_demands_no_drill() {
-    assert_eq!(demands("[freshness]\nmax_age = \"26h\""), Ok(None));
+    assert_eq!(
+        demands("version = 1\n[freshness]\nmax_age = \"26h\""),
+        Ok(None)
+    );
 }
 
 #[test]
@@ -91,11 +96,11 @@ fn what_cannot_be_met_is_refused_with_its_line() {
         (one.to_owned(), "database shop has no sentinel"),
         (
             format!("{one}lable = \"x\"\n{sentinel}"),
-            "line 3: unknown key `lable`; did you mean `label`?",
+            "line 4: unknown key `lable`; did you mean `label`?",
         ),
         (
             format!("[drill]\nrto = \"4 hours\"\n{one}{sentinel}"),
-            "line 2: \"4 hours\" is not a length of time",
+            "line 3: \"4 hours\" is not a length of time",
         ),
         (
             format!("{one}{}", sentinel.replace("equals = 1", "resembles = 1")),
@@ -117,7 +122,7 @@ fn what_cannot_be_met_is_refused_with_its_line() {
             "write \"newest\", \"1h ago\" or a time",
         ),
     ] {
-        let refused = demands(&text).unwrap_err();
+        let refused = demands(&format!("version = 1\n{text}")).unwrap_err();
         assert!(refused.contains(told), "{text}: {refused}");
     }
 }
