@@ -46,7 +46,7 @@ const CONFINED: &[Confined] = &[
         because: "one place signs R2's tokens and one Databasus'; the SDK signs requests",
     },
     Confined {
-        paths: &["ureq::*", "std::net::TcpStream"],
+        paths: &["ureq::*"],
         to: &["ops/drill/application/http"],
         because: "a drill alone speaks HTTP by itself, and what it may say is in one type",
     },

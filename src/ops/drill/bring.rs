@@ -54,13 +54,13 @@ impl Drill<'_> {
         let demands = &request.demands.subjects;
         let opened = Opened::new(self.ports.storages);
         let (programs, cancel) = (self.ports.programs, self.ports.cancel);
-        let (application, surroundings) = (self.application, Surroundings::of(&self.ports));
+        let (asked, surroundings) = (self.application, Surroundings::of(&self.ports));
         let data_dir = place.join("databasus-data");
         let Some(report) = self.rehydrate(&data_dir, &opened, journal) else {
             return nothing(&request, "the escrow could not be rehydrated", journal);
         };
         proofs::note(&report.proofs, journal);
-        if demands.is_empty() && application.is_none() {
+        if demands.is_empty() && asked.is_none() {
             return nothing(&request, "no Databasus was named", journal);
         }
         let level = match demands.is_empty() {
@@ -90,7 +90,7 @@ impl Drill<'_> {
             subjects.push(work.subject(demand, journal));
         }
         journal.all_back();
-        match application {
+        match asked {
             Some(asked) => {
                 let proving = Proving {
                     asked,

@@ -51,16 +51,16 @@ impl Contents {
             now.is_some_and(|now| now != *what)
         });
         let parts = [
-            told("new", came),
-            told("gone", gone),
-            told("changed", changed.map(|(key, _)| key)),
+            named("new", came),
+            named("gone", gone),
+            named("changed", changed.map(|(key, _)| key)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
-fn told<'a>(what: &str, keys: impl Iterator<Item = &'a (Uuid, String)>) -> Option<String> {
+fn named<'a>(what: &str, keys: impl Iterator<Item = &'a (Uuid, String)>) -> Option<String> {
     let names: Vec<&str> = keys.map(|(_, name)| name.as_str()).collect();
     let shown: Vec<&str> = names.iter().copied().take(TOLD).collect();
     let more = match names.len().saturating_sub(TOLD) {

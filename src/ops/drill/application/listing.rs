@@ -113,12 +113,12 @@ impl Comparison {
             ("Databasus lists what its catalogue had not:", &self.surplus),
         ];
         let parts = parts.iter().filter(|(_, ids)| !ids.is_empty());
-        let parts: Vec<String> = parts.map(|(what, ids)| told(what, ids)).collect();
+        let parts: Vec<String> = parts.map(|(what, ids)| some_of(what, ids)).collect();
         parts.join("; ")
     }
 }
 
-fn told(what: &str, ids: &[Uuid]) -> String {
+fn some_of(what: &str, ids: &[Uuid]) -> String {
     let shown: Vec<String> = ids.iter().take(TOLD).map(Uuid::to_string).collect();
     let more = match ids.len().saturating_sub(TOLD) {
         0 => String::new(),
