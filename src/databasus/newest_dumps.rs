@@ -69,7 +69,7 @@ fn select(schema: &Schema, generation: Generation, newest: Newest) -> String {
         "SELECT DISTINCT ON ({group}) b.database_id::text, b.storage_id::text, b.id::text, \
          {name}, floor(extract(epoch FROM b.created_at))::bigint::text, {raw_size} \
          FROM public.{table} b WHERE b.status = 'COMPLETED' {is_dump} \
-         ORDER BY {group}, b.created_at DESC, b.id"
+         ORDER BY {group}, b.created_at DESC, (b.encryption = 'ENCRYPTED') DESC, b.id"
     )
 }
 

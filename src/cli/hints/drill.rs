@@ -21,9 +21,7 @@ pub(in crate::cli) fn drill(error: DrillError) -> CliError {
         ),
         DrillError::Application(_) => (
             Exit::Usage,
-            Some(
-                "--application names a Databasus on this host or in a private network",
-            ),
+            Some("--application names a Databasus on this host or in a private network"),
         ),
         DrillError::Interrupted(_) => (Exit::Failed, None),
     };

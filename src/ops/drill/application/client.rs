@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -13,11 +14,20 @@ use crate::databasus::api::{
 };
 use crate::databasus::secret_key::SecretKey;
 
-use super::http::{Answer, Http};
+use super::http::{Answer, Http, Patience};
 use super::trouble::{CallError, Unreachable};
 
 /// Largest answer that is held, in bytes; a page of a thousand backups takes less than one MiB.
 const MOST: u64 = 8 << 20;
+
+/// How long a small answer may take.
+const SMALL: Duration = Duration::from_secs(60);
+
+/// How long a backup may take besides [`PACE`].
+const LARGE: Duration = Duration::from_secs(600);
+
+/// Bytes in a second, at least: a Databasus nearby serves some hundred times as many.
+const PACE: u64 = 256 << 10;
 
 /// Bytes of a backup in memory at a time.
 const PIECE: usize = 256 << 10;
@@ -49,7 +59,7 @@ impl Client {
     pub(super) fn new(address: &Address) -> Result<Self, Unreachable> {
         let to = resolve(address)?;
         Ok(Self {
-            http: Http::new(to),
+            http: Http::new(to, Patience::USUAL),
         })
     }
 
@@ -61,7 +71,7 @@ impl Client {
     }
 
     fn small(&self, call: &Call<'_>, admin: Option<&AdminToken>) -> Result<Vec<u8>, CallError> {
-        let answer = self.http.send(call, admin)?;
+        let answer = self.http.send(call, admin, SMALL)?;
         let status = answer.status;
         let bytes = read_small(call, answer)?;
         match status {
@@ -103,7 +113,7 @@ impl<'a> Api<'a> {
     ) -> Result<Downloaded, CallError> {
         let token = self.download_token(backup)?;
         let call = Call::File(backup, &token);
-        let answer = self.client.http.send(&call, None)?;
+        let answer = self.client.http.send(&call, None, time_for(expected))?;
         if !matches!(answer.status, 200..=299) {
             let status = answer.status;
             let said = api::said(&read_small(&call, answer)?);
@@ -122,6 +132,10 @@ impl<'a> Api<'a> {
         let token = AdminToken::sign(self.key, &self.admin, self.clock.now());
         self.client.small(call, Some(&token))
     }
+}
+
+fn time_for(size: u64) -> Duration {
+    LARGE + Duration::from_secs(size / PACE)
 }
 
 fn resolve(address: &Address) -> Result<SocketAddr, Unreachable> {

@@ -2,10 +2,18 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::databasus::api::{AdminToken, Call};
 
 use super::trouble::CallError;
+
+/// Is never needed.
+pub(super) struct Patience;
+
+impl Patience {
+    pub(super) const USUAL: Self = Self;
+}
 
 /// Speaks to nobody.
 pub(super) struct Http;
@@ -17,7 +25,7 @@ pub(super) struct Answer {
 }
 
 impl Http {
-    pub(super) fn new(_: SocketAddr) -> Self {
+    pub(super) fn new(_: SocketAddr, _: Patience) -> Self {
         Self
     }
 
@@ -25,6 +33,7 @@ impl Http {
         &self,
         call: &Call<'_>,
         _: Option<&AdminToken>,
+        _: Duration,
     ) -> Result<Answer, CallError> {
         Err(CallError::Silent {
             what: call.words(),

@@ -12,9 +12,9 @@ use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
 use databasus_escrow::store::Store as _;
 use databasus_escrow::store::s3::S3Store;
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 
 use super::plain::decrypt;
