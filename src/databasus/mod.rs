@@ -1,5 +1,6 @@
 //! Floor 2: what this tool knows of Databasus: its key, its tables, how it is started.
 
+pub mod api;
 pub mod backup_chain;
 pub mod backup_file;
 pub mod catalogue_rows;

@@ -1,4 +1,5 @@
-//! The newest dump of every database that a catalogue calls completed, encrypted or not.
+//! The newest dump of every database, or in every storage, that a catalogue calls completed,
+//! encrypted or not.
 
 use uuid::Uuid;
 
@@ -23,18 +24,32 @@ pub struct NewestDump {
     pub raw_size: Option<u64>,
 }
 
+/// The newest of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newest {
+    /// One of each database, wherever it lies.
+    OfDatabase,
+    /// One in each storage, whosever it is.
+    InStorage,
+}
+
 /// Reads them.
 pub fn read(
     session: &mut Connection,
     schema: &Schema,
     generation: Generation,
+    newest: Newest,
 ) -> Result<Vec<NewestDump>, PgError> {
-    let rows = session.simple_query(&select(schema, generation))?;
+    let rows = session.simple_query(&select(schema, generation, newest))?;
     rows.into_iter().map(dump_of).collect()
 }
 
 /// What of `WAL_V1` stands in the same table is no dump.
-fn select(schema: &Schema, generation: Generation) -> String {
+fn select(schema: &Schema, generation: Generation, newest: Newest) -> String {
+    let group = match newest {
+        Newest::OfDatabase => "b.database_id",
+        Newest::InStorage => "b.storage_id",
+    };
     let table = generation.backups();
     let has = |column: &str| schema.has(table, column);
     let name = if has("file_name") {
@@ -51,10 +66,10 @@ fn select(schema: &Schema, generation: Generation) -> String {
         false => "",
     };
     format!(
-        "SELECT DISTINCT ON (b.database_id) b.database_id::text, b.storage_id::text, b.id::text, \
+        "SELECT DISTINCT ON ({group}) b.database_id::text, b.storage_id::text, b.id::text, \
          {name}, floor(extract(epoch FROM b.created_at))::bigint::text, {raw_size} \
          FROM public.{table} b WHERE b.status = 'COMPLETED' {is_dump} \
-         ORDER BY b.database_id, b.created_at DESC, b.id"
+         ORDER BY {group}, b.created_at DESC, (b.encryption = 'ENCRYPTED') DESC, b.id"
     )
 }
 

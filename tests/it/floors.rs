@@ -42,8 +42,13 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         paths: &["hmac::*"],
-        to: &["store/s3/temporary"],
-        because: "one place signs tokens; the SDK signs requests",
+        to: &["store/s3/temporary", "databasus/api/token"],
+        because: "one place signs R2's tokens and one Databasus'; the SDK signs requests",
+    },
+    Confined {
+        paths: &["ureq::*"],
+        to: &["ops/drill/application/http"],
+        because: "a drill alone speaks HTTP by itself, and what it may say is in one type",
     },
     Confined {
         paths: &["postgres_protocol::*"],

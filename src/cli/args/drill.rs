@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::{EscrowChoice, Reading};
+use crate::databasus::api::Address;
+use crate::model::audit::drill_demands::Span;
 
 /// Arguments of `drill`.
 #[derive(Debug, ClapArgs)]
@@ -14,6 +16,18 @@ Examples:
   databasus-escrow drill --identity alice.key --policy policies/production.toml \\
     --read-only-credentials reader --scratch /srv/drills
   0 6 1 */3 *  databasus-escrow drill --identity alice.key --policy production.toml --quiet
+
+Databasus itself (level 5), started by a command on what the drill brought back, unattended:
+  databasus-escrow drill --identity alice.key --policy production.toml \\
+    --read-only-credentials reader --application http://127.0.0.1:4005 \\
+    --application-start 'docker run -d --rm --name drill -p 127.0.0.1:4005:4005 \\
+      -e IS_DISABLE_ANONYMOUS_TELEMETRY=true -v \"$DRILL_DATA_DIR\":/databasus-data \\
+      databasus/databasus:v3.49.0' --application-stop 'docker stop drill'
+… by yourself, when the drill says where (the same without the two commands) … or before the drill,
+on a directory that `rehydrate` made:
+  databasus-escrow rehydrate ./clone --identity alice.key --read-only-credentials reader
+  databasus-escrow drill --identity alice.key --policy production.toml \\
+    --application http://127.0.0.1:4005
 
 Exit codes: 0 all of it came back and holds · 3 something could not be told or done, or a store lacks
 the report · 4 a demand is not met: a sentinel, the time, the age · 12 no identity or key opens it ·
@@ -43,6 +57,27 @@ pub struct Drill {
     /// `ESCROW_<NAME>_SECRET_ACCESS_KEY`; for one storage alone: STORAGE=NAME; repeatable
     #[arg(long, value_name = "[STORAGE=]NAME")]
     pub read_only_credentials: Vec<String>,
+    /// Prove level 5 too: a Databasus that answers here, on this host or in a private network, lists
+    /// and serves what was brought back. It may run already, on a directory that was rehydrated
+    /// earlier; else the drill waits for it. A download token for one backup of each storage is all
+    /// that is ever written there
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub application: Option<Address>,
+    /// How long Databasus may take until it answers
+    #[arg(
+        long,
+        value_name = "SPAN",
+        default_value = "10m",
+        requires = "application"
+    )]
+    pub application_wait: Span,
+    /// Command for /bin/sh that starts Databasus on the directory in $DRILL_DATA_DIR; it may end at
+    /// once or run as long as Databasus does. It sees no variable whose name begins with ESCROW_
+    #[arg(long, value_name = "COMMAND", requires = "application")]
+    pub application_start: Option<String>,
+    /// Command that stops it again; without it, what the other command left running is ended
+    #[arg(long, value_name = "COMMAND", requires = "application_start")]
+    pub application_stop: Option<String>,
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -19,6 +19,10 @@ pub(in crate::cli) fn drill(error: DrillError) -> CliError {
             Exit::Failed,
             Some("--scratch names a folder that this process can write to"),
         ),
+        DrillError::Application(_) => (
+            Exit::Usage,
+            Some("--application names a Databasus on this host or in a private network"),
+        ),
         DrillError::Interrupted(_) => (Exit::Failed, None),
     };
     CliError::new(exit, error).maybe_hint(hint)

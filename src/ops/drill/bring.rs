@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::base::cancel::Cancel;
 use crate::base::time::UtcTime;
+use crate::databasus::schema::Schema;
 use crate::databasus::secret_key::SecretKey;
 use crate::model::audit::drill_demands::SubjectDemand;
 use crate::model::drill::{Subject, SubjectKind};
@@ -12,11 +13,14 @@ use crate::ops::import::ImportSettings;
 use crate::ops::recover::keys::KeyRing;
 use crate::ops::rehydrate::{self, Credentials, Handover, Mode};
 use crate::ops::stopped_instance::StoppedInstance;
+use crate::postgres::binaries::Launcher;
 use crate::postgres::private_server::PrivateServer;
 
+use super::application::{self, Asked, Expected, Proving, Surroundings};
 use super::catalogue::Catalogue;
 use super::journal::Journal;
 use super::opened::Opened;
+use super::trouble::Trouble;
 use super::{FIRST_STEP, FindPrograms, Ports, Request, age, cluster, database, proofs, sentinels};
 
 /// The level of everything that is brought back out of backups.
@@ -27,6 +31,7 @@ pub(super) struct Drill<'a> {
     pub(super) request: Request<'a>,
     pub(super) place: &'a Path,
     pub(super) began: UtcTime,
+    pub(super) application: Option<&'a Asked<'a>>,
     pub(super) ports: Ports<'a>,
 }
 
@@ -49,21 +54,26 @@ impl Drill<'_> {
         let demands = &request.demands.subjects;
         let opened = Opened::new(self.ports.storages);
         let (programs, cancel) = (self.ports.programs, self.ports.cancel);
+        let (asked, surroundings) = (self.application, Surroundings::of(&self.ports));
         let data_dir = place.join("databasus-data");
         let Some(report) = self.rehydrate(&data_dir, &opened, journal) else {
-            return nothing(demands, "the escrow could not be rehydrated", journal);
+            return nothing(&request, "the escrow could not be rehydrated", journal);
         };
         proofs::note(&report.proofs, journal);
-        if demands.is_empty() {
-            return Vec::new();
+        if demands.is_empty() && asked.is_none() {
+            return nothing(&request, "no Databasus was named", journal);
         }
-        let read = journal.time("catalogue", None, Some(RESTORED), || {
+        let level = match demands.is_empty() {
+            true => application::LEVEL,
+            false => RESTORED,
+        };
+        let read = journal.time("catalogue", None, Some(level), || {
             let instance = StoppedInstance::open(&data_dir, None)?;
-            let catalogue = Catalogue::read(&instance, request.launcher, cancel)?;
-            Ok((catalogue, keys(&instance)))
+            let read = read(&instance, request.launcher, cancel)?;
+            Ok((read, keys(&instance)))
         });
-        let Some((catalogue, keys)) = read else {
-            return nothing(demands, "the metadata could not be read", journal);
+        let Some(((catalogue, expected), keys)) = read else {
+            return nothing(&request, "the metadata could not be read", journal);
         };
         let work = Work {
             place,
@@ -78,6 +88,21 @@ impl Drill<'_> {
         let mut subjects = Vec::with_capacity(demands.len());
         for demand in demands {
             subjects.push(work.subject(demand, journal));
+        }
+        journal.all_back();
+        match asked {
+            Some(asked) => {
+                let proving = Proving {
+                    asked,
+                    request: &request,
+                    ports: surroundings,
+                    data_dir: &data_dir,
+                    expected: &expected,
+                    work: &work,
+                };
+                proving.prove(journal);
+            }
+            None => without_databasus(&request, "no Databasus was named", journal),
         }
         subjects
     }
@@ -135,6 +160,24 @@ fn handover<'a>(
     }
 }
 
+/// Starts a private server on the rehydrated directory, and stops it again: Databasus may be next.
+fn read(
+    instance: &StoppedInstance,
+    launcher: &Launcher,
+    cancel: &Cancel,
+) -> Result<(Catalogue, Expected), Trouble> {
+    let served = instance.start(launcher, cancel)?;
+    let mut session = served.session()?;
+    let schema = Schema::read(&mut session)?;
+    let generation = schema.generation()?;
+    let catalogue = Catalogue::read(&mut session, &schema, generation)?;
+    let known = catalogue.databases();
+    let expected = Expected::read(&mut session, &schema, generation, known)?;
+    drop(session);
+    served.stop()?;
+    Ok((catalogue, expected))
+}
+
 fn keys(instance: &StoppedInstance) -> KeyRing {
     let mut keys = KeyRing::default();
     let bytes = instance.key().expose().to_vec();
@@ -145,12 +188,21 @@ fn keys(instance: &StoppedInstance) -> KeyRing {
 }
 
 /// None of them can come back.
-fn nothing(demands: &[SubjectDemand], why: &str, journal: &mut Journal<'_>) -> Vec<Subject> {
-    let left_out = demands.iter().map(|demand| {
+fn nothing(request: &Request<'_>, why: &str, journal: &mut Journal<'_>) -> Vec<Subject> {
+    let left_out = request.demands.subjects.iter().map(|demand| {
         journal.leave_out("restore", Some(&demand.label), RESTORED, why);
         empty(demand)
     });
-    left_out.collect()
+    let left_out = left_out.collect();
+    without_databasus(request, why, journal);
+    left_out
+}
+
+/// Notes it where somebody asked for it.
+fn without_databasus(request: &Request<'_>, why: &str, journal: &mut Journal<'_>) {
+    if request.demands.level >= application::LEVEL || request.application.is_some() {
+        journal.leave_out("start Databasus", None, application::LEVEL, why);
+    }
 }
 
 fn empty(demand: &SubjectDemand) -> Subject {

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::base::cancel::Cancel;
 use crate::databasus::catalogue_rows::{Engine, KnownDatabase, databases, known_rows};
-use crate::databasus::newest_dumps::{self, NewestDump};
-use crate::databasus::schema::Schema;
-use crate::ops::stopped_instance::StoppedInstance;
-use crate::postgres::binaries::Launcher;
+use crate::databasus::newest_dumps::{self, Newest, NewestDump};
+use crate::databasus::schema::{Generation, Schema};
+use crate::postgres::wire::{Connection, PgError};
 
 use super::trouble::Trouble;
 
@@ -22,18 +20,14 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Starts a private server on the rehydrated directory, and stops it again.
+    /// Reads it in a session with the rehydrated metadata.
     pub(super) fn read(
-        instance: &StoppedInstance,
-        launcher: &Launcher,
-        cancel: &Cancel,
-    ) -> Result<Self, Trouble> {
-        let served = instance.start(launcher, cancel)?;
-        let mut session = served.session()?;
-        let schema = Schema::read(&mut session)?;
-        let generation = schema.generation()?;
+        session: &mut Connection,
+        schema: &Schema,
+        generation: Generation,
+    ) -> Result<Self, PgError> {
         let mut counts: BTreeMap<Uuid, BTreeMap<Uuid, u64>> = BTreeMap::new();
-        known_rows(&mut session, &schema, generation, |row| {
+        known_rows(session, schema, generation, |row| {
             *counts
                 .entry(row.database)
                 .or_default()
@@ -41,10 +35,21 @@ impl Catalogue {
                 .or_default() += 1;
         })?;
         Ok(Self {
-            databases: databases(&mut session, &schema, generation)?,
-            dumps: newest_dumps::read(&mut session, &schema, generation)?,
+            databases: databases(session, schema, generation)?,
+            dumps: newest_dumps::read(session, schema, generation, Newest::OfDatabase)?,
             counts,
         })
+    }
+
+    /// Every database that it knows.
+    pub(super) fn databases(&self) -> &[KnownDatabase] {
+        &self.databases
+    }
+
+    /// What people call a database.
+    pub(super) fn name_of(&self, id: Uuid) -> &str {
+        let known = self.databases.iter().find(|one| one.id == id);
+        known.map_or("a database", |known| known.name.as_str())
     }
 
     /// The one database of this name or id.

@@ -38,26 +38,30 @@ pub(super) struct Restored {
     _folder: Passing,
 }
 
-/// Fetches the dump of a database called `name`, every byte authenticated where it is encrypted.
-pub(super) fn fetch(work: &Work<'_>, name: &str, dump: &NewestDump) -> Result<Dump, Trouble> {
-    let cancel = work.cancel;
+/// Opens the dump of a database called `name`.
+pub(super) fn open(work: &Work<'_>, name: &str, dump: &NewestDump) -> Result<OpenBackup, Trouble> {
     let store = work.opened.get(dump.storage);
     let store = store.ok_or_else(|| Trouble::Storage(name.to_owned()))?;
     let wanted = ObjectName::parse(&dump.object).map(Wanted::Name);
     let wanted = wanted.ok_or_else(|| Trouble::Name(dump.object.clone()))?;
-    let target = find(store.as_ref(), &wanted, cancel, &mut |_| {})?;
-    let backup = recover::open(
+    let target = find(store.as_ref(), &wanted, work.cancel, &mut |_| {})?;
+    Ok(recover::open(
         &store,
         &target,
         &work.keys,
         Unrecognised::Refuse,
         work.threads,
-    )?;
+    )?)
+}
+
+/// Fetches the dump of a database called `name`, every byte authenticated where it is encrypted.
+pub(super) fn fetch(work: &Work<'_>, name: &str, dump: &NewestDump) -> Result<Dump, Trouble> {
+    let backup = open(work, name, dump)?;
     let major = major_of(name, &backup)?;
     check_room(work.place, backup.size, dump.raw_size)?;
     let file = Passing(work.place.join("dump"));
     let mut out = new_file(&file.0).map_err(failed("write", &file.0))?;
-    let recovered = backup.copy_to(&mut out, cancel, &|_| {})?;
+    let recovered = backup.copy_to(&mut out, work.cancel, &|_| {})?;
     Ok(Dump {
         file,
         major,

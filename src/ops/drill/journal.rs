@@ -23,6 +23,7 @@ pub struct Entry {
 pub(super) struct Journal<'a> {
     began: Instant,
     entries: Vec<Entry>,
+    all_back: Option<u64>,
     on_step: &'a dyn Fn(&'static str),
 }
 
@@ -32,6 +33,7 @@ impl<'a> Journal<'a> {
         Self {
             began: Instant::now(),
             entries: Vec::new(),
+            all_back: None,
             on_step,
         }
     }
@@ -101,9 +103,15 @@ impl<'a> Journal<'a> {
         self.note(step, "", Verdict::Unknown);
     }
 
-    /// Seconds since the beginning.
-    pub(super) fn elapsed(&self) -> u64 {
-        seconds(self.began.elapsed())
+    /// Notes that everything is back that is going to be.
+    pub(super) fn all_back(&mut self) {
+        self.all_back = Some(seconds(self.began.elapsed()));
+    }
+
+    /// Seconds from the beginning until everything was back.
+    pub(super) fn until_all_back(&self) -> u64 {
+        let so_far = || seconds(self.began.elapsed());
+        self.all_back.unwrap_or_else(so_far)
     }
 
     /// So far.

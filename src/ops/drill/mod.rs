@@ -10,6 +10,7 @@
 //! signal ends it, and nothing is reported then.
 
 mod answer;
+mod application;
 mod bring;
 mod catalogue;
 mod cluster;
@@ -43,12 +44,14 @@ use crate::sealing::identities::Identities;
 use crate::store::Store;
 use crate::target::access::free_room;
 
+pub use application::{Application, ApplicationTrouble, CallError, Commands, Unreachable};
 pub use journal::Entry;
 pub use keep::{KeepError, Kept, keep, may_sign};
 pub use stored::{Found, NotAReport, find};
 pub use throwaway::{Throwaway, ThrowawayError};
 pub use trouble::{Trouble, Verdict};
 
+use application::Asked;
 use bring::Drill;
 use journal::Journal;
 
@@ -72,6 +75,8 @@ pub struct Request<'a> {
     pub launcher: &'a Launcher,
     /// Who signs the report.
     pub signer: &'a SignerName,
+    /// Databasus itself, for level 5.
+    pub application: Option<Application<'a>>,
 }
 
 /// What a drill stands on.
@@ -92,6 +97,8 @@ pub struct Ports<'a> {
     pub cancel: &'a Cancel,
     /// Hears what is begun.
     pub on_step: &'a dyn Fn(&'static str),
+    /// Hears what a person has to do now.
+    pub on_wait: &'a dyn Fn(&str),
     /// Hears of every byte of the escrow that arrived.
     pub on_bytes: OnBytes,
 }
@@ -124,6 +131,9 @@ pub enum DrillError {
     /// There is no throwaway place.
     #[error(transparent)]
     Throwaway(#[from] ThrowawayError),
+    /// Databasus is nowhere that a drill may speak to.
+    #[error("cannot use --application")]
+    Application(#[from] Unreachable),
     /// The disk is too small.
     #[error(
         "there is room for {} in {}, and the drill takes {}",
@@ -176,6 +186,7 @@ impl Request<'_> {
 /// Drills. However it ends, nothing of what was brought back is left.
 pub fn run(request: Request<'_>, ports: Ports<'_>) -> Result<Drilled, DrillError> {
     request.look()?;
+    let application = request.application.map(Asked::new).transpose()?;
     let cancel = ports.cancel;
     let clock = ports.clock;
     let began = clock.now();
@@ -185,10 +196,11 @@ pub fn run(request: Request<'_>, ports: Ports<'_>) -> Result<Drilled, DrillError
         request,
         place: throwaway.path(),
         began,
+        application: application.as_ref(),
         ports,
     };
     let subjects = drill.bring_back(&mut journal);
-    let rto = journal.elapsed();
+    let rto = journal.until_all_back();
     journal.time("teardown", None, None, || Ok(throwaway.remove()?));
     cancel.check()?;
     let ended = clock.now().max(began);

@@ -27,6 +27,7 @@ use crate::sealing::custody::UnlockError;
 use crate::sealing::unpack::UnpackError;
 use crate::store::StoreError;
 
+use super::application::ApplicationTrouble;
 use super::throwaway::ThrowawayError;
 
 /// How bad something is, the worst last.
@@ -152,6 +153,9 @@ pub enum Trouble {
         /// Of how many.
         of: usize,
     },
+    /// Databasus itself did not do what it should.
+    #[error(transparent)]
+    Application(#[from] ApplicationTrouble),
     /// The throwaway place could not be removed.
     #[error(transparent)]
     Throwaway(#[from] ThrowawayError),
@@ -172,6 +176,7 @@ impl Trouble {
             Self::Databases { .. } | Self::NoDump(_) | Self::Sentinels { .. } => Verdict::Unmet,
             Self::Restore(_) | Self::Server(_) | Self::Unclear(_) => Verdict::Unmet,
             Self::Throwaway(_) => Verdict::Unmet,
+            Self::Application(error) => error.verdict(),
             Self::Find(error) => of_find(error),
             Self::Backup(error) => of_backup(error),
             Self::Unreachable(error) => of_unreachable(error),
@@ -202,6 +207,7 @@ impl Trouble {
     /// What a report says of it, which lies in the open: no name of anybody's.
     pub fn sentence(&self) -> &'static str {
         match (self, self.verdict()) {
+            (Self::Application(error), _) => error.sentence(),
             (_, Verdict::NoIdentity) => "no key opens it",
             (Self::Rehydrate(_), Verdict::Integrity) => "the escrow is not what was signed",
             (_, Verdict::Integrity) => "the backup is damaged",

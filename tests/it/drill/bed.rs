@@ -2,6 +2,7 @@
 //! the box that drills.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use assert_cmd::assert::Assert;
 use databasus_escrow::base::digest::Digest;
@@ -52,7 +53,7 @@ pub struct Bed {
     pub sandbox: Sandbox,
     pub server: TestPg,
     signing_key: SigningKey,
-    backups: S3Store,
+    backups: Arc<S3Store>,
 }
 
 impl Bed {
@@ -77,17 +78,18 @@ impl Bed {
             sandbox,
             server,
             signing_key: SigningKey::generate().unwrap(),
-            backups,
+            backups: Arc::new(backups),
         };
-        bed.escrow();
+        bed.escrow(fixture.truth()["facts"]["version"].as_str());
         bed.drill_box();
         Some(bed)
     }
 
-    fn escrow(&self) {
+    fn escrow(&self, version: Option<&str>) {
         let port = self.server.port();
         let store = format!("usb=dir:{}", self.sandbox.folder("usb").display());
-        let more = format!("--pg-port {port}");
+        let version = version.unwrap_or("3.42.0");
+        let more = format!("--pg-port {port} --databasus-version {version}");
         let host = self
             .sandbox
             .host_with(&self.server.data_dir(), &[store], &more);
@@ -176,9 +178,14 @@ impl Bed {
         reports.remove(0)
     }
 
+    /// The bucket.
+    pub fn backups(&self) -> Arc<S3Store> {
+        self.backups.clone()
+    }
+
     /// Changes the one object of the bucket whose name begins so.
     pub fn edit(&self, beginning: &str, edit: impl FnOnce(&mut Vec<u8>)) {
-        let store = &self.backups;
+        let store = self.backups.as_ref();
         let listed = list_all(store, beginning, None).unwrap();
         let [one] = listed.as_slice() else {
             panic!("{listed:?}");

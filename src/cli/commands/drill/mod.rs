@@ -1,5 +1,6 @@
 //! `drill`: an escrow and the backups behind it, brought back and thrown away.
 
+mod databasus;
 mod programs;
 mod text;
 
@@ -99,6 +100,7 @@ pub(in crate::cli) fn run(
     }
     let manifest = history.load(entry).map_err(hints::history)?;
     let programs = Programs::new(&args.pg_bin);
+    let hidden = databasus::credentials();
     let request = Request {
         manifest: &manifest,
         manifest_sha256: entry.link.digest,
@@ -107,6 +109,7 @@ pub(in crate::cli) fn run(
         scratch: &scratch(args)?,
         launcher: &programs.metadata(&manifest)?,
         signer: &signing.signer,
+        application: databasus::application(args, &hidden),
     };
     let job = Job {
         args,
@@ -166,6 +169,7 @@ impl Job<'_> {
                     progress.turn(step);
                 }
             },
+            on_wait: &|words| output.remark(words),
             on_bytes: Box::new(move |count| counter.add(count)),
         };
         drill::run(self.request, ports).map_err(hints::drill)
@@ -283,6 +287,7 @@ fn plan(request: &Request<'_>) -> Vec<String> {
     );
     let mut steps = vec![rehydrate];
     steps.extend(demands.subjects.iter().map(text::subject));
+    steps.extend(request.application.as_ref().map(databasus::plan));
     steps.push("remove everything that was brought back".to_owned());
     steps.push(format!(
         "sign the report as {signer}, and store it beside the escrows"
