@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use super::{EscrowChoice, Reading};
 use crate::databasus::api::Address;
-use crate::model::audit::drill_demands::Span;
+use crate::model::audit::span::Span;
 
 /// Arguments of `drill`.
 #[derive(Debug, ClapArgs)]

@@ -15,7 +15,7 @@ pub(super) fn application<'a>(args: &'a Drill, hidden: &'a [OsString]) -> Option
     let start = args.application_start.as_deref();
     Some(Application {
         address: args.application.as_ref()?,
-        wait: Duration::from_secs(args.application_wait.0),
+        wait: Duration::from_secs(args.application_wait.whole_seconds()),
         commands: start.map(|start| Commands {
             start,
             stop: args.application_stop.as_deref(),
