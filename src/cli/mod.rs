@@ -52,7 +52,7 @@ pub fn run() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             if is_plugin && error.use_stderr() {
-                return commands::audit::no_audit(&error.to_string()).into();
+                return commands::audit::not_understood(&error).into();
             }
             // Help and version are asked for, anything else is a mistake: clap knows.
             Output::usage_error(&error, json);

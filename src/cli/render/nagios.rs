@@ -189,7 +189,7 @@ mod tests {
     fn a_good_line_names_the_age_and_ends_with_numbers() {
         assert_eq!(
             of(vec![Check::pass(Rule::Chain, "")]),
-            "ESCROW OK - demo: everything demanded holds; the newest escrow is 1 hour old | \
+            "ESCROW OK - demo: everything demanded holds; the newest escrow is 60 min old | \
              failed=0;;;0 unknown=0;;;0 warned=0;;;0 age=3600s retained=2;;;0 due_in=90000s\n"
         );
     }

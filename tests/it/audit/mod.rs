@@ -1,7 +1,9 @@
 //! `audit` and `policy` as people, cron and monitoring meet them.
 
+mod by_hand;
 mod command;
 #[cfg(feature = "s3")]
 mod locked;
+mod outputs;
 mod policies;
 mod thousand;

@@ -28,7 +28,7 @@ use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
 use crate::store::Rights;
 
-pub(in crate::cli) use plugin::{is_plugin, no_audit};
+pub(in crate::cli) use plugin::{is_plugin, no_audit, not_understood};
 
 /// What `--json` prints: the report, and what this run did beside looking.
 #[derive(Serialize)]

@@ -23,6 +23,13 @@ pub(in crate::cli) fn no_audit(why: &str) -> Exit {
     Exit::Plugin(Status::Unknown)
 }
 
+/// The same of a command line, by the first line of what clap says of it.
+pub(in crate::cli) fn not_understood(error: &clap::Error) -> Exit {
+    let told = error.to_string();
+    let first = told.lines().next().unwrap_or_default();
+    no_audit(first.trim_start_matches("error: "))
+}
+
 pub(super) fn run(
     args: &Audit,
     global: &Global,

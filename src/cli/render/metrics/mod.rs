@@ -198,7 +198,7 @@ mod tests {
         );
         let verdict = |name: &str| {
             let begin =
-                format!("databasus_escrow_audit_verdict{{databasus=\"demo\",verdict=\"{name}\"}} ");
+                format!("databasus_escrow_audit_verdict{{verdict=\"{name}\",databasus=\"demo\"}} ");
             let found = lines.iter().find_map(|line| line.strip_prefix(&begin));
             found.unwrap().to_owned()
         };
@@ -214,10 +214,10 @@ mod tests {
         for line in [
             r#"databasus_escrow_newest_age_seconds{databasus="demo"} 3600"#,
             r#"databasus_escrow_next_due_timestamp_seconds{databasus="demo"} 1780090000"#,
-            r#"databasus_escrow_copies{databasus="demo",state="missing",store="a"} 1"#,
-            r#"databasus_escrow_copies{databasus="demo",state="present",store="a"} 1"#,
-            r#"databasus_escrow_locked{databasus="demo",object="manifest",store="a"} 0"#,
-            r#"databasus_escrow_lock_retain_until_timestamp_seconds{databasus="demo",object="payload",store="a"} 1790000000"#,
+            r#"databasus_escrow_copies{state="missing",store="a",databasus="demo"} 1"#,
+            r#"databasus_escrow_copies{state="present",store="a",databasus="demo"} 1"#,
+            r#"databasus_escrow_locked{object="manifest",store="a",databasus="demo"} 0"#,
+            r#"databasus_escrow_lock_retain_until_timestamp_seconds{object="payload",store="a",databasus="demo"} 1790000000"#,
             r#"databasus_escrow_custodian_proof_age_seconds{custodian="alice",databasus="demo"} 86400"#,
             r#"databasus_escrow_custodians_proven{databasus="demo"} 1"#,
             r#"databasus_escrow_drill_success{databasus="demo"} 1"#,
