@@ -164,6 +164,7 @@ fn a_plugin_that_could_not_look_is_unknown() {
     };
     unknown("--policee", "unexpected argument");
     unknown("--json", "cannot be used with");
+    unknown("--sample", "a value is required for '--sample <N>'");
     unknown("--prometheus /nowhere/x.prom", "its folder is not there");
     bed.demand("[nonsense]\n");
     unknown("", "nonsense");

@@ -402,11 +402,7 @@ impl World {
 }
 
 /// Follows a page in a shell of any kind; see [`World::follow`].
-pub fn follow(
-    page: &Page,
-    values: &[(&str, String)],
-    run: impl FnOnce(&str) -> String,
-) -> String {
+pub fn follow(page: &Page, values: &[(&str, String)], run: impl FnOnce(&str) -> String) -> String {
     let blocks = page.blocks();
     let mut used = Vec::new();
     let mut script = String::new();

@@ -23,11 +23,15 @@ pub(in crate::cli) fn no_audit(why: &str) -> Exit {
     Exit::Plugin(Status::Unknown)
 }
 
-/// The same of a command line, by the first line of what clap says of it.
+/// The same of a command line, by the first paragraph of what clap says of it.
 pub(in crate::cli) fn not_understood(error: &clap::Error) -> Exit {
     let told = error.to_string();
-    let first = told.lines().next().unwrap_or_default();
-    no_audit(first.trim_start_matches("error: "))
+    let first = told.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    no_audit(&words.join(" "))
 }
 
 pub(super) fn run(
