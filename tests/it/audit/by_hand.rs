@@ -326,6 +326,26 @@ fn what_an_escrow_needs_beside_its_payload_is_missed() {
 }
 
 #[test]
+fn instructions_and_older_canaries_are_missed_by_hand_alone() {
+    let bed = Bed::with_stores(&["a"]);
+    let host = bed.host("host-1");
+    let older = bed.snapshot(&host).unwrap().manifest;
+    nights(&bed, &host, 1);
+    let (store, signers) = (&bed.stores[0], &host.settings.allowed_signers_text);
+    let Some(auditor) = Auditor::new(signers) else {
+        return;
+    };
+    store.delete(&older.canaries[0].key).unwrap();
+    let restore = format!("demo/restore/{}.md", older.restore_md_sha256);
+    store.delete(&restore).unwrap();
+    let copy = auditor.copy(store.as_ref()).join("demo");
+    let told = auditor.audit(&copy, bed.read(None).mark(), bed.clock.now());
+    let ids: Vec<&str> = told.ids.iter().map(String::as_str).collect();
+    assert_eq!(ids, ["custody-object-missing", "document-missing"]);
+    assert_eq!(told.exit, 4);
+}
+
+#[test]
 fn signers_that_are_more_than_they_look_are_refused() {
     let Some(auditor) = Auditor::new("*@host ssh-ed25519 AAAA\n") else {
         return;
