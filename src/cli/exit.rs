@@ -7,6 +7,8 @@ use crate::base::cancel::Cancel;
 use crate::base::error_chain::error_chain;
 use crate::ops::commit::Completeness;
 
+use super::render::nagios::Status;
+
 /// How a run ended, as scripts see it. Unknown codes mean failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -32,6 +34,8 @@ pub(super) enum Exit {
     Refused,
     /// Stopped by a signal.
     Signal(i32),
+    /// As Nagios' plugin contract has it, whose numbers are its own.
+    Plugin(Status),
 }
 
 impl Exit {
@@ -48,6 +52,7 @@ impl Exit {
             Self::NoIdentity => 12,
             Self::Integrity => 13,
             Self::Refused => 14,
+            Self::Plugin(status) => status.code(),
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }
     }

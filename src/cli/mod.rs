@@ -14,6 +14,7 @@ mod opening;
 mod output;
 mod programs;
 mod progress;
+mod render;
 mod signals;
 mod small_files;
 mod source;
@@ -40,13 +41,20 @@ pub fn run() -> ExitCode {
     signals::keep_secrets_out_of_core_dumps();
     let words: Vec<OsString> = std::env::args_os().collect();
     let json = words.iter().any(|word| word == "--json");
+    let is_plugin = commands::audit::is_plugin(&words);
     if let Err(error) = refuse_secrets(&words) {
+        if is_plugin {
+            return commands::audit::no_audit(&error.message).into();
+        }
         Output::told_without_arguments(&error, json);
         return error.exit.into();
     }
     let args = match Args::try_parse_from(words) {
         Ok(args) => args,
         Err(error) => {
+            if is_plugin && error.use_stderr() {
+                return commands::audit::not_understood(&error).into();
+            }
             // Help and version are asked for, anything else is a mistake: clap knows.
             Output::usage_error(&error, json);
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });

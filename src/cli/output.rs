@@ -86,6 +86,11 @@ impl Output {
 
     /// Text as it is. A reader that went away is no failure.
     pub(super) fn raw(&self, text: &str) -> Result<(), CliError> {
+        Self::raw_without_arguments(text)
+    }
+
+    /// The same, before anything is known of the arguments.
+    pub(super) fn raw_without_arguments(text: &str) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::exit::CliError;
+use crate::base::file_error::failed;
 
 /// Reads a file of at most `most` bytes; `-` is standard input. It may be a secret.
 pub(super) fn read(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
@@ -37,4 +38,77 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         file.sync_all()
     });
     written.map_err(|error| CliError::usage(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Whether [`publish`] can put a file there: said before the work begins that the file is to tell of.
+pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
+    let refused = |why: &str| {
+        let hint = "name a file in a folder that exists";
+        Err(CliError::usage(format!("cannot write {}: {why}", path.display())).hint(hint))
+    };
+    // A rename over a device would put a file in its place.
+    let is_other = std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file());
+    match folder_of(path).is_dir() {
+        false => refused("its folder is not there"),
+        true if is_other || path.file_name().is_none() => refused("it is not a plain file"),
+        true => Ok(()),
+    }
+}
+
+/// Puts a file in its place that everybody may read: at every moment it is the old one or the new one.
+pub(super) fn publish(path: &Path, text: &str) -> Result<(), CliError> {
+    check_place(path)?;
+    let folder = folder_of(path);
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut beside| {
+        beside.write_all(text.as_bytes())?;
+        let everybody = std::fs::Permissions::from_mode(0o644);
+        beside.as_file().set_permissions(everybody)?;
+        beside.as_file().sync_all()?;
+        beside.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    });
+    written.map_err(|error| CliError::failed(failed("write", path)(error)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_file_is_replaced_whole_and_open_to_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("escrow.prom");
+        for text in ["old", "new"] {
+            publish(&path, text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+        let places = [
+            folder.path(),
+            &link,
+            &folder.path().join("none/x"),
+            Path::new("/"),
+        ];
+        for path in places {
+            let refused = check_place(path).and_then(|()| publish(path, "x"));
+            assert!(refused.is_err(), "{}", path.display());
+        }
+        assert!(link.is_symlink());
+    }
 }

@@ -2,6 +2,7 @@
 //! and nothing else. Escrows that were not touched open as before.
 
 mod audited;
+mod by_hand;
 mod chain;
 mod floods;
 mod hidden;

@@ -86,6 +86,16 @@ const CONFINED: &[Confined] = &[
         because: "pictures are for the key's page in the safe alone",
     },
     Confined {
+        paths: &["prometheus::*"],
+        to: &["cli/render/metrics"],
+        because: "metrics are one way to tell an audit",
+    },
+    Confined {
+        paths: &["quick_junit::*"],
+        to: &["cli/render/junit"],
+        because: "cases and suites are one way to tell an audit",
+    },
+    Confined {
         paths: &["clap::*", "clap_complete::*", "clap_mangen::*"],
         to: &["cli"],
         because: "the library takes typed arguments",

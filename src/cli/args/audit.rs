@@ -16,9 +16,14 @@ Examples:
   databasus-escrow audit --policy policies/production.toml \\
     --backups 'prod=s3://backups?endpoint=https://…&region=us-east-1'
   databasus-escrow audit --policy production.toml --instance demo --store 's3://…' --trust SHA256:…
+  databasus-escrow audit --policy production.toml --prometheus /var/lib/node_exporter/escrow.prom
+  databasus-escrow audit --policy production.toml --junit audit.xml    for CI
+  databasus-escrow audit --policy production.toml --head --nagios      as a plugin
 
 Exit codes: 0 everything that the policy demands holds · 3 something could not be looked at · 4 a demand
-is not met · 13 something is not what a signer said it was.")]
+is not met · 13 something is not what a signer said it was. With --nagios: 0 OK · 1 WARNING: it holds, and
+somebody should look · 2 CRITICAL: a demand is not met, or tampering · 3 UNKNOWN: something could not be
+looked at, or there was no audit.")]
 pub struct Audit {
     /// What is demanded
     #[arg(long, value_name = "FILE")]
@@ -41,6 +46,15 @@ pub struct Audit {
     /// Sign the newest manifest that was seen, and store the word in every store
     #[arg(long)]
     pub witness: bool,
+    /// Write metrics for node_exporter's textfile collector: NAME.prom in its folder
+    #[arg(long, value_name = "PATH")]
+    pub prometheus: Option<PathBuf>,
+    /// Write JUnit XML, which CI systems show as tests
+    #[arg(long, value_name = "PATH")]
+    pub junit: Option<PathBuf>,
+    /// Print the one line of a Nagios plugin instead, and exit as one: 0, 1, 2, 3
+    #[arg(long, conflicts_with = "json")]
+    pub nagios: bool,
     /// What earlier looks at storages of Databasus found out.
     #[command(flatten)]
     pub remembered: Remembered,

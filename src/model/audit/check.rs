@@ -103,6 +103,24 @@ pub enum Verdict {
 }
 
 impl Rule {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 14] = [
+        Self::Chain,
+        Self::Mark,
+        Self::Signers,
+        Self::Freshness,
+        Self::Witness,
+        Self::Stores,
+        Self::Parts,
+        Self::Locks,
+        Self::Custody,
+        Self::Checkins,
+        Self::Instance,
+        Self::Proof,
+        Self::Drill,
+        Self::Clock,
+    ];
+
     /// As reports name it.
     pub fn name(self) -> &'static str {
         match self {

@@ -34,12 +34,19 @@ mode = \"any\"
 ";
 
 /// What was done, and what an audit calls it, the worst first.
-struct Attack {
+pub(super) struct Attack {
     /// As SECURITY.md names it.
-    name: &'static str,
-    scene: fn() -> Scene,
-    act: fn(&Scene),
+    pub(super) name: &'static str,
+    pub(super) scene: fn() -> Scene,
+    pub(super) act: fn(&Scene),
     findings: &'static [&'static str],
+}
+
+impl Attack {
+    /// What the reader has seen before; some know only a witness.
+    pub(super) fn mark(&self, scene: &Scene) -> Option<Mark> {
+        (!self.findings.contains(&"first-contact")).then_some(scene.mark)
+    }
 }
 
 fn plain() -> Scene {
@@ -107,7 +114,7 @@ fn add(scene: &Scene, edit: impl FnOnce(&mut Manifest)) {
     scene.put(&scene.manifest_key(4), &bytes);
 }
 
-const ATTACKS: &[Attack] = &[
+pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "nothing at all",
         scene: plain,
@@ -312,7 +319,7 @@ const ATTACKS: &[Attack] = &[
 ];
 
 /// What an audit with read-only access says.
-fn audit(scene: &Scene, history: &History, mark: Option<Mark>) -> Report {
+pub(super) fn audit(scene: &Scene, history: &History, mark: Option<Mark>) -> Report {
     let policy = AuditPolicy::parse(POLICY).unwrap();
     let facts = observe(&Request {
         history,
@@ -331,7 +338,7 @@ fn audit(scene: &Scene, history: &History, mark: Option<Mark>) -> Report {
     )
 }
 
-fn findings(report: &Report) -> Vec<&'static str> {
+pub(super) fn findings(report: &Report) -> Vec<&'static str> {
     let loud = report
         .checks
         .iter()
@@ -342,12 +349,22 @@ fn findings(report: &Report) -> Vec<&'static str> {
     ids
 }
 
+/// As the command ends.
+pub(super) fn exit_of(report: &Report) -> i32 {
+    match report.verdict {
+        Verdict::Pass => 0,
+        Verdict::Unknown => 3,
+        Verdict::Fail => 4,
+        Verdict::Tampering => 13,
+    }
+}
+
 #[test]
 fn an_audit_catches_every_attack_by_its_name() {
     for attack in ATTACKS {
         let scene = (attack.scene)();
         (attack.act)(&scene);
-        let mark = (!attack.findings.contains(&"first-contact")).then_some(scene.mark);
+        let mark = attack.mark(&scene);
         let history = scene.bed.read(mark);
         let report = audit(&scene, &history, mark);
         assert_eq!(

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::sandbox::{Host, Sandbox, flip, json, objects, replace, stdout, the_file};
 
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 version = 1
 
 [freshness]
@@ -36,14 +36,14 @@ max_skew = "5m"
 "#;
 
 /// A host with two stores and one escrow, and a policy.
-struct Bed<'a> {
-    sandbox: &'a Sandbox,
-    host: Host<'a>,
+pub(super) struct Bed<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) host: Host<'a>,
     policy: PathBuf,
 }
 
 impl<'a> Bed<'a> {
-    fn new(sandbox: &'a Sandbox) -> Option<Self> {
+    pub(super) fn new(sandbox: &'a Sandbox) -> Option<Self> {
         let host = sandbox.frozen_host(&["usb", "nas"])?;
         host.snapshot();
         Some(Self {
@@ -53,12 +53,12 @@ impl<'a> Bed<'a> {
         })
     }
 
-    fn demand(&self, more: &str) {
+    pub(super) fn demand(&self, more: &str) {
         self.sandbox
             .file("policy.toml", format!("{POLICY}\n{more}\n"));
     }
 
-    fn audit(&self, more: &str) -> assert_cmd::assert::Assert {
+    pub(super) fn audit(&self, more: &str) -> assert_cmd::assert::Assert {
         let policy = self.policy.display();
         self.host.run(&format!("audit --policy {policy} {more}"))
     }

@@ -207,7 +207,8 @@ fn links_inside_the_repository_resolve() {
 
 #[test]
 fn commands_that_no_test_runs_are_shell_and_say_why_they_are_not_run() {
-    let pages = ["README.md".to_owned()].into_iter();
+    let pages = ["README.md", "docs/AUDIT-BY-HAND.md"];
+    let pages = pages.map(str::to_owned).into_iter();
     let pages = pages.chain(RUNBOOKS.map(|name| format!("runbooks/{name}.md")));
     for name in pages {
         let page = Page::read(&name);

@@ -338,30 +338,7 @@ impl World {
         values: &[(&str, String)],
         input: &str,
     ) -> String {
-        let blocks = page.blocks();
-        let mut used = Vec::new();
-        let mut script = String::new();
-        for (number, block) in blocks.iter().enumerate().filter(|(_, b)| b.is_run()) {
-            let body = block.with(values, &mut used);
-            script.push_str(&format!("echo '@@ {number}'\n{body}\n"));
-        }
-        for (name, _) in values {
-            assert!(
-                used.iter().any(|u| u == name),
-                "{} sets no {name}",
-                page.name
-            );
-        }
-        let said = self.bash(folder, &script, input);
-        let mut last = "";
-        for (number, block) in blocks.iter().enumerate() {
-            match block.info {
-                "sh" => last = output_of(&said, number),
-                "text" => compare(page, block.body, last),
-                _ => {}
-            }
-        }
-        said
+        follow(page, values, |script| self.bash(folder, script, input))
     }
 
     /// Runs bash in a folder of this world; what it said, if it succeeded.
@@ -422,6 +399,34 @@ impl World {
         server.start_again();
         assert_eq!(rows(&server), self.rows);
     }
+}
+
+/// Follows a page in a shell of any kind; see [`World::follow`].
+pub fn follow(page: &Page, values: &[(&str, String)], run: impl FnOnce(&str) -> String) -> String {
+    let blocks = page.blocks();
+    let mut used = Vec::new();
+    let mut script = String::new();
+    for (number, block) in blocks.iter().enumerate().filter(|(_, b)| b.is_run()) {
+        let body = block.with(values, &mut used);
+        script.push_str(&format!("echo '@@ {number}'\n{body}\n"));
+    }
+    for (name, _) in values {
+        assert!(
+            used.iter().any(|u| u == name),
+            "{} sets no {name}",
+            page.name
+        );
+    }
+    let said = run(&script);
+    let mut last = "";
+    for (number, block) in blocks.iter().enumerate() {
+        match block.info {
+            "sh" => last = output_of(&said, number),
+            "text" => compare(page, block.body, last),
+            _ => {}
+        }
+    }
+    said
 }
 
 /// A server that a page started.

@@ -1,5 +1,6 @@
 //! What tests stand on: real servers, stock tools, and a way to skip that nobody overlooks.
 
+pub mod by_hand;
 pub mod chains;
 pub mod disk;
 pub mod docker;

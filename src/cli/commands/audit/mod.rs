@@ -1,6 +1,8 @@
 //! `audit`: what stores and signers say, held against a policy, without any key.
 
 mod backups;
+mod files;
+mod plugin;
 mod text;
 
 use std::collections::BTreeMap;
@@ -27,13 +29,15 @@ use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
 use crate::store::Rights;
 
+pub(in crate::cli) use plugin::{is_plugin, no_audit, not_understood};
+
 /// What `--json` prints: the report, and what this run did beside looking.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
     report: &'a Report,
     /// The word that was left; null where none was asked for.
-    witness: Option<Witnessed>,
+    witness: Option<&'a Witnessed>,
     exit: u8,
 }
 
@@ -46,12 +50,43 @@ struct Witnessed {
     lacking: BTreeMap<StoreName, String>,
 }
 
+/// What was seen, what follows from it, and what this run did beside looking.
+struct Audited {
+    facts: Facts,
+    report: Report,
+    witness: Option<Witnessed>,
+    exit: Exit,
+}
+
 pub(in crate::cli) fn run(
     args: &Audit,
     global: &Global,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
+    if args.nagios {
+        return plugin::run(args, global, output, cancel);
+    }
+    let audited = audited(args, global, output, cancel)?;
+    let Audited { report, exit, .. } = &audited;
+    let document = Document {
+        report,
+        witness: audited.witness.as_ref(),
+        exit: exit.code(),
+    };
+    output.result(&document, || text::of(&document, output.paints()))?;
+    complain(report, output);
+    files::write(args, &audited)?;
+    Ok(*exit)
+}
+
+fn audited(
+    args: &Audit,
+    global: &Global,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Audited, CliError> {
+    files::check(args)?;
     let file = PolicyFile::read(&args.policy)?;
     let reader = Reader::open(&args.reading, global, cancel)?;
     let signing = args.witness.then(|| signing(&reader)).transpose()?;
@@ -65,14 +100,12 @@ pub(in crate::cli) fn run(
         None => None,
     };
     let exit = exit(&report, args.witness, witness.as_ref());
-    let document = Document {
-        report: &report,
+    Ok(Audited {
+        facts,
+        report,
         witness,
-        exit: exit.code(),
-    };
-    output.result(&document, || text::of(&document, output.paints()))?;
-    complain(&report, output);
-    Ok(exit)
+        exit,
+    })
 }
 
 fn facts(
