@@ -104,7 +104,7 @@ pub enum Verdict {
 
 impl Rule {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Chain,
         Self::Mark,
         Self::Signers,
@@ -118,6 +118,7 @@ impl Rule {
         Self::Instance,
         Self::Proof,
         Self::Drill,
+        Self::Backups,
         Self::Clock,
     ];
 

@@ -29,7 +29,7 @@ const RUNBOOKS: [&str; 15] = [
 ];
 
 /// Behind what findings get their ids in the sources: the first literal that follows.
-const NAMED_BEHIND: [&str; 12] = [
+const NAMED_BEHIND: [&str; 13] = [
     "Finding::note(",
     "Finding::warning(",
     "Finding::violation(",
@@ -42,6 +42,7 @@ const NAMED_BEHIND: [&str; 12] = [
     "Self::unknown(rule, ",
     "|most| bound(",
     "judge_ids(",
+    "too_old(",
 ];
 
 /// Files whose findings get an id that stands elsewhere in them, behind the last two.

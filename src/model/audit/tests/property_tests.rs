@@ -98,24 +98,6 @@ fn worst(checks: &[Check], rule: Rule) -> Outcome {
     own.map(|check| check.outcome).max().unwrap()
 }
 
-const RULES: [Rule; 15] = [
-    Rule::Chain,
-    Rule::Mark,
-    Rule::Witness,
-    Rule::Signers,
-    Rule::Freshness,
-    Rule::Stores,
-    Rule::Parts,
-    Rule::Locks,
-    Rule::Custody,
-    Rule::Checkins,
-    Rule::Instance,
-    Rule::Proof,
-    Rule::Drill,
-    Rule::Backups,
-    Rule::Clock,
-];
-
 /// Cases that leave nothing for another one to edit.
 const TAKE_AWAY: [&str; 3] = ["no drill", "no probe", "a storage that was not named"];
 
@@ -140,7 +122,7 @@ proptest! {
             REMOVALS[*removal](&mut facts);
         }
         let after = judge(&policy(), &facts);
-        for rule in RULES {
+        for rule in Rule::ALL {
             let (was, is) = (worst(&before, rule), worst(&after, rule));
             prop_assert!(was <= Outcome::Pass || is > Outcome::Pass, "{rule:?}: {was:?}, {is:?}");
         }
