@@ -34,7 +34,7 @@ the report · 4 a demand is not met: a sentinel, the time, the age · 12 no iden
 13 an escrow or a backup is not what it was · 14 refused: the disk is too small, or this is the
 source. What was brought back is gone afterwards, however it ended.")]
 pub struct Drill {
-    /// Policy whose table [drill] says what has to come back
+    /// Policy whose table `[drill]` says what has to come back
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
     /// age identity file or SSH key that opens the escrow; `-` reads standard input; repeatable
