@@ -25,7 +25,7 @@ Databasus itself (level 5), started by a command on what the drill brought back,
       databasus/databasus:v3.49.0' --application-stop 'docker stop drill'
 … by yourself, when the drill says where (the same without the two commands) … or before the drill,
 on a directory that `rehydrate` made:
-  databasus-escrow rehydrate ./clone --identity alice.key --read-only-credentials reader
+  databasus-escrow rehydrate --target ./clone --identity alice.key --read-only-credentials reader
   databasus-escrow drill --identity alice.key --policy production.toml \\
     --application http://127.0.0.1:4005
 

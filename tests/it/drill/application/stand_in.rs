@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use databasus_escrow::base::time::{Clock as _, SystemClock};
 use databasus_escrow::store::Store as _;
 use databasus_escrow::store::s3::S3Store;
 use hmac::{Hmac, Mac};
@@ -416,15 +417,14 @@ impl Inside {
         };
         let (header, claims) = signed.split_once('.').unwrap();
         let claims = decode(claims);
-        let now = std::time::SystemTime::now();
-        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.now().unix();
         let holds = [
             decode(header)["alg"] == "HS256",
             claims["sub"] == self.admin.0.as_str(),
             claims["role"] == "ADMIN",
             claims["passwordCreationTime"] == self.admin.1,
-            claims["iat"].as_u64().is_some_and(|iat| iat <= now),
-            (now..=now + 600).contains(&claims["exp"].as_u64().unwrap()),
+            claims["iat"].as_i64().is_some_and(|iat| iat <= now),
+            (now..=now + 600).contains(&claims["exp"].as_i64().unwrap()),
         ];
         match holds.iter().all(|holds| *holds) {
             true => true,
