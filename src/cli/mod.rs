@@ -14,6 +14,7 @@ mod opening;
 mod output;
 mod programs;
 mod progress;
+pub mod render;
 mod signals;
 mod small_files;
 mod source;

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
 use super::Reading;
 
 /// Arguments of `audit`.
 #[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("report_file").args(["html", "report_json"]).multiple(true)))]
 #[command(after_help = "\
 Examples:
   databasus-escrow audit --policy policies/production.toml
   databasus-escrow audit --policy policies/production.toml --full      every byte of every copy
   databasus-escrow audit --policy policies/minimal.toml --head         every few minutes
+  databasus-escrow audit --policy policies/production.toml --html audit.html --sign-report
   databasus-escrow audit --policy production.toml --instance demo --store 's3://…' --trust SHA256:…
 
 Exit codes: 0 everything that the policy demands holds · 3 something could not be looked at · 4 a demand
@@ -33,6 +35,15 @@ pub struct Audit {
     /// Sign the newest manifest that was seen, and store the word in every store
     #[arg(long)]
     pub witness: bool,
+    /// Write a report for people, too: one HTML file that needs nothing else
+    #[arg(long, value_name = "PATH")]
+    pub html: Option<PathBuf>,
+    /// Write what --json prints into a file, too
+    #[arg(long, value_name = "PATH")]
+    pub report_json: Option<PathBuf>,
+    /// Sign each report file, into PATH.sig beside it, with the key of [signing]
+    #[arg(long, requires = "report_file")]
+    pub sign_report: bool,
     /// Where to read from.
     #[command(flatten)]
     pub reading: Reading,

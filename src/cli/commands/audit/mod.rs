@@ -1,5 +1,7 @@
 //! `audit`: what stores and signers say, held against a policy, without any key.
 
+mod files;
+mod signing;
 mod text;
 
 use std::collections::BTreeMap;
@@ -13,18 +15,16 @@ use crate::cli::args::{Audit, Global};
 use crate::cli::author::Signing;
 use crate::cli::commands::policy::PolicyFile;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::wire::{self, Reader};
-use crate::model::allowed_signers::AllowedSigners;
 use crate::model::audit::check::{Outcome, Verdict};
 use crate::model::audit::facts::Facts;
 use crate::model::audit::policy::AuditPolicy;
 use crate::model::audit::report::Report;
-use crate::model::namespace::Namespace;
-use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
 use crate::store::Rights;
+
+use files::{Files, Reports};
 
 /// What `--json` prints: the report, and what this run did beside looking.
 #[derive(Serialize)]
@@ -53,13 +53,14 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, CliError> {
     let file = PolicyFile::read(&args.policy)?;
     let reader = Reader::open(&args.reading, global, cancel)?;
-    let signing = args.witness.then(|| signing(&reader)).transpose()?;
+    let files = Files::named(args)?;
+    let signing = signing::for_run(args, &reader)?;
     let facts = match args.head {
         true => reader.head(output)?,
         false => facts(args, &file.policy, &reader, output, cancel)?,
     };
     let report = Report::of(&reader.slug, &file.policy, file.sha256, &facts);
-    let witness = match &signing {
+    let witness = match signing.as_ref().filter(|_| args.witness) {
         Some(signing) => witness(&reader, signing, &report, output, cancel)?,
         None => None,
     };
@@ -71,6 +72,12 @@ pub(in crate::cli) fn run(
     };
     output.result(&document, || text::of(&document, output.paints()))?;
     complain(&report, output);
+    files.write(&Reports {
+        document: &document,
+        facts: &facts,
+        policy: &file.policy,
+        signing: signing.as_ref().filter(|_| args.sign_report),
+    })?;
     Ok(exit)
 }
 
@@ -103,26 +110,6 @@ fn sampling(args: &Audit, policy: &AuditPolicy) -> Sampling {
         (_, None, Some(parts)) => Sampling::Some(parts.sample),
         (_, None, None) => Sampling::None,
     }
-}
-
-fn signing(reader: &Reader) -> Result<Signing, CliError> {
-    let config = reader.config.as_ref().ok_or_else(|| {
-        CliError::usage("--witness needs a configuration").hint(
-            "its [signing] names the key, which allowed_signers permits for \
-             escrow-witness@databasus; its stores are those that the word goes into",
-        )
-    })?;
-    let signing = Signing::read(config, "the witness's own key signs what was seen")?;
-    let signers = AllowedSigners::parse(&signing.allowed_signers)
-        .map_err(|error| hints::allowed_signers(&config.trust.allowed_signers, error))?;
-    let may = Trust::new(signers, Vec::new());
-    may.authenticate(signing.key.public(), Namespace::Witness, &signing.signer)
-        .map_err(|error| {
-            CliError::new(Exit::Usage, error).hint(
-                "its line in allowed_signers needs escrow-witness@databasus among the namespaces",
-            )
-        })?;
-    Ok(signing)
 }
 
 /// Signs what was seen, unless it is not to be believed.

@@ -1,0 +1,3 @@
+//! Results as other programs and other readers take them.
+
+pub mod html;
