@@ -27,11 +27,11 @@ fn known(page: &Page<'_>, past: &Past) -> Markup {
             @if past.let_go == 1 { "is" } @else { "are" } " not counted."
         }
         (leavers(page, past, &people))
-        (matrix("Escrows that are kept", &past.sealed, &people))
+        (matrix(page, "Escrows that are kept", &past.sealed, &people))
         @if !past.sealed_before.is_empty() {
             p { "Sealed again since, here as they were before. Copies of that sealing still open for those \
                 it was made for, where a lock keeps them or somebody took one." }
-            (matrix("Earlier sealings", &past.sealed_before, &people))
+            (matrix(page, "Earlier sealings", &past.sealed_before, &people))
         }
     }
 }
@@ -51,7 +51,7 @@ fn leavers(page: &Page<'_>, past: &Past, people: &People) -> Markup {
                 (badge(person.standing.tone(), person.standing.word())) " " b { (person.name) } " can open "
                 (count(escrows, "escrow"))
                 @if escrows > 0 && alone < escrows { ", " (alone) " of them alone" }
-                @if let Some(until) = person.locked_until(past) {
+                @if let Some(until) = person.locked_until(past).filter(|until| *until > page.now()) {
                     "; a lock keeps copies until " (when(until, page.now()))
                 }
                 "."
@@ -60,7 +60,7 @@ fn leavers(page: &Page<'_>, past: &Past, people: &People) -> Markup {
     }
 }
 
-fn matrix(label: &str, runs: &[SealedRun], people: &People) -> Markup {
+fn matrix(page: &Page<'_>, label: &str, runs: &[SealedRun], people: &People) -> Markup {
     let left_out = runs.len().saturating_sub(SHOWN);
     html! {
         (wide(label, html! {
@@ -73,7 +73,7 @@ fn matrix(label: &str, runs: &[SealedRun], people: &People) -> Markup {
                     @for person in people.iter() { th scope="col" { (column(person)) } }
                 } }
                 tbody {
-                    @for run in runs.iter().rev().take(SHOWN) { (row(run, people)) }
+                    @for run in runs.iter().rev().take(SHOWN) { (row(page, run, people)) }
                     @if runs.is_empty() { tr { td colspan="3" { "no escrow is kept" } } }
                 }
             }
@@ -95,7 +95,7 @@ fn column(person: &Person) -> Markup {
     }
 }
 
-fn row(run: &SealedRun, people: &People) -> Markup {
+fn row(page: &Page<'_>, run: &SealedRun, people: &People) -> Markup {
     let (first, last) = run.seqs;
     html! {
         tr {
@@ -104,7 +104,11 @@ fn row(run: &SealedRun, people: &People) -> Markup {
                 small { "manifest " (first) @if last != first { " – " (last) } }
             }
             td { (day(run.began.0)) @if run.began.1 != run.began.0 { " – " (day(run.began.1)) } }
-            td { @match run.locked_until { Some(until) => (day(until)), None => "no lock" } }
+            td { @match run.locked_until {
+                Some(until) if until > page.now() => (day(until)),
+                Some(until) => { "ended " (day(until)) },
+                None => "no lock"
+            } }
             @for person in people.iter() {
                 @match person.is_in(run) {
                     true => td.can { (how(&run.custody)) },

@@ -8,6 +8,10 @@ use super::words::{Tone, badge, count, short, wide};
 use super::{Page, runbook};
 use crate::model::audit::check::{Basis, Check, Outcome};
 
+/// How many digits of a digest are shown: all of a finding's, and enough to tell others apart.
+const DIGEST: usize = 64;
+const BEGINNING: usize = 16;
+
 pub(super) fn section(page: &Page<'_>) -> Markup {
     let checks = &page.report.checks;
     let with = |outcome: Outcome| checks.iter().filter(move |check| check.outcome == outcome);
@@ -42,18 +46,18 @@ fn finding(check: &Check) -> Markup {
                 " " span.rule { "rule " (check.rule.name()) }
             }
             p.message { (check.message) }
-            @if check.basis != Basis::default() { p.basis { "Rests on " (basis(&check.basis)) } }
+            @if check.basis != Basis::default() { p.basis { "Rests on " (basis(&check.basis, DIGEST)) } }
             (runbook::entry(check.id))
         }
     }
 }
 
 /// A check rests on at most one of each.
-fn basis(basis: &Basis) -> Markup {
+fn basis(basis: &Basis, shown: usize) -> Markup {
     html! {
         @if let Some(seq) = basis.seq { span { "manifest " (seq) } " " }
         @if let Some(store) = &basis.store { span { "store " (store) } " " }
-        @if let Some(sha256) = &basis.sha256 { span { "sha256 " (short(&sha256.to_string(), 16)) } }
+        @if let Some(sha256) = &basis.sha256 { span { "sha256 " (short(&sha256.to_string(), shown)) } }
     }
 }
 
@@ -74,7 +78,7 @@ fn folded(what: &str, checks: Vec<&Check>) -> Markup {
                             th scope="row" { (check.rule.name()) }
                             td { (badge(Tone::of(check), Tone::of(check).word())) }
                             td.message { (check.message) }
-                            td.basis { (basis(&check.basis)) }
+                            td.basis { (basis(&check.basis, BEGINNING)) }
                         } } }
                     }
                 }))

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::words::{Tone, count, digest, shape, time, when};
-use crate::model::audit::check::{Outcome, Verdict};
+use crate::model::audit::check::Verdict;
 use crate::model::audit::facts::{Scope, Seen};
 
 pub(super) fn header(page: &Page<'_>) -> Markup {
@@ -49,20 +49,21 @@ fn sentence(verdict: Verdict) -> &'static str {
 
 fn counts(page: &Page<'_>) -> String {
     let checks = &page.report.checks;
-    let of = |outcome| {
+    let of = |tone| {
         checks
             .iter()
-            .filter(|check| check.outcome == outcome)
+            .filter(|check| Tone::of(check) == tone)
             .count()
     };
     let told = [
-        (Outcome::Fail, "failed"),
-        (Outcome::Unknown, "unknown"),
-        (Outcome::Warn, "to look at"),
-        (Outcome::Pass, "passed"),
-        (Outcome::Off, "off"),
+        (Tone::Worst, "tampering"),
+        (Tone::Bad, "failed"),
+        (Tone::Open, "unknown"),
+        (Tone::Warn, "to look at"),
+        (Tone::Good, "passed"),
+        (Tone::Off, "off"),
     ];
-    let told = told.map(|(outcome, word)| format!("{} {word}", of(outcome)));
+    let told = told.map(|(tone, word)| format!("{} {word}", of(tone)));
     format!("{}: {}", count(checks.len(), "check"), told.join(", "))
 }
 

@@ -324,10 +324,13 @@ pub fn bad() -> Example {
         .copies
         .insert(store("usb"), Seen::unknown("the directory cannot be read"));
     known(&mut facts.past).missed = missed(
-        [(200, 24), (44, 26), (2, 26)].map(|(days, hours)| Night {
-            began: ago(days * DAY),
-            next_due: ago(days * DAY - hours * HOUR),
-        }),
+        (0..330)
+            .rev()
+            .filter(|day| !(100..109).contains(day) && ![47, 48, 200].contains(day))
+            .map(|day| Night {
+                began: ago(day * DAY + 10 * HOUR),
+                next_due: ago(day * DAY - 16 * HOUR),
+            }),
         now(),
     );
     known(&mut facts.checkins).proven[1].1 = Some(ago(120 * DAY));

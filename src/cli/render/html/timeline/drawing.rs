@@ -12,7 +12,7 @@ use crate::model::audit::facts::ChainFacts;
 use crate::model::audit::past::{Missed, Past};
 
 /// Room above the rows, for the names of the lines.
-const TOP: f64 = 22.0;
+const TOP: f64 = 28.0;
 
 /// A store's name and its marks.
 const MARKS: f64 = 40.0;
@@ -112,7 +112,7 @@ fn line(class: &str, label: &str, x: f64, bottom: f64, anchor: &str) -> Markup {
         true => (x - 3.0, "end"),
         false => (beside, anchor),
     };
-    let y = if class == "due" { 9.0 } else { 18.0 };
+    let y = if class == "due" { 10.0 } else { 23.0 };
     html! {
         line class=(class) x1=(px(x)) x2=(px(x)) y1=(px(y - 8.0)) y2=(px(bottom)) {}
         text class={ "at " (class) } x=(px(beside)) y=(y) text-anchor=(anchor) { (label) }
