@@ -29,14 +29,17 @@ pub(super) fn section(page: &Page<'_>) -> Markup {
                 (the links work where this page lies in the source's top folder); the beginning of it is \
                 repeated here."
             }
-            @for check in &loud { (finding(check)) }
+            @for (at, check) in loud.iter().enumerate() {
+                (finding(check, !loud.iter().take(at).any(|before| before.id == check.id)))
+            }
         }
         (folded("passed", with(Outcome::Pass).collect()))
         (folded("off: not demanded, or not to be looked at", with(Outcome::Off).collect()))
     }
 }
 
-fn finding(check: &Check) -> Markup {
+/// What the runbook says is told once.
+fn finding(check: &Check, is_first: bool) -> Markup {
     let tone = Tone::of(check);
     html! {
         article class={ "finding " (tone.class()) } {
@@ -47,7 +50,7 @@ fn finding(check: &Check) -> Markup {
             }
             p.message { (check.message) }
             @if check.basis != Basis::default() { p.basis { "Rests on " (basis(&check.basis, DIGEST)) } }
-            (runbook::entry(check.id))
+            @if is_first { (runbook::entry(check.id)) }
         }
     }
 }

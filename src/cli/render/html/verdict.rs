@@ -41,7 +41,7 @@ pub(super) fn word(verdict: Verdict) -> &'static str {
 fn sentence(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "Everything that the policy demands holds.",
-        Verdict::Unknown => "Something could not be looked at. Nothing that could be is wrong.",
+        Verdict::Unknown => "Something could not be looked at. That is no pass.",
         Verdict::Fail => "A demand of the policy is not met.",
         Verdict::Tampering => "Something is not what a signer said it was. Look today.",
     }

@@ -79,8 +79,9 @@ impl Tone {
             Self::Worst => {
                 r#"<path class="f" d="M5.1 1h5.8L15 5.1v5.8L10.9 15H5.1L1 10.9V5.1z"/><path d="M8 4v5m0 1.8v1.4"/>"#
             }
+            // A filled diamond would look like a character that could not be read.
             Self::Open => {
-                r#"<path class="f" d="M8 .6L15.4 8 8 15.4.6 8z"/><path d="M6.2 6.4a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.5-.8 1.2m0 1.2v1"/>"#
+                r#"<circle class="h" cx="8" cy="8" r="6.8"/><path class="h" d="M5.9 6.3a2.1 2.1 0 1 1 3 1.9c-.7.3-.9.6-.9 1.3m0 1.7v.9"/>"#
             }
             Self::Off => r#"<circle class="h" cx="8" cy="8" r="6.4"/><path class="h" d="M5 8h6"/>"#,
         }

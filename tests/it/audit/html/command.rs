@@ -8,6 +8,7 @@ use databasus_escrow::base::digest::Digest;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 
+use crate::custody::bed::{host_of_three, without_source};
 use crate::support::sandbox::{Host, Sandbox, replace};
 
 const POLICY: &str = "
@@ -211,4 +212,25 @@ fn a_place_that_cannot_be_written_is_refused_before_anything_is_looked_at() {
         bed.audit(words).code(2).stdout("");
     }
     assert_eq!(bed.names(), [""; 0]);
+}
+
+#[test]
+fn an_escrow_that_was_sealed_again_shows_who_could_open_it_before() {
+    let sandbox = Sandbox::new();
+    let Some(host) = host_of_three(&sandbox, None) else {
+        return;
+    };
+    host.snapshot();
+    host.run("custody remove bob --unproven").success();
+    let config = without_source(&host, None);
+    let rekey = format!("--config {} rekey --identity ../alice.key", config.display());
+    sandbox.run(&rekey).success();
+    let policy = sandbox.file("policy.toml", "version = 1\n[freshness]\n");
+    let page = sandbox.path("a.html");
+    let words = format!("--policy {} --html {}", policy.display(), page.display());
+    host.run(&format!("audit {words}")).success();
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<b>bob</b> can open 1 escrow."), "{page}");
+    assert!(page.contains("Earlier sealings"));
+    assert!(!page.contains("<b>alice</b> can open"));
 }

@@ -272,31 +272,9 @@ pub fn of_nights(days: &[i64]) -> Example {
             expected: vec![Some("X25519"); 2],
         }),
         custody_objects: Seen::Known(Vec::new()),
-        checkins: Seen::Known(CheckinsSeen {
-            proven: vec![
-                ("alice".parse().unwrap(), Some(ago(12 * DAY))),
-                ("bob".parse().unwrap(), Some(ago(40 * DAY))),
-            ],
-            takes: 1,
-            findings: Vec::new(),
-        }),
-        witnesses: Seen::Known(WitnessesSeen {
-            newest: vec![WitnessSeen {
-                signer: "auditor".parse().unwrap(),
-                at: ago(DAY),
-                mark: mark(1),
-                fits: Fit::Agrees,
-            }],
-            findings: Vec::new(),
-        }),
-        drills: Seen::Known(DrillsSeen {
-            newest: Some(drill(20, Outcome::Proven, 1_260)),
-            before: vec![
-                drill(110, Outcome::Failed, 5_400),
-                drill(200, Outcome::Proven, 1_500),
-            ],
-            findings: Vec::new(),
-        }),
+        checkins: Seen::Known(checkins()),
+        witnesses: Seen::Known(witnesses()),
+        drills: Seen::Known(drills()),
         clocks: stores.into_iter().map(|s| (s, Seen::Known(2))).collect(),
         chain: Seen::Known(chain(retained)),
         ..Facts::none(Scope::Full, now())
@@ -304,6 +282,40 @@ pub fn of_nights(days: &[i64]) -> Example {
     Example {
         facts,
         policy: policy(),
+    }
+}
+
+fn checkins() -> CheckinsSeen {
+    CheckinsSeen {
+        proven: vec![
+            ("alice".parse().unwrap(), Some(ago(12 * DAY))),
+            ("bob".parse().unwrap(), Some(ago(40 * DAY))),
+        ],
+        takes: 1,
+        findings: Vec::new(),
+    }
+}
+
+fn witnesses() -> WitnessesSeen {
+    WitnessesSeen {
+        newest: vec![WitnessSeen {
+            signer: "auditor".parse().unwrap(),
+            at: ago(DAY),
+            mark: mark(1),
+            fits: Fit::Agrees,
+        }],
+        findings: Vec::new(),
+    }
+}
+
+fn drills() -> DrillsSeen {
+    DrillsSeen {
+        newest: Some(drill(20, Outcome::Proven, 1_260)),
+        before: vec![
+            drill(110, Outcome::Failed, 5_400),
+            drill(200, Outcome::Proven, 1_500),
+        ],
+        findings: Vec::new(),
     }
 }
 

@@ -63,7 +63,10 @@ fn told(chain: &ChainFacts, past: &Past, stores: usize) -> Markup {
             ", begun " (day(first.snapshot_at)) " – " (day(last.snapshot_at))
         }
         "; " (past.let_go) " more let go by retention; "
-        (count(past.missed.len(), "gap")) " in which one was due and none was begun."
+        @match past.missed.len() {
+            0 => "no escrow was begun later than the one before had promised.",
+            gaps => { (count(gaps, "gap")) " in which one was due and none was begun." }
+        }
     }
 }
 
