@@ -66,6 +66,15 @@ impl UtcTime {
         }
     }
 
+    /// The first second of the month that is `months` after this one's.
+    pub fn month_later(self, months: i64) -> Self {
+        let digits = |format: &str| self.format(format).parse::<i64>().unwrap_or(1);
+        let month = digits("%Y") * 12 + digits("%m") - 1 + months;
+        let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+        let first = Self::from_compact(&format!("{year:04}{month:02}01T000000Z"));
+        first.unwrap_or(Self(LAST_SECOND))
+    }
+
     fn format(self, pattern: &str) -> String {
         Timestamp::from_second(self.0)
             .unwrap_or(Timestamp::UNIX_EPOCH)
@@ -211,5 +220,14 @@ mod tests {
             prop_assert_eq!(UtcTime::from_compact(&t.compact()), Some(t));
             prop_assert_eq!(UtcTime::from_ssh(&t.ssh()), Some(t));
         }
+    }
+
+    #[test]
+    fn months_begin_on_their_first_day() {
+        let time = |text: &str| text.parse::<UtcTime>().unwrap();
+        let at = time("2026-11-30T23:59:59Z");
+        assert_eq!(at.month_later(0), time("2026-11-01T00:00:00Z"));
+        assert_eq!(at.month_later(3), time("2027-02-01T00:00:00Z"));
+        assert_eq!(at.month_later(999_999).unix(), LAST_SECOND);
     }
 }

@@ -14,7 +14,7 @@ mod opening;
 mod output;
 mod programs;
 mod progress;
-mod render;
+pub mod render;
 mod signals;
 mod small_files;
 mod source;

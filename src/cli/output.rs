@@ -54,9 +54,7 @@ impl Output {
         human: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
         if self.json {
-            let mut text = serde_json::to_string_pretty(document).map_err(CliError::failed)?;
-            text.push('\n');
-            return self.raw(&text);
+            return self.raw(&json_text(document)?);
         }
         if self.quiet {
             return Ok(());
@@ -148,6 +146,13 @@ impl Output {
             let _ = writeln!(err, "databasus-escrow: hint: {hint}");
         }
     }
+}
+
+/// A document as `--json` prints it.
+pub(super) fn json_text<T: Serialize>(document: &T) -> Result<String, CliError> {
+    let mut text = serde_json::to_string_pretty(document).map_err(CliError::failed)?;
+    text.push('\n');
+    Ok(text)
 }
 
 /// Rows as aligned columns; the last column is not padded.

@@ -1,7 +1,7 @@
 //! Small files that a command is given, and those that it leaves.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -56,11 +56,11 @@ pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
 }
 
 /// Puts a file in its place that everybody may read: at every moment it is the old one or the new one.
-pub(super) fn publish(path: &Path, text: &str) -> Result<(), CliError> {
+pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     check_place(path)?;
     let folder = folder_of(path);
     let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut beside| {
-        beside.write_all(text.as_bytes())?;
+        beside.write_all(bytes)?;
         let everybody = std::fs::Permissions::from_mode(0o644);
         beside.as_file().set_permissions(everybody)?;
         beside.as_file().sync_all()?;
@@ -68,6 +68,16 @@ pub(super) fn publish(path: &Path, text: &str) -> Result<(), CliError> {
         File::open(folder)?.sync_all()
     });
     written.map_err(|error| CliError::failed(failed("write", path)(error)))
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), CliError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(CliError::failed(failed("remove", path)(error)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -86,7 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("escrow.prom");
         for text in ["old", "new"] {
-            publish(&path, text).unwrap();
+            publish(&path, text.as_bytes()).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
@@ -106,7 +116,7 @@ mod tests {
             Path::new("/"),
         ];
         for path in places {
-            let refused = check_place(path).and_then(|()| publish(path, "x"));
+            let refused = check_place(path).and_then(|()| publish(path, b"x"));
             assert!(refused.is_err(), "{}", path.display());
         }
         assert!(link.is_symlink());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The four kinds of document that are signed. A key signs for those that `allowed_signers`
+/// The five kinds of document that are signed. A key signs for those that `allowed_signers`
 /// permits it, and a signature made for one never verifies for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Namespace {
@@ -14,11 +14,19 @@ pub enum Namespace {
     Checkin,
     /// The head an auditor saw, by that auditor.
     Witness,
+    /// Reports of audits, by that auditor.
+    Audit,
 }
 
 impl Namespace {
     /// Every namespace.
-    pub const ALL: [Self; 4] = [Self::Manifest, Self::Drill, Self::Checkin, Self::Witness];
+    pub const ALL: [Self; 5] = [
+        Self::Manifest,
+        Self::Drill,
+        Self::Checkin,
+        Self::Witness,
+        Self::Audit,
+    ];
 
     /// The text inside the signature, as `ssh-keygen -Y verify -n` takes it.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +35,7 @@ impl Namespace {
             Self::Drill => "escrow-drill@databasus",
             Self::Checkin => "escrow-checkin@databasus",
             Self::Witness => "escrow-witness@databasus",
+            Self::Audit => "escrow-audit@databasus",
         }
     }
 }

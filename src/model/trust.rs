@@ -221,7 +221,7 @@ impl Trust {
 fn pinned_windows(namespace: Namespace) -> Vec<Window> {
     match namespace {
         Namespace::Manifest => vec![Window::default()],
-        Namespace::Drill | Namespace::Checkin | Namespace::Witness => Vec::new(),
+        Namespace::Drill | Namespace::Checkin | Namespace::Witness | Namespace::Audit => Vec::new(),
     }
 }
 

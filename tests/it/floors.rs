@@ -101,6 +101,11 @@ const CONFINED: &[Confined] = &[
         because: "the library takes typed arguments",
     },
     Confined {
+        paths: &["maud::*"],
+        to: &["cli/render/html"],
+        because: "pages are one room's business",
+    },
+    Confined {
         paths: &["indicatif::*", "tracing_subscriber::*"],
         to: &["cli"],
         because: "only the command line talks to a terminal",

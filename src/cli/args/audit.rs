@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
 use super::{Reading, Remembered};
 
 /// Arguments of `audit`.
 #[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("report_file").args(["html", "report_json"]).multiple(true)))]
 #[command(after_help = "\
 Examples:
   databasus-escrow audit --policy policies/production.toml
@@ -15,6 +16,7 @@ Examples:
   databasus-escrow audit --policy policies/minimal.toml --head         every few minutes
   databasus-escrow audit --policy policies/production.toml \\
     --backups 'prod=s3://backups?endpoint=https://…&region=us-east-1'
+  databasus-escrow audit --policy policies/production.toml --html audit.html --sign-report
   databasus-escrow audit --policy production.toml --instance demo --store 's3://…' --trust SHA256:…
   databasus-escrow audit --policy production.toml --prometheus /var/lib/node_exporter/escrow.prom
   databasus-escrow audit --policy production.toml --junit audit.xml    for CI
@@ -46,6 +48,15 @@ pub struct Audit {
     /// Sign the newest manifest that was seen, and store the word in every store
     #[arg(long)]
     pub witness: bool,
+    /// Write a report for people, too: one HTML file that needs nothing else
+    #[arg(long, value_name = "PATH")]
+    pub html: Option<PathBuf>,
+    /// Write what --json prints into a file, too
+    #[arg(long, value_name = "PATH")]
+    pub report_json: Option<PathBuf>,
+    /// Sign each report file, into PATH.sig beside it, with the key of `[signing]`
+    #[arg(long, requires = "report_file")]
+    pub sign_report: bool,
     /// Write metrics for node_exporter's textfile collector: NAME.prom in its folder
     #[arg(long, value_name = "PATH")]
     pub prometheus: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! An audit to render in tests.
 
+use std::collections::BTreeMap;
+
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::StoreName;
@@ -10,6 +12,7 @@ use crate::model::audit::facts::{
     HeadSeen, LocksSeen, Retained, Scope, Seen,
 };
 use crate::model::audit::report::{FORMAT, Report};
+use crate::model::drill::{LevelReached, Measured, Outcome};
 use crate::model::lock::{Lock, LockMode, LockState};
 use crate::model::manifest::Tool;
 use crate::model::mark::Mark;
@@ -53,6 +56,8 @@ pub(super) fn facts() -> Facts {
     let retained = ids.iter().zip(1..).map(|(id, seq)| Retained {
         id: Clone::clone(id),
         seq,
+        snapshot_at: at(-3_600),
+        recorded_locks: BTreeMap::new(),
     });
     let head = Mark {
         seq: 2,
@@ -111,6 +116,7 @@ pub(super) fn facts() -> Facts {
         }),
         drills: Seen::Known(DrillsSeen {
             newest: Some(drill()),
+            before: Vec::new(),
             findings: Vec::new(),
         }),
         ..nothing()
@@ -122,9 +128,15 @@ fn drill() -> DrillSeen {
         ended_at: at(-7 * 86_400),
         escrow: "20260527T020000Z-0000000000000001".parse().unwrap(),
         sha256: Digest::of(b"drill"),
-        has_succeeded: true,
-        level: Some(4),
-        rto: Some(97),
-        rpo: None,
+        outcome: Outcome::Proven,
+        level: LevelReached {
+            wanted: 4,
+            reached: Some(4),
+        },
+        rto: Measured {
+            seconds: Some(97),
+            limit: None,
+        },
+        rpo: Measured::default(),
     }
 }

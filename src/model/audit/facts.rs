@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::past::Past;
 use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::{CustodianName, EscrowId, SignerName, StoreName};
 use crate::base::time::UtcTime;
+use crate::model::drill;
 use crate::model::finding::Finding;
-use crate::model::lock::{LockState, ProbeRecord};
+use crate::model::lock::{Lock, LockState, ProbeRecord};
 use crate::model::manifest::Custody;
 use crate::model::mark::Mark;
 use crate::model::proof::ProofRecord;
@@ -52,6 +54,8 @@ pub struct Facts {
     pub now: UtcTime,
     /// The chain of manifests, each verified.
     pub chain: Seen<ChainFacts>,
+    /// What became of earlier nights, and who could open their escrows.
+    pub past: Seen<Past>,
     /// Payloads in each store, by what a listing told.
     pub copies: BTreeMap<StoreName, Seen<CopiesSeen>>,
     /// Parts that were read and hashed, in each store.
@@ -143,6 +147,10 @@ pub struct Retained {
     pub id: EscrowId,
     /// Its place in the chain.
     pub seq: u64,
+    /// When its copy began.
+    pub snapshot_at: UtcTime,
+    /// The lock on each store's copy, as manifests recorded it when they were signed.
+    pub recorded_locks: BTreeMap<StoreName, Lock>,
 }
 
 /// What a store's listing tells of payloads.
@@ -260,6 +268,9 @@ pub enum Fit {
 pub struct DrillsSeen {
     /// The newest that is signed by somebody who may.
     pub newest: Option<DrillSeen>,
+    /// Some of those before it, the newest first. One that could not be read is left out: nothing
+    /// rests on them.
+    pub before: Vec<DrillSeen>,
     /// What could not be read, or is not signed.
     pub findings: Vec<Finding>,
 }
@@ -273,14 +284,14 @@ pub struct DrillSeen {
     pub escrow: EscrowId,
     /// Digest of the report.
     pub sha256: Digest,
-    /// Whether all that it was to do succeeded.
-    pub has_succeeded: bool,
-    /// The highest level that was reached; none where not even the lowest was.
-    pub level: Option<u8>,
-    /// Seconds from nothing to the end; none where it is not known.
-    pub rto: Option<u64>,
-    /// Age in seconds of the newest thing that came back; none where it is not known.
-    pub rpo: Option<u64>,
+    /// What it came to.
+    pub outcome: drill::Outcome,
+    /// The highest level that was reached, and the one that was wanted.
+    pub level: drill::LevelReached,
+    /// Seconds from nothing to the end, and what its policy allowed.
+    pub rto: drill::Measured,
+    /// Age in seconds of the oldest of what came back, and what its policy allowed.
+    pub rpo: drill::Measured,
 }
 
 /// What a storage of Databasus tells of backup chains, without any key: names, dates and sidecars.
@@ -332,6 +343,7 @@ impl Facts {
             scope,
             now,
             chain: not_yet(),
+            past: not_yet(),
             copies: BTreeMap::new(),
             parts: BTreeMap::new(),
             locks: BTreeMap::new(),

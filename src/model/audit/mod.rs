@@ -3,9 +3,11 @@
 //! No I/O and no clock: `ops::audit` looks, and gives [`facts::Facts`] in.
 
 pub mod check;
+pub mod controls;
 pub mod drill_demands;
 pub mod facts;
 pub mod judge;
+pub mod past;
 pub mod policy;
 pub mod report;
 mod rules;

@@ -12,6 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::fingerprint::Fingerprint;
 use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
+use crate::model::drill;
 use crate::model::finding::Finding;
 use crate::model::lock::{Lock, LockMode, LockState, LockVerdict, ProbeRecord};
 use crate::model::manifest::{Custody, CustodyMode};
@@ -94,6 +95,8 @@ fn facts() -> Facts {
         .map(|(seq, id)| Retained {
             id: id.parse().unwrap(),
             seq,
+            snapshot_at: at(HOUR),
+            recorded_locks: BTreeMap::new(),
         })
         .collect();
     let copies = CopiesSeen {
@@ -195,11 +198,15 @@ fn facts() -> Facts {
                 ended_at: at(30 * DAY),
                 escrow: ids[0].parse().unwrap(),
                 sha256: Digest::of(b"drill"),
-                has_succeeded: true,
-                level: Some(4),
-                rto: Some(600),
-                rpo: Some(7_200),
+                outcome: drill::Outcome::Proven,
+                level: drill::LevelReached {
+                    wanted: 4,
+                    reached: Some(4),
+                },
+                rto: measured(600),
+                rpo: measured(7_200),
             }),
+            before: Vec::new(),
             findings: Vec::new(),
         }),
         backups: BTreeMap::from([(name("prod"), Seen::Known(backups()))]),
@@ -221,6 +228,13 @@ fn backups() -> BackupsSeen {
     BackupsSeen {
         clusters: vec![cluster("shop"), cluster("attic")],
         ..BackupsSeen::default()
+    }
+}
+
+fn measured(seconds: u64) -> drill::Measured {
+    drill::Measured {
+        seconds: Some(seconds),
+        limit: None,
     }
 }
 
@@ -586,27 +600,27 @@ const CASES: &[Case] = &[
     ),
     (
         "a failed drill",
-        |f| drill(f).has_succeeded = false,
+        |f| drill(f).outcome = drill::Outcome::Failed,
         &["drill/drill-failed fail"],
     ),
     (
         "a shallow drill",
-        |f| drill(f).level = Some(1),
+        |f| drill(f).level.reached = Some(1),
         &["drill/drill-level fail"],
     ),
     (
         "a slow drill",
-        |f| drill(f).rto = Some(3_601),
+        |f| drill(f).rto.seconds = Some(3_601),
         &["drill/drill-slow fail"],
     ),
     (
         "a drill that lost a day",
-        |f| drill(f).rpo = Some(93_601),
+        |f| drill(f).rpo.seconds = Some(93_601),
         &["drill/drill-loss fail"],
     ),
     (
         "a drill without a clock",
-        |f| drill(f).rto = None,
+        |f| drill(f).rto.seconds = None,
         &["drill/not-seen unknown"],
     ),
     (

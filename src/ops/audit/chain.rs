@@ -20,14 +20,21 @@ pub(super) fn of(request: &Request<'_>, retained: &[Kept<'_>]) -> ChainFacts {
         ),
         retained: retained
             .iter()
-            .map(|(entry, escrow)| Retained {
-                id: escrow.id.clone(),
-                seq: entry.link.seq,
-            })
+            .map(|(entry, escrow)| of_retained(entry, escrow))
             .collect(),
         secret_key_ids: changes(request, |escrow| &escrow.secret_key_id),
         system_identifiers: changes(request, |escrow| &escrow.system_identifier),
         set_backs: set_backs(request),
+    }
+}
+
+fn of_retained(entry: &Entry, escrow: &EscrowSummary) -> Retained {
+    let locks = escrow.recorded_locks();
+    Retained {
+        id: escrow.id.clone(),
+        seq: entry.link.seq,
+        snapshot_at: escrow.snapshot_at,
+        recorded_locks: locks.map(|(name, lock)| (name.clone(), lock)).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::error_chain::error_chain;
 use crate::base::time::UtcTime;
 use crate::model::audit::facts::{DrillSeen, DrillsSeen, Seen};
-use crate::model::drill::{DrillReport, MAX_BYTES, Outcome};
+use crate::model::drill::{DrillReport, MAX_BYTES};
 use crate::model::finding::Finding;
 use crate::model::namespace::Namespace;
 use crate::store::{Store, StoreErrorKind};
@@ -19,13 +19,17 @@ use super::{Request, in_every_store};
 /// How many reports are looked at, from the newest on.
 const LOOKED_AT: usize = 64;
 
+/// How many more are looked at that come before the newest one that counts.
+const SHOWN: usize = 4;
+
 pub(super) fn read(request: &Request<'_>) -> Seen<DrillsSeen> {
     let listed = match list(request) {
         Ok(listed) => listed,
         Err(why) => return Seen::Unknown(why),
     };
     let mut seen = DrillsSeen::default();
-    for ((_, key), stores) in listed.iter().take(LOOKED_AT) {
+    let mut names = listed.iter().take(LOOKED_AT);
+    for ((_, key), stores) in names.by_ref() {
         match read_one(request, stores, key) {
             Ok(drill) => {
                 seen.newest = Some(drill);
@@ -43,7 +47,19 @@ pub(super) fn read(request: &Request<'_>) -> Seen<DrillsSeen> {
             }
         }
     }
+    seen.before = before(request, names);
     Seen::Known(seen)
+}
+
+/// A few more, for whoever wants to see that drills are a habit.
+fn before<'l>(
+    request: &Request<'_>,
+    names: impl Iterator<Item = (&'l (Reverse<UtcTime>, String), &'l Vec<&'l Arc<dyn Store>>)>,
+) -> Vec<DrillSeen> {
+    let read = names
+        .take(SHOWN)
+        .map(|((_, key), stores)| read_one(request, stores, key));
+    read.filter_map(Result::ok).collect()
 }
 
 /// Reports by name, the newest first, and where each lies.
@@ -118,9 +134,9 @@ fn judged(request: &Request<'_>, signed: &Signed) -> Result<DrillSeen, Refused> 
         ended_at: report.ended_at,
         escrow: report.escrow_id,
         sha256: signed.sha256,
-        has_succeeded: report.outcome == Outcome::Proven,
-        level: report.level.reached,
-        rto: report.rto.seconds,
-        rpo: report.rpo.seconds,
+        outcome: report.outcome,
+        level: report.level,
+        rto: report.rto,
+        rpo: report.rpo,
     })
 }

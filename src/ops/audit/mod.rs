@@ -11,6 +11,7 @@ mod head;
 mod locks;
 mod newest;
 mod parts;
+mod past;
 mod signed;
 mod witness;
 
@@ -79,6 +80,7 @@ pub fn observe(request: &Request<'_>) -> Result<Facts, Interrupted> {
     let retained = request.retained();
     let mut facts = Facts {
         chain: Seen::Known(chain::of(request, &retained)),
+        past: Seen::Known(past::of(request, &retained)),
         copies: copies::look(request, &retained),
         ..Facts::none(Scope::Full, request.now)
     };

@@ -34,7 +34,7 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 
 use candidates::Listings;
 use listing::Listing;
-pub use summary::{EscrowSummary, Resealing};
+pub use summary::{EscrowSummary, Resealing, SealedFor};
 
 use summary::amend;
 use verify::Verifier;

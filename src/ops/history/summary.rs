@@ -4,12 +4,17 @@ use crate::base::digest::Digest;
 use crate::base::names::{EscrowId, RekeyId, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::amend::{Change, Rekeyed};
+use crate::model::audit::past::SealedTo;
 use crate::model::fork::Fork;
 use crate::model::layout::{Layout, Sealed};
-use crate::model::manifest::{Manifest, Source, StoreRecord, StoreState, Unlock};
+use crate::model::lock::{Lock, LockState};
+use crate::model::manifest::{
+    Custody, Manifest, Recipient, Source, StoreRecord, StoreState, Unlock,
+};
 use crate::model::mark::Mark;
 use crate::model::method::Method;
 use crate::model::proof::ProofRecord;
+use crate::model::recipients::RecipientSpec;
 use crate::postgres::lsn::Lsn;
 
 use super::Entry;
@@ -57,6 +62,22 @@ pub struct EscrowSummary {
     pub unlock: Vec<(String, u64)>,
     /// How it was sealed again, the newest last.
     pub rekeyed: Vec<Resealing>,
+    /// To whom it is sealed.
+    pub sealed_to: SealedFor,
+    /// To whom it was sealed before it was sealed again, the oldest first.
+    pub sealed_before: Vec<SealedFor>,
+}
+
+/// Who can open one sealing of an escrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedFor {
+    /// How many of them it takes.
+    pub custody: Custody,
+    /// Each of them.
+    pub to: SealedTo,
+    /// Until when a recorded lock keeps a copy of it; none where there is none, and of the sealing
+    /// in force, whose copies [`EscrowSummary::recorded_locks`] tells.
+    pub locked_until: Option<UtcTime>,
 }
 
 /// An escrow's later sealing, and the manifest that reports it.
@@ -94,6 +115,8 @@ impl EscrowSummary {
             let_go_by: Vec::new(),
             unlock: keys_and_sizes(&manifest.unlock),
             rekeyed: Vec::new(),
+            sealed_to: SealedFor::of(&manifest.custody, &manifest.recipients),
+            sealed_before: Vec::new(),
         }
     }
 
@@ -126,12 +149,25 @@ impl EscrowSummary {
         own.next_back()
     }
 
+    /// The lock on each copy, as the manifest recorded it that tells of the copy.
+    pub fn recorded_locks(&self) -> impl Iterator<Item = (&StoreName, Lock)> {
+        let records = self.first_copies.iter().chain(&self.late_copies);
+        records.filter_map(|record| match record.lock.as_ref()?.state() {
+            LockState::Locked(lock) => Some((&record.name, lock)),
+            LockState::Unlocked | LockState::Unknown => None,
+        })
+    }
+
     fn rekey_id(&self) -> Option<&RekeyId> {
         Some(&self.rekeyed.last()?.rekeyed.rekey_id)
     }
 
     /// The copies that held the payload before are of no use to the new sealing.
     fn reseal(&mut self, by: Mark, rekeyed: &Rekeyed) {
+        let mut before = SealedFor::of(&rekeyed.custody, &rekeyed.recipients);
+        std::mem::swap(&mut before, &mut self.sealed_to);
+        before.locked_until = self.recorded_locks().map(|(_, lock)| lock.until).max();
+        self.sealed_before.push(before);
         let stored = rekeyed.stores.iter();
         let stored = stored.filter(|record| record.state == StoreState::Stored);
         self.stored_in = stored.map(|record| record.name.clone()).collect();
@@ -163,6 +199,23 @@ impl EscrowSummary {
 fn position(source: &Source) -> Option<(u32, Lsn)> {
     let start = source.start_lsn.as_deref()?.parse().ok()?;
     Some((source.timeline, start))
+}
+
+impl SealedFor {
+    fn of(custody: &Custody, recipients: &[Recipient]) -> Self {
+        let named = recipients.iter().map(|one| {
+            let spec = RecipientSpec::parse(one.custodian.as_str(), &one.recipient);
+            (
+                one.custodian.clone(),
+                spec.ok().map(|spec| spec.fingerprint),
+            )
+        });
+        Self {
+            custody: custody.clone(),
+            to: named.collect(),
+            locked_until: None,
+        }
+    }
 }
 
 fn keys_and_sizes(unlock: &[Unlock]) -> Vec<(String, u64)> {

@@ -1,28 +1,89 @@
-//! An audit as files, for programs.
+//! An audit as files: for people and their auditors, for the archive, for programs.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::Digest;
 use crate::cli::args::Audit;
+use crate::cli::author::Signing;
 use crate::cli::exit::CliError;
+use crate::cli::output::json_text;
+use crate::cli::render::html::{Page, SignedBy, page};
 use crate::cli::render::{junit, metrics};
 use crate::cli::small_files;
+use crate::model::namespace::Namespace;
 
 use super::Audited;
 
-/// Whether the files that are asked for can be written, as far as that can be told before.
+/// Refuses places that nothing can be written to before the audit begins, not after it.
 pub(super) fn check(args: &Audit) -> Result<(), CliError> {
-    let mut paths = args.prometheus.iter().chain(&args.junit);
-    paths.try_for_each(|path| small_files::check_place(path))
+    let all = [&args.html, &args.report_json, &args.prometheus, &args.junit];
+    let paths: Vec<&PathBuf> = all.into_iter().flatten().collect();
+    for (at, path) in paths.iter().enumerate() {
+        if paths.iter().skip(at + 1).any(|other| other == path) {
+            let path = path.display();
+            return Err(CliError::usage(format!("two options name the file {path}")));
+        }
+        small_files::check_place(path)?;
+    }
+    Ok(())
 }
 
-/// Writes each file that is asked for.
+/// Writes each file that is asked for, whole or not at all.
 pub(super) fn write(args: &Audit, audited: &Audited) -> Result<(), CliError> {
+    write_reports(args, audited)?;
     let Audited { report, facts, .. } = audited;
     if let Some(path) = &args.prometheus {
         let text = metrics::render(report, facts).map_err(CliError::failed)?;
-        small_files::publish(path, &text)?;
+        small_files::publish(path, text.as_bytes())?;
     }
     if let Some(path) = &args.junit {
         let text = junit::render(report).map_err(CliError::failed)?;
-        small_files::publish(path, &text)?;
+        small_files::publish(path, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// What is kept as evidence, and may be signed.
+fn write_reports(args: &Audit, audited: &Audited) -> Result<(), CliError> {
+    let document = json_text(&audited.document())?;
+    let signing = audited.signing.as_ref();
+    if let Some(path) = &args.report_json {
+        put(path, &document, signing)?;
+    }
+    if let Some(path) = &args.html {
+        let text = page(&Page {
+            report: &audited.report,
+            facts: &audited.facts,
+            policy: &audited.policy,
+            document_sha256: Digest::of(document.as_bytes()),
+            signed_by: signing.map(|signing| SignedBy {
+                signer: &signing.signer,
+                key: signing.key.fingerprint(),
+            }),
+        });
+        put(path, &text, signing)?;
+    }
+    Ok(())
+}
+
+/// A signature of an earlier report must not stand beside this one.
+fn put(path: &Path, text: &str, signing: Option<&Signing>) -> Result<(), CliError> {
+    let beside = signature_of(path);
+    small_files::remove(&beside)?;
+    small_files::publish(path, text.as_bytes())?;
+    match signing {
+        None => Ok(()),
+        Some(signing) => {
+            let signature = signing.key.sign(Namespace::Audit, text.as_bytes());
+            let signature = signature.map_err(CliError::failed)?;
+            small_files::publish(&beside, signature.as_bytes())
+        }
+    }
+}
+
+fn signature_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".sig");
+    PathBuf::from(name)
 }

@@ -3,6 +3,7 @@
 mod backups;
 mod files;
 mod plugin;
+mod signing;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,16 +17,12 @@ use crate::cli::args::{Audit, Global};
 use crate::cli::author::Signing;
 use crate::cli::commands::policy::PolicyFile;
 use crate::cli::exit::{CliError, Exit};
-use crate::cli::hints;
 use crate::cli::output::Output;
 use crate::cli::wire::{self, Reader};
-use crate::model::allowed_signers::AllowedSigners;
 use crate::model::audit::check::{Outcome, Verdict};
 use crate::model::audit::facts::Facts;
 use crate::model::audit::policy::AuditPolicy;
 use crate::model::audit::report::Report;
-use crate::model::namespace::Namespace;
-use crate::model::trust::Trust;
 use crate::ops::audit::{self, Sampling, Testimony, observe};
 use crate::store::Rights;
 
@@ -52,10 +49,23 @@ struct Witnessed {
 
 /// What was seen, what follows from it, and what this run did beside looking.
 struct Audited {
+    policy: AuditPolicy,
     facts: Facts,
     report: Report,
     witness: Option<Witnessed>,
+    /// The key that signs files of reports; none where nobody signs them.
+    signing: Option<Signing>,
     exit: Exit,
+}
+
+impl Audited {
+    fn document(&self) -> Document<'_> {
+        Document {
+            report: &self.report,
+            witness: self.witness.as_ref(),
+            exit: self.exit.code(),
+        }
+    }
 }
 
 pub(in crate::cli) fn run(
@@ -68,16 +78,11 @@ pub(in crate::cli) fn run(
         return plugin::run(args, global, output, cancel);
     }
     let audited = audited(args, global, output, cancel)?;
-    let Audited { report, exit, .. } = &audited;
-    let document = Document {
-        report,
-        witness: audited.witness.as_ref(),
-        exit: exit.code(),
-    };
+    let document = audited.document();
     output.result(&document, || text::of(&document, output.paints()))?;
-    complain(report, output);
+    complain(&audited.report, output);
     files::write(args, &audited)?;
-    Ok(*exit)
+    Ok(audited.exit)
 }
 
 fn audited(
@@ -89,22 +94,23 @@ fn audited(
     files::check(args)?;
     let file = PolicyFile::read(&args.policy)?;
     let reader = Reader::open(&args.reading, global, cancel)?;
-    let signing = args.witness.then(|| signing(&reader)).transpose()?;
+    let signing = signing::for_run(args, &reader)?;
     let facts = match args.head {
         true => reader.head(output)?,
         false => facts(args, &file.policy, &reader, global, output, cancel)?,
     };
     let report = Report::of(&reader.slug, &file.policy, file.sha256, &facts);
-    let witness = match &signing {
+    let witness = match signing.as_ref().filter(|_| args.witness) {
         Some(signing) => witness(&reader, signing, &report, output, cancel)?,
         None => None,
     };
-    let exit = exit(&report, args.witness, witness.as_ref());
     Ok(Audited {
+        policy: file.policy,
         facts,
+        exit: exit(&report, args.witness, witness.as_ref()),
         report,
         witness,
-        exit,
+        signing: signing.filter(|_| args.sign_report),
     })
 }
 
@@ -140,26 +146,6 @@ fn sampling(args: &Audit, policy: &AuditPolicy) -> Sampling {
         (_, None, Some(parts)) => Sampling::Some(parts.sample),
         (_, None, None) => Sampling::None,
     }
-}
-
-fn signing(reader: &Reader) -> Result<Signing, CliError> {
-    let config = reader.config.as_ref().ok_or_else(|| {
-        CliError::usage("--witness needs a configuration").hint(
-            "its [signing] names the key, which allowed_signers permits for \
-             escrow-witness@databasus; its stores are those that the word goes into",
-        )
-    })?;
-    let signing = Signing::read(config, "the witness's own key signs what was seen")?;
-    let signers = AllowedSigners::parse(&signing.allowed_signers)
-        .map_err(|error| hints::allowed_signers(&config.trust.allowed_signers, error))?;
-    let may = Trust::new(signers, Vec::new());
-    may.authenticate(signing.key.public(), Namespace::Witness, &signing.signer)
-        .map_err(|error| {
-            CliError::new(Exit::Usage, error).hint(
-                "its line in allowed_signers needs escrow-witness@databasus among the namespaces",
-            )
-        })?;
-    Ok(signing)
 }
 
 /// Signs what was seen, unless it is not to be believed.

@@ -8,6 +8,7 @@ use crate::model::audit::facts::{
     ChainFacts, CheckinsSeen, CopiesSeen, CopySeen, DrillSeen, Facts, Fit, LocksSeen, PartsSeen,
     Seen, WitnessesSeen,
 };
+use crate::model::drill::Outcome;
 use crate::model::lock::LockState;
 
 use super::{Metrics, RenderError, Sample};
@@ -236,21 +237,21 @@ fn tell_drill(metrics: &Metrics, drill: Option<&DrillSeen>) -> Result<(), Render
     metrics.single(
         "drill_success",
         "Whether it did all that it was to do.",
-        drill.map(|drill| f64::from(drill.has_succeeded)),
+        drill.map(|drill| f64::from(drill.outcome == Outcome::Proven)),
     )?;
     metrics.single(
         "drill_level",
         "Highest proof level that it reached; no sample for none.",
-        drill.and_then(|drill| Some(f64::from(drill.level?))),
+        drill.and_then(|drill| Some(f64::from(drill.level.reached?))),
     )?;
     metrics.single(
         "drill_rto_seconds",
         "How long it took until everything was back.",
-        drill.and_then(|drill| Some(drill.rto? as f64)),
+        drill.and_then(|drill| Some(drill.rto.seconds? as f64)),
     )?;
     metrics.single(
         "drill_rpo_seconds",
         "Age of the oldest thing that came back.",
-        drill.and_then(|drill| Some(drill.rpo? as f64)),
+        drill.and_then(|drill| Some(drill.rpo.seconds? as f64)),
     )
 }

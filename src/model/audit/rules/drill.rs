@@ -5,6 +5,7 @@ use crate::model::audit::check::{Check, Rule};
 use crate::model::audit::drill_demands::DrillDemands;
 use crate::model::audit::facts::{DrillSeen, Facts};
 use crate::model::audit::span::Span;
+use crate::model::drill::Outcome;
 use crate::model::finding::Severity;
 
 pub(in crate::model::audit) fn judge(demand: &DrillDemands, facts: &Facts) -> Vec<Check> {
@@ -42,10 +43,10 @@ fn judge_drill(
 ) -> Vec<Check> {
     let rto = demand
         .rto
-        .map(|most| bound("drill-slow", "took", most, drill.rto));
+        .map(|most| bound("drill-slow", "took", most, drill.rto.seconds));
     let rpo = demand
         .rpo
-        .map(|most| bound("drill-loss", "would have lost", most, drill.rpo));
+        .map(|most| bound("drill-loss", "would have lost", most, drill.rpo.seconds));
     let checks = [
         succeeded(drill),
         recent(max_age, drill, now),
@@ -57,12 +58,12 @@ fn judge_drill(
 
 fn succeeded(drill: &DrillSeen) -> Check {
     let (at, escrow) = (drill.ended_at, &drill.escrow);
-    match drill.has_succeeded {
-        true => Check::pass(
+    match drill.outcome {
+        Outcome::Proven => Check::pass(
             Rule::Drill,
             format!("the drill of {at}, of escrow {escrow}, succeeded"),
         ),
-        false => Check::fail(
+        _ => Check::fail(
             Rule::Drill,
             "drill-failed",
             format!("the drill of {at}, of escrow {escrow}, did not do all that it was to do"),
@@ -83,7 +84,7 @@ fn recent(max_age: Span, drill: &DrillSeen, now: UtcTime) -> Check {
 
 fn level(demand: &DrillDemands, drill: &DrillSeen) -> Check {
     let wanted = demand.level;
-    match drill.level {
+    match drill.level.reached {
         Some(level) if level >= wanted => {
             Check::pass(Rule::Drill, format!("the last drill reached level {level}"))
         }

@@ -72,7 +72,8 @@ const REMOVALS: &[fn(&mut Facts)] = &[
             ..
         }) = &mut f.drills
         {
-            (drill.rto, drill.rpo, drill.level) = (None, None, None);
+            (drill.rto.seconds, drill.rpo.seconds) = (None, None);
+            drill.level.reached = None;
         }
     },
     |f| {
