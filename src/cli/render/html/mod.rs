@@ -60,8 +60,11 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img
 
 const STYLE: &str = include_str!("page.css");
 
-/// The parts of the page below the verdict: anchor, heading, content.
-const SECTIONS: [(&str, &str, fn(&Page<'_>) -> Markup); 7] = [
+/// A part of the page: anchor, heading, content.
+type Section = (&'static str, &'static str, fn(&Page<'_>) -> Markup);
+
+/// What comes below the verdict.
+const SECTIONS: [Section; 7] = [
     ("findings", "Findings", findings::section),
     ("timeline", "Timeline", timeline::section),
     ("custodians", "Custodians", custodians::section),

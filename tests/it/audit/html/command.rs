@@ -223,7 +223,10 @@ fn an_escrow_that_was_sealed_again_shows_who_could_open_it_before() {
     host.snapshot();
     host.run("custody remove bob --unproven").success();
     let config = without_source(&host, None);
-    let rekey = format!("--config {} rekey --identity ../alice.key", config.display());
+    let rekey = format!(
+        "--config {} rekey --identity ../alice.key",
+        config.display()
+    );
     sandbox.run(&rekey).success();
     let policy = sandbox.file("policy.toml", "version = 1\n[freshness]\n");
     let page = sandbox.path("a.html");

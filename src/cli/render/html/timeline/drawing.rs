@@ -142,8 +142,8 @@ fn lock(mark: &Mark, until: UtcTime, y: f64, scale: &Scale, now: UtcTime) -> Mar
     let (from, to) = (scale.x(mark.at()), scale.x(until));
     let class = if until > now { "lock" } else { "lock over" };
     let end = match scale.contains(until) {
-        true => format!("v-1.6v3.2"),
-        false => "l-3-1.8m3 1.8l-3 1.8".to_owned(),
+        true => "v-1.6v3.2",
+        false => "l-3-1.8m3 1.8l-3 1.8",
     };
     html! {
         path class=(class) d={ "M" (px(from)) " " (px(y)) "H" (px(to)) (end) } {
