@@ -64,6 +64,10 @@ const STYLE: &str = include_str!("page.css");
 type Section = (&'static str, &'static str, fn(&Page<'_>) -> Markup);
 
 /// The parts of the page below the verdict.
+/// A part of the page: anchor, heading, content.
+type Section = (&'static str, &'static str, fn(&Page<'_>) -> Markup);
+
+/// What comes below the verdict.
 const SECTIONS: [Section; 7] = [
     ("findings", "Findings", findings::section),
     ("timeline", "Timeline", timeline::section),
