@@ -60,10 +60,6 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img
 
 const STYLE: &str = include_str!("page.css");
 
-/// Anchor, heading, content.
-type Section = (&'static str, &'static str, fn(&Page<'_>) -> Markup);
-
-/// The parts of the page below the verdict.
 /// A part of the page: anchor, heading, content.
 type Section = (&'static str, &'static str, fn(&Page<'_>) -> Markup);
 
