@@ -107,11 +107,12 @@ fn anchor(x: f64) -> &'static str {
 }
 
 fn line(class: &str, label: &str, x: f64, bottom: f64, anchor: &str) -> Markup {
-    let beside = if anchor == "end" { x - 3.0 } else { x + 3.0 };
-    let (beside, anchor) = match beside > WIDTH - 60.0 {
-        true => (x - 3.0, "end"),
-        false => (beside, anchor),
+    let anchor = match x {
+        x if x < 60.0 => "start",
+        x if x > WIDTH - 60.0 => "end",
+        _ => anchor,
     };
+    let beside = if anchor == "end" { x - 3.0 } else { x + 3.0 };
     let y = if class == "due" { 10.0 } else { 23.0 };
     html! {
         line class=(class) x1=(px(x)) x2=(px(x)) y1=(px(y - 8.0)) y2=(px(bottom)) {}
