@@ -125,6 +125,7 @@ pub(super) fn facts() -> Facts {
 
 fn drill() -> DrillSeen {
     DrillSeen {
+        held: BTreeMap::new(),
         ended_at: at(-7 * 86_400),
         escrow: "20260527T020000Z-0000000000000001".parse().unwrap(),
         sha256: Digest::of(b"drill"),

@@ -210,6 +210,11 @@ impl DrillDemands {
             }
             _ => {}
         }
+        if self.level < RESTORES && self.rpo.is_some() {
+            return Err(format!(
+                "below level {RESTORES} nothing comes back of which `rpo` could tell the age"
+            ));
+        }
         let mut seen = BTreeSet::new();
         for subject in &self.subjects {
             if !seen.insert(&subject.label) {

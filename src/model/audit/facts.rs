@@ -3,7 +3,7 @@
 //! Whatever could not be seen is [`Seen::Unknown`], with the reason. That a fact is missing never
 //! reads as a good one: a demand that rests on it is then unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -284,6 +284,8 @@ pub struct DrillSeen {
     pub escrow: EscrowId,
     /// Digest of the report.
     pub sha256: Digest,
+    /// By the labels of what came back, the sentinels that held.
+    pub held: BTreeMap<String, BTreeSet<String>>,
     /// What it came to.
     pub outcome: drill::Outcome,
     /// The highest level that was reached, and the one that was wanted.

@@ -58,14 +58,13 @@ fn beyond_the_head(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
     let rules = [
         rules::witness::judge(policy.witness.as_ref(), facts),
         ruled(Rule::Stores, stores, |it| rules::stores::judge(it, facts)),
-        ruled(Rule::Parts, policy.parts.as_ref(), |_| {
+        ruled(Rule::Parts, are_parts_asked_for(policy, facts), |()| {
             rules::parts::judge(&policy.stores, facts)
         }),
+        rules::stores::tampered(&policy.stores, facts),
         rules::locks::weakened(facts),
         ruled(Rule::Locks, locks, |it| rules::locks::judge(it, facts)),
-        ruled(Rule::Custody, policy.custody.as_ref(), |it| {
-            rules::custody::judge(it, facts)
-        }),
+        rules::custody::judge(policy.custody.as_ref(), facts),
         ruled(Rule::Checkins, policy.checkins.as_ref(), |it| {
             rules::checkins::judge(it, facts)
         }),
@@ -86,6 +85,11 @@ fn beyond_the_head(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
         }),
     ];
     rules.into_iter().flatten().collect()
+}
+
+/// By the policy, or by whoever ran the audit.
+fn are_parts_asked_for(policy: &AuditPolicy, facts: &Facts) -> Option<&'static ()> {
+    (policy.parts.is_some() || !facts.parts.is_empty()).then_some(&())
 }
 
 fn ruled<D: ?Sized>(

@@ -2,7 +2,7 @@
 
 mod property_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Check, Outcome, Rule, Verdict};
 use super::facts::*;
@@ -54,7 +54,8 @@ fn policy() -> AuditPolicy {
         min_level = 2
         [drill]
         max_age = "92d"
-        level = 2
+        level = 4
+        database = [{{ name = "shop", label = "orders", sentinel = [{{ name = "orders", sql = "SELECT 1", expect = {{ equals = 1 }} }}] }}]
         rto = "1h"
         rpo = "26h"
         [[backups]]
@@ -198,6 +199,10 @@ fn facts() -> Facts {
                 ended_at: at(30 * DAY),
                 escrow: ids[0].parse().unwrap(),
                 sha256: Digest::of(b"drill"),
+                held: BTreeMap::from([(
+                    "orders".to_owned(),
+                    BTreeSet::from(["orders".to_owned()]),
+                )]),
                 outcome: drill::Outcome::Proven,
                 level: drill::LevelReached {
                     wanted: 4,
@@ -308,6 +313,11 @@ const CASES: &[Case] = &[
         "no such cluster",
         |f| shop(f).names.clear(),
         &["backups/cluster-missing fail"],
+    ),
+    (
+        "objects that only a key opens, beside the cluster",
+        |f| storage(f).closed = 1,
+        &["backups/backups-closed warn"],
     ),
     (
         "no such cluster, among what only a key opens",
@@ -604,6 +614,16 @@ const CASES: &[Case] = &[
         &["drill/drill-failed fail"],
     ),
     (
+        "a drill that left a database out",
+        |f| drill(f).held.clear(),
+        &["drill/drill-incomplete fail"],
+    ),
+    (
+        "a drill that did not ask",
+        |f| drill(f).held.values_mut().for_each(BTreeSet::clear),
+        &["drill/drill-incomplete fail"],
+    ),
+    (
         "a shallow drill",
         |f| drill(f).level.reached = Some(1),
         &["drill/drill-level fail"],
@@ -668,7 +688,7 @@ fn what_is_not_demanded_is_off_and_the_chain_is_always_judged() {
     let checks = judge(&policy, &facts);
     assert_eq!(Verdict::of(&checks), Verdict::Pass);
     let off = checks.iter().filter(|check| check.outcome == Outcome::Off);
-    assert_eq!(off.count(), 13);
+    assert_eq!(off.count(), 12);
     chain(&mut facts)
         .findings
         .push(Finding::violation("chain-gap", "x"));
@@ -705,6 +725,50 @@ fn holes_that_the_policy_allows_are_remarked_on() {
     policy.backups[0].allow_gaps = true;
     let checks = judge(&policy, &facts);
     assert_eq!(told(&checks), ["backups/backup-chain-gap warn"]);
+}
+
+#[test]
+fn without_a_name_what_only_a_key_opens_is_unknown() {
+    let mut facts = facts();
+    storage(&mut facts).closed = 1;
+    let mut policy = policy();
+    policy.backups[0].cluster = None;
+    let checks = judge(&policy, &facts);
+    assert_eq!(told(&checks), ["backups/backups-closed unknown"]);
+}
+
+#[test]
+fn what_is_not_as_signed_counts_without_a_demand() {
+    let policy = AuditPolicy::parse("version = 1\n[proof]\nmin_level = 0\n").unwrap();
+    let mut facts = facts();
+    set_copy(&mut facts, CopySeen::Missing);
+    let quiet: [&str; 0] = [];
+    assert_eq!(told(&judge(&policy, &without_parts(facts.clone()))), quiet);
+    set_copy(&mut facts, CopySeen::OtherSize);
+    known(&mut facts.header).is_as_signed = false;
+    let checks = judge(&policy, &without_parts(facts));
+    let expected = [
+        "stores/copy-damaged tampering",
+        "custody/age-header-differs tampering",
+    ];
+    assert_eq!(told(&checks), expected);
+}
+
+fn without_parts(mut facts: Facts) -> Facts {
+    facts.parts.clear();
+    facts
+}
+
+#[test]
+fn parts_that_were_read_count_without_a_demand() {
+    let policy = AuditPolicy::parse("version = 1\n[proof]\nmin_level = 0\n").unwrap();
+    let mut facts = facts();
+    let parts = known(facts.parts.get_mut(&name("a")).unwrap());
+    parts.damaged.push("x".to_owned());
+    assert_eq!(
+        told(&judge(&policy, &facts)),
+        ["parts/copy-damaged tampering"]
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::base::time::UtcTime;
 use crate::databasus::backup_chain::chain::{Chain, Gap, Stretch};
 use crate::databasus::backup_chain::cluster::Cluster;
+use crate::databasus::backup_chain::facts::{Base, Segment};
 use crate::databasus::backup_chain::loose::{Apart, Loose};
 use crate::model::audit::facts::{BackupsSeen, ChainEnd, ClusterSeen};
 use crate::ops::pitr::survey::Survey;
@@ -19,11 +20,24 @@ pub fn seen(survey: &Survey) -> BackupsSeen {
         .unread
         .iter()
         .map(|(group, _)| group.name.to_string());
+    let apart = &survey.unattributed;
+    let apart = apart.bases.len() + apart.segments.len() + survey.closed.len();
+    let clusters = survey.clusters.iter();
+    let present = clusters.filter(|one| !is_replaced(one, survey));
     BackupsSeen {
-        clusters: survey.clusters.iter().map(cluster).collect(),
+        clusters: present.map(cluster).collect(),
         unread: unread.collect(),
-        closed: survey.not_looked + survey.closed.len() as u64,
+        closed: survey.not_looked + apart as u64,
     }
+}
+
+/// Whether its database in Databasus has gone on to another cluster, as after an upgrade to another
+/// major release.
+fn is_replaced(old: &Cluster, survey: &Survey) -> bool {
+    let newest = |one: &Cluster| one.bases.last().map(Base::moment);
+    let mut others = survey.clusters.iter();
+    old.database.is_some()
+        && others.any(|one| one.database == old.database && newest(one) > newest(old))
 }
 
 fn cluster(cluster: &Cluster) -> ClusterSeen {
@@ -34,7 +48,9 @@ fn cluster(cluster: &Cluster) -> ClusterSeen {
     let bases = bases.filter_map(|place| cluster.bases.get(*place));
     let ids = cluster.database.iter().map(ToString::to_string);
     let reaches = windows().filter_map(|window| window.to.time);
+    let timeline = newest(cluster).map(|segment| segment.name.timeline);
     let wal = cluster.log.segments().iter();
+    let wal = wal.filter(|one| Some(one.name.timeline) == timeline);
     ClusterSeen {
         described: cluster.described(),
         names: cluster.labels.iter().cloned().chain(ids).collect(),
@@ -50,14 +66,15 @@ fn second(time: Timestamp) -> UtcTime {
     UtcTime::from_unix(time.as_second())
 }
 
-/// Whether a window ends with the newest segment: the last of the latest timeline.
+/// The newest WAL: the last of the latest timeline.
+fn newest(cluster: &Cluster) -> Option<&Segment> {
+    let segments = cluster.log.segments().iter();
+    segments.max_by_key(|one| (one.name.timeline, one.start))
+}
+
+/// Whether a window ends with the newest segment.
 fn end(cluster: &Cluster, chains: &[Chain]) -> ChainEnd {
-    let last = cluster
-        .log
-        .segments()
-        .iter()
-        .map(|one| (one.name.timeline, one.start, one.name));
-    let Some((_, _, newest)) = last.max_by_key(|(timeline, start, _)| (*timeline, *start)) else {
+    let Some(newest) = newest(cluster).map(|segment| segment.name) else {
         return match chains.iter().any(|chain| !chain.windows.is_empty()) {
             true => ChainEnd::Reached,
             false => ChainEnd::Cut("no base backup can be used".to_owned()),

@@ -1,7 +1,10 @@
 //! The chain as facts.
 
+use std::collections::HashMap;
+
 use crate::model::audit::facts::{ChainFacts, EscrowSeen, HeadSeen, Retained, Seen};
 use crate::ops::history::{Entry, EscrowSummary};
+use crate::postgres::lsn::Lsn;
 
 use super::{Kept, Request};
 
@@ -58,20 +61,19 @@ fn newest(entry: &Entry, escrow: &EscrowSummary) -> EscrowSeen {
     }
 }
 
-/// A cluster that goes on never runs back in its log, one that was restored does.
+/// A cluster that goes on never runs back in its log, one that was restored does: on a later
+/// timeline, too.
 fn set_backs(request: &Request<'_>) -> Vec<u64> {
-    let mut before: Option<&EscrowSummary> = None;
+    let mut last: HashMap<&str, (u32, Lsn)> = HashMap::new();
     let mut found = Vec::new();
     for (entry, escrow) in request.history.followed_escrows() {
-        let is_same = |one: &&EscrowSummary| one.system_identifier == escrow.system_identifier;
-        let from = before.filter(is_same).and_then(|one| one.position);
-        if from
-            .zip(escrow.position)
-            .is_some_and(|(from, to)| to < from)
-        {
+        let Some((timeline, start)) = escrow.position else {
+            continue;
+        };
+        let before = last.insert(&escrow.system_identifier, (timeline, start));
+        if before.is_some_and(|(line, at)| timeline < line || start < at) {
             found.push(entry.link.seq);
         }
-        before = Some(escrow);
     }
     found
 }

@@ -2,13 +2,13 @@
 //! them, and nobody else can make one.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::error_chain::error_chain;
 use crate::base::time::UtcTime;
 use crate::model::audit::facts::{DrillSeen, DrillsSeen, Seen};
-use crate::model::drill::{DrillReport, MAX_BYTES};
+use crate::model::drill::{DrillReport, MAX_BYTES, Outcome, Subject};
 use crate::model::finding::Finding;
 use crate::model::namespace::Namespace;
 use crate::store::{Store, StoreErrorKind};
@@ -46,6 +46,11 @@ pub(super) fn read(request: &Request<'_>) -> Seen<DrillsSeen> {
                     .push(Finding::note("drill-unverified", message));
             }
         }
+    }
+    if seen.newest.is_none() && listed.len() > LOOKED_AT {
+        let message = format!("none of the newest {LOOKED_AT} names under drill/ counts");
+        let finding = Finding::warning("drill-unreadable", message);
+        seen.findings.push(finding);
     }
     seen.before = before(request, names);
     Seen::Known(seen)
@@ -106,7 +111,7 @@ fn read_one(
     let mut why = Refused::Unsigned("no store has it".to_owned());
     for store in stores {
         let read = reading.read(store.as_ref(), key, None);
-        match read.and_then(|signed| judged(request, &signed)) {
+        match read.and_then(|signed| judged(request, key, &signed)) {
             Ok(drill) => return Ok(drill),
             Err(_) if matches!(why, Refused::Unread(_)) => {}
             Err(reason) => why = reason,
@@ -115,13 +120,18 @@ fn read_one(
     Err(why)
 }
 
-fn judged(request: &Request<'_>, signed: &Signed) -> Result<DrillSeen, Refused> {
+fn judged(request: &Request<'_>, key: &str, signed: &Signed) -> Result<DrillSeen, Refused> {
     let unsigned = |why: &str| Err(Refused::Unsigned(why.to_owned()));
     let report = DrillReport::parse(&signed.bytes)
         .map_err(|error| Refused::Unsigned(error_chain(&error)))?;
     signed.check_date(report.ended_at, request.now)?;
     if report.signer != signed.by.signer {
         return unsigned("it names another signer");
+    }
+    // An older report under a newer name would keep newer ones from being looked at.
+    let layout = request.history.layout();
+    if layout.drill(&report.escrow_id, report.began_at) != key {
+        return unsigned("it lies under another's name");
     }
     let mut escrows = request.history.escrows();
     let is_ours = escrows.any(|(entry, escrow)| {
@@ -131,6 +141,7 @@ fn judged(request: &Request<'_>, signed: &Signed) -> Result<DrillSeen, Refused> 
         return unsigned("it is of an escrow that is not in the chain");
     }
     Ok(DrillSeen {
+        held: held(&report.subjects),
         ended_at: report.ended_at,
         escrow: report.escrow_id,
         sha256: signed.sha256,
@@ -139,4 +150,15 @@ fn judged(request: &Request<'_>, signed: &Signed) -> Result<DrillSeen, Refused> 
         rto: report.rto,
         rpo: report.rpo,
     })
+}
+
+/// By the labels of what came back, the sentinels that held.
+fn held(subjects: &[Subject]) -> BTreeMap<String, BTreeSet<String>> {
+    let each = subjects.iter().map(|subject| {
+        let sentinels = subject.sentinels.iter();
+        let held = sentinels.filter(|one| one.outcome == Outcome::Proven);
+        let names = held.map(|one| one.name.clone()).collect();
+        (subject.name.clone(), names)
+    });
+    each.collect()
 }

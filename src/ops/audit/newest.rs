@@ -16,7 +16,7 @@ use crate::ops::custody::status::{self, Status};
 use crate::ops::history::Entry;
 use crate::ops::{locks, verify};
 use crate::sealing::age_header::{AgeHeaderError, header_stanzas};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 use super::{Kept, Request, in_every_store};
 
@@ -80,18 +80,23 @@ fn custody(manifest: &Manifest) -> Seen<CustodySeen> {
     }
 }
 
+/// Of each store's copy: one that is not as signed stands for all.
 fn header(request: &Request<'_>, manifest: &Manifest) -> Seen<HeaderSeen> {
     let key = request.history.layout().payload(manifest.sealed());
     let range = 0..manifest.payload.size.min(HEADER);
-    let mut last: Option<StoreError> = None;
-    for store in request.stores {
+    let looked = in_every_store(request.stores, |store| {
         match store.get_range(&key, range.clone()) {
-            Ok(bytes) => return judged_header(manifest, &bytes),
-            Err(error) => last = Some(error),
+            Ok(bytes) => judged_header(manifest, &bytes),
+            Err(error) => Seen::unknown(error_chain(&error)),
         }
-    }
-    let why = last.map(|error| error_chain(&error));
-    Seen::unknown(why.unwrap_or_else(|| "there is no store".to_owned()))
+    });
+    let worst_first = |seen: &Seen<HeaderSeen>| match seen {
+        Seen::Known(header) => u8::from(header.is_as_signed),
+        Seen::Unknown(_) => 2,
+    };
+    let all = looked.into_iter().map(|(_, seen)| seen);
+    let worst = all.min_by_key(worst_first);
+    worst.unwrap_or_else(|| Seen::unknown("there is no store"))
 }
 
 fn judged_header(manifest: &Manifest, bytes: &[u8]) -> Seen<HeaderSeen> {

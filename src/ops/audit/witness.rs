@@ -43,6 +43,7 @@ pub(super) fn read(request: &Request<'_>) -> Seen<WitnessesSeen> {
         .partition(|(signer, _)| may.contains(signer));
     let mut seen = WitnessesSeen::default();
     for (signer, words) in known.iter().take(SIGNERS) {
+        let before = seen.newest.len();
         for ((_, key), stores) in words.iter().rev().take(LOOKED_AT) {
             match read_one(request, stores, key, signer) {
                 Ok(witness) => {
@@ -60,6 +61,11 @@ pub(super) fn read(request: &Request<'_>) -> Seen<WitnessesSeen> {
                         .push(Finding::note("witness-unverified", message));
                 }
             }
+        }
+        if seen.newest.len() == before && words.len() > LOOKED_AT {
+            let message = format!("none of the newest {LOOKED_AT} words of {signer} counts");
+            seen.findings
+                .push(Finding::warning("witness-unreadable", message));
         }
     }
     seen.findings.extend(told_of(&strangers));
@@ -107,7 +113,7 @@ fn read_one(
     let mut why = Refused::Unsigned("no store has it".to_owned());
     for store in stores {
         let read = reading.read(store.as_ref(), key, Some(signer));
-        match read.and_then(|signed| judged(request, &signed)) {
+        match read.and_then(|signed| judged(request, key, &signed)) {
             Ok(witness) => return Ok(witness),
             Err(_) if matches!(why, Refused::Unread(_)) => {}
             Err(reason) => why = reason,
@@ -116,7 +122,7 @@ fn read_one(
     Err(why)
 }
 
-fn judged(request: &Request<'_>, signed: &Signed) -> Result<WitnessSeen, Refused> {
+fn judged(request: &Request<'_>, key: &str, signed: &Signed) -> Result<WitnessSeen, Refused> {
     let unsigned = |why: &str| Err(Refused::Unsigned(why.to_owned()));
     let witness =
         Witness::parse(&signed.bytes).map_err(|error| Refused::Unsigned(error_chain(&error)))?;
@@ -127,6 +133,15 @@ fn judged(request: &Request<'_>, signed: &Signed) -> Result<WitnessSeen, Refused
     let own = request.history.layout().root().trim_end_matches('/');
     if witness.instance.as_str() != own {
         return unsigned("it is of another instance");
+    }
+    // An older word under a newer name would keep a newer one from being looked at.
+    if request
+        .history
+        .layout()
+        .witness(&witness.signer, witness.seen_at)
+        != key
+    {
+        return unsigned("it lies under another's name");
     }
     Ok(WitnessSeen {
         fits: fit(request.history, witness.mark()),

@@ -252,6 +252,27 @@ pub(super) const ATTACKS: &[Attack] = &[
         findings: &["first-contact", "witness-contradicts"],
     },
     Attack {
+        name: "the same, and an older witness under a later name",
+        scene: witnessed,
+        act: |scene| {
+            let first = Mark {
+                seq: 1,
+                manifest_sha256: Digest::of(&scene.manifest_bytes(1)),
+            };
+            let signer = "auditor".parse().unwrap();
+            let before = scene.bed.clock.now().plus(-60);
+            let bytes = Witness::new(&scene.bed.slug, &signer, first, before);
+            let bytes = bytes.to_bytes().unwrap();
+            let key = scene.bed.key_of("auditor");
+            scene.sign(&bytes, key, "auditor", Namespace::Witness);
+            for at in [before, scene.bed.clock.now()] {
+                scene.put(&scene.layout.witness(&signer, at), &bytes);
+            }
+            rewrite(scene, scene.store());
+        },
+        findings: &["first-contact", "witness-contradicts", "witness-unverified"],
+    },
+    Attack {
         name: "the newest escrow hidden from that reader",
         scene: witnessed,
         act: |scene| scene.delete(&scene.manifest_key(3)),

@@ -1,11 +1,9 @@
 //! Drills that bring back what the policy demands.
 
-use databasus_escrow::base::time::{Clock, SystemClock};
+use assert_cmd::assert::Assert;
 use databasus_escrow::model::drill::{Outcome, SubjectKind};
-use databasus_escrow::ops::drill;
-use databasus_escrow::store::Store;
+use databasus_escrow::model::layout::Layout;
 use predicates::str::contains;
-use std::sync::Arc;
 
 use super::bed::{Bed, CLUSTER, DATABASE, SECRET_ANSWER};
 use crate::support::sandbox::json;
@@ -51,7 +49,7 @@ fn a_database_and_a_cluster_come_back_are_asked_and_are_gone_afterwards() {
     let told = document["told"].to_string();
     assert!(told.contains("SHA-256 c2728f6cd3a6"), "{told}");
     assert!(!told.contains(SECRET_ANSWER), "{told}");
-    counts_for_readers(&bed);
+    counts_for_readers(&bed, &policy);
 }
 
 fn oldest(report: &databasus_escrow::model::drill::DrillReport) -> Option<u64> {
@@ -62,43 +60,34 @@ fn oldest(report: &databasus_escrow::model::drill::DrillReport) -> Option<u64> {
         .max()
 }
 
-/// As whoever audits reads it.
-fn counts_for_readers(bed: &Bed) {
-    use databasus_escrow::model::allowed_signers::AllowedSigners;
-    use databasus_escrow::model::trust::Trust;
-    use databasus_escrow::ops::history::{History, Request};
-    use databasus_escrow::store::dir::DirStore;
-
-    let place = bed.sandbox.path("usb");
-    let store: Arc<dyn Store> = Arc::new(DirStore::open("usb".parse().unwrap(), place).unwrap());
-    let stores = [store];
-    let signers = std::fs::read_to_string(bed.sandbox.path("drill-box/allowed_signers")).unwrap();
-    let now = SystemClock.now();
-    let history = History::read(Request {
-        slug: &"demo".parse().unwrap(),
-        stores: &stores,
-        trust: Trust::new(AllowedSigners::parse(&signers).unwrap(), Vec::new()),
-        mark: None,
-        since_mark: false,
-        up_to: None,
-        now,
-        cancel: &Default::default(),
-    })
-    .unwrap();
+/// As whoever audits reads it; under another name it is none.
+fn counts_for_readers(bed: &Bed, policy: &str) {
+    let policy = policy.replace("[drill]\n", "version = 1\n[drill]\nmax_age = \"1d\"\n");
+    let policy = bed.sandbox.file("audit.toml", policy);
+    let config = bed.sandbox.path("drill-box/escrow.toml");
+    let line = format!(
+        "--config {} audit --policy {} --json",
+        config.display(),
+        policy.display()
+    );
+    let told = |ran: &Assert| {
+        let document = json(ran);
+        let checks = document["checks"].as_array().unwrap().iter();
+        let own = checks.filter(|check| check["rule"] == "drill" && check["outcome"] != "pass");
+        own.map(|check| check["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&bed.sandbox.run(&line)), [""; 0]);
     let (report, _) = bed.report();
-    let key = history.layout().drill(&report.escrow_id, report.began_at);
-    let find = |key: &str, now| drill::find(&history, &stores, stores[0].as_ref(), key, now);
-    assert_eq!(find(&key, now).unwrap().unwrap().report, report);
-    // Under another name, or before its time, it is none.
-    let other = history
-        .layout()
-        .drill(&report.escrow_id, report.began_at.plus(1));
-    let bytes = stores[0].get(&key, 1 << 20).unwrap().bytes;
-    stores[0].put_if_absent(&other, &bytes).unwrap();
-    assert!(find(&other, now).unwrap().is_err());
-    assert!(find(&key, report.began_at.plus(-3600)).unwrap().is_err());
-    assert!(find("demo/drill/nothing.json", now).is_none());
-    stores[0].delete(&other).unwrap();
+    let layout = Layout::new(&report.instance);
+    let place = |began| {
+        let key = layout.drill(&report.escrow_id, began);
+        bed.sandbox.path(&format!("usb/{key}"))
+    };
+    let other = place(report.began_at.plus(1));
+    std::fs::copy(place(report.began_at), &other).unwrap();
+    assert_eq!(told(&bed.sandbox.run(&line)), ["drill-unverified"]);
+    std::fs::remove_file(other).unwrap();
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn the_source_and_keys_that_would_not_count_are_refused_before_a_drill() {
     let line = bed.line(&policy(), "");
     let of_the_source = line.replace("drill-box/escrow.toml", "host/escrow.toml");
     bed.sandbox.run(&of_the_source).code(14);
-    bed.drill("version = 1\n", "")
+    bed.drill("[clock]\nmax_skew = \"5m\"\n", "")
         .code(2)
         .stderr(contains("has no [drill]"));
     bed.drill("[drill]\nlevel = 9\n", "")

@@ -33,8 +33,13 @@ fn the_readme_leads_from_nothing_to_a_restored_instance() {
         return;
     };
     let readme = Page::read("README.md");
-    let sections = ["First setup", "Commands", "Disaster, in three commands"];
-    let [setup, commands, disaster] = sections.map(|heading| readme.section(heading));
+    let sections = [
+        "First setup",
+        "Is it all still true?",
+        "Commands",
+        "Disaster, in three commands",
+    ];
+    let [setup, audit, commands, disaster] = sections.map(|heading| readme.section(heading));
     // Whoever follows it has not made Alice's identity yet.
     fs::remove_file(world.path("box/alice.key")).unwrap();
     let names = with_credentials(&["ETC", "DATA", "PORT", "ALICE", "BOB", "STORE"]);
@@ -44,6 +49,7 @@ fn the_readme_leads_from_nothing_to_a_restored_instance() {
         world.path("box/trust-card.txt"),
     )
     .unwrap();
+    world.follow(&audit, "etc", &[], "");
     world.follow(&commands, "etc", &[], "");
     world.destroy();
     let names = with_credentials(&["STORE", "TRUST", "IDENTITY", "TARGET"]);
@@ -51,7 +57,10 @@ fn the_readme_leads_from_nothing_to_a_restored_instance() {
     world.assert_same_instance(&world.path("box/restored"));
 
     let run = |page: &Page| page.blocks().iter().filter(|block| block.is_run()).count();
-    let sum = [setup, commands, disaster].iter().map(run).sum::<usize>();
+    let sum = [setup, audit, commands, disaster]
+        .iter()
+        .map(run)
+        .sum::<usize>();
     assert_eq!(
         sum,
         run(&readme),

@@ -31,7 +31,7 @@ fn judge_demand(demand: &BackupsDemand, facts: &Facts) -> Vec<Check> {
     if checks.is_empty() {
         checks.push(nobody(demand, seen));
     }
-    checks.extend(left_open(storage, seen));
+    checks.extend(left_open(demand, seen));
     checks
 }
 
@@ -61,13 +61,18 @@ fn nobody(demand: &BackupsDemand, seen: &BackupsSeen) -> Check {
     check.in_store(storage)
 }
 
-fn left_open(storage: &StoreName, seen: &BackupsSeen) -> Vec<Check> {
+/// What a key alone tells may be of any cluster: where all are demanded, that leaves the demand open.
+fn left_open(demand: &BackupsDemand, seen: &BackupsSeen) -> Vec<Check> {
+    let storage = &demand.storage;
     let closed = (seen.closed > 0).then(|| {
         let message = format!(
             "storage {storage}: {} objects have no sidecar, and only a key tells what they are",
             seen.closed
         );
-        Check::warn(Rule::Backups, "backups-closed", message)
+        match demand.cluster {
+            Some(_) => Check::warn(Rule::Backups, "backups-closed", message),
+            None => Check::unknown(Rule::Backups, "backups-closed", message),
+        }
     });
     let unread = seen.unread.first().map(|name| {
         let count = seen.unread.len();

@@ -7,9 +7,20 @@ use crate::model::audit::facts::{CustodySeen, Facts, HeaderSeen};
 use crate::model::audit::policy::{CustodyDemand, NamedRecipient};
 use crate::model::manifest::{Custody, CustodyMode};
 
-pub(in crate::model::audit) fn judge(demand: &CustodyDemand, facts: &Facts) -> Vec<Check> {
-    let judged = [sealed_to(demand, facts), header(facts), objects(facts)];
-    judged.into_iter().flatten().collect()
+use super::or_pass;
+
+/// What is not as it was signed counts without a demand, too.
+pub(in crate::model::audit) fn judge(demand: Option<&CustodyDemand>, facts: &Facts) -> Vec<Check> {
+    let signed = [header(facts), objects(facts)].into_iter().flatten();
+    match demand {
+        Some(demand) => sealed_to(demand, facts).into_iter().chain(signed).collect(),
+        None => {
+            let tampered = signed.filter(|check| check.is_tampering).collect();
+            or_pass(tampered, || {
+                Check::off(Rule::Custody, "the policy does not demand it")
+            })
+        }
+    }
 }
 
 fn sealed_to(demand: &CustodyDemand, facts: &Facts) -> Vec<Check> {

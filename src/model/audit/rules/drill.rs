@@ -1,8 +1,9 @@
 //! Whether a restore was tried lately, and what it came to.
 
+use crate::base::text::printable;
 use crate::base::time::{self, UtcTime};
 use crate::model::audit::check::{Check, Rule};
-use crate::model::audit::drill_demands::DrillDemands;
+use crate::model::audit::drill_demands::{DrillDemands, SubjectDemand};
 use crate::model::audit::facts::{DrillSeen, Facts};
 use crate::model::audit::span::Span;
 use crate::model::drill::Outcome;
@@ -52,7 +53,8 @@ fn judge_drill(
         recent(max_age, drill, now),
         level(demand, drill),
     ];
-    let checks = checks.into_iter().chain(rto).chain(rpo);
+    let lacking = demand.subjects.iter().filter_map(|one| lacks(one, drill));
+    let checks = checks.into_iter().chain(lacking).chain(rto).chain(rpo);
     checks.map(|check| check.on(drill.sha256)).collect()
 }
 
@@ -69,6 +71,20 @@ fn succeeded(drill: &DrillSeen) -> Check {
             format!("the drill of {at}, of escrow {escrow}, did not do all that it was to do"),
         ),
     }
+}
+
+/// The drill box may have had another policy than this one.
+fn lacks(demand: &SubjectDemand, drill: &DrillSeen) -> Option<Check> {
+    let label = &demand.label;
+    let Some(held) = drill.held.get(label) else {
+        let message = format!("the last drill did not bring {label} back, which the policy names");
+        return Some(Check::fail(Rule::Drill, "drill-incomplete", message));
+    };
+    let mut sentinels = demand.sentinels.iter();
+    let open = sentinels.find(|one| !held.contains(&one.name))?;
+    let name = printable(&open.name);
+    let message = format!("the last drill does not say that \"{name}\" holds in {label}");
+    Some(Check::fail(Rule::Drill, "drill-incomplete", message))
 }
 
 fn recent(max_age: Span, drill: &DrillSeen, now: UtcTime) -> Check {

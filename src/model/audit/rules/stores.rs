@@ -18,6 +18,18 @@ pub(in crate::model::audit) fn judge(stores: &[StoreDemand], facts: &Facts) -> V
     each.flatten().collect()
 }
 
+/// Payloads that are not as they were signed, in stores that the policy does not name: that counts
+/// without a demand, too.
+pub(in crate::model::audit) fn tampered(stores: &[StoreDemand], facts: &Facts) -> Vec<Check> {
+    let Seen::Known(chain) = &facts.chain else {
+        return Vec::new();
+    };
+    let is_named = |name: &StoreName| stores.iter().any(|store| store.name == *name);
+    let others = facts.copies.keys().filter(|name| !is_named(name));
+    let each = others.flat_map(|store| judge_store(store, chain, facts));
+    each.filter(|check| check.is_tampering).collect()
+}
+
 fn judge_store(store: &StoreName, chain: &ChainFacts, facts: &Facts) -> Vec<Check> {
     let copies = match facts.copies.get(store) {
         Some(Seen::Known(copies)) => copies,

@@ -94,7 +94,6 @@ fn policy() -> AuditPolicy {
         max_age = "92d"
         level = 2
         rto = "1h"
-        rpo = "26h"
         [clock]
         max_skew = "5m"
         "#,
@@ -167,6 +166,7 @@ fn drill(days: i64, outcome: Outcome, rto: u64) -> DrillSeen {
         limit: Some(limit),
     };
     DrillSeen {
+        held: BTreeMap::new(),
         ended_at: ago(days * DAY),
         escrow: nights(&[days + 1]).remove(0).id,
         sha256: Digest::of(&days.to_be_bytes()),
