@@ -12,6 +12,7 @@ pub mod commit;
 mod copies;
 mod custodial;
 pub mod custody;
+mod deposit;
 pub mod destination;
 pub mod drill;
 pub mod escrowed_key;

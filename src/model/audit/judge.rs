@@ -49,12 +49,8 @@ fn not_looked_at(rule: Rule) -> Check {
 fn beyond_the_head(policy: &AuditPolicy, facts: &Facts) -> Vec<Check> {
     let stores = Some(policy.stores.as_slice()).filter(|stores| !stores.is_empty());
     let backups = Some(policy.backups.as_slice()).filter(|backups| !backups.is_empty());
-    let mut locks = policy
-        .stores
-        .iter()
-        .filter(|store| store.lock.is_some())
-        .peekable();
-    let locks = locks.peek().is_some().then_some(policy.stores.as_slice());
+    let are_locks_demanded = policy.stores.iter().any(|store| store.lock.is_some());
+    let locks = are_locks_demanded.then_some(policy.stores.as_slice());
     let rules = [
         rules::witness::judge(policy.witness.as_ref(), facts),
         ruled(Rule::Stores, stores, |it| rules::stores::judge(it, facts)),

@@ -13,15 +13,15 @@ use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::witness::{MAX_BYTES, Witness};
+use crate::ops::deposit::Deposit;
 use crate::ops::destination::Destination;
 use crate::ops::history::{Entry, History};
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::Store;
 
 use super::drills::list_all;
 use super::signed::{Reading, Refused, Signed};
 use super::{Request, in_every_store};
-use crate::base::digest::Digest;
 
 /// How many words of one signer are looked at, from the newest on.
 const LOOKED_AT: usize = 16;
@@ -204,34 +204,13 @@ pub fn testify(
     let signature = testimony.key.sign(Namespace::Witness, &bytes)?;
     let layout = Layout::new(slug);
     let key = layout.witness(signer, now);
-    let objects = [
-        (
-            layout.signature(&Digest::of(&bytes), signer),
-            signature.as_bytes(),
-        ),
-        (key.clone(), bytes.as_slice()),
-    ];
-    let mut lacking = BTreeMap::new();
-    for destination in destinations {
-        let store = destination.for_documents(now);
-        let put = objects
-            .iter()
-            .try_for_each(|(key, bytes)| put(store.as_ref(), key, bytes));
-        if let Err(error) = put {
-            lacking.insert(store.name().clone(), error_chain(&error));
-        }
-    }
+    let deposit = Deposit {
+        signer,
+        key: &key,
+        document: &bytes,
+        signature: signature.as_bytes(),
+        at: now,
+    };
+    let lacking = deposit.put(&layout, destinations);
     Ok((key, lacking))
-}
-
-fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    match store.put_if_absent(key, bytes) {
-        Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-            match store.get(key, bytes.len() as u64)?.bytes == bytes {
-                true => Ok(()),
-                false => Err(error),
-            }
-        }
-        put => put.map(drop),
-    }
 }

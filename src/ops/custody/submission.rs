@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use super::challenge;
 use super::checkin::{self, CheckinRefused, Verified};
 use super::stored_checkins::Stored;
-use crate::base::digest::Digest;
-use crate::base::error_chain::error_chain;
 use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
 use crate::model::layout::Layout;
+use crate::ops::deposit::Deposit;
 use crate::ops::destination::Destination;
 use crate::ops::history::{History, HistoryError};
-use crate::ops::noncurrent::get_document;
-use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// An answer to a canary older than this is not taken, in seconds: fourteen days. The newest one of
 /// a custodian may be older.
@@ -92,39 +89,16 @@ pub fn keep<'d>(
     destinations: impl IntoIterator<Item = &'d Destination>,
 ) -> BTreeMap<StoreName, String> {
     let checkin = &verified.checkin;
-    let mut lacking = BTreeMap::new();
     // A custodian's name is a signer's.
     let Ok(signer) = checkin.custodian.as_str().parse() else {
-        return lacking;
+        return BTreeMap::new();
     };
-    let objects = [
-        (layout.signature(&Digest::of(document), &signer), signature),
-        (
-            layout.checkin(&checkin.custodian, checkin.created_at),
-            document,
-        ),
-    ];
-    for destination in destinations {
-        let store = destination.for_documents(now);
-        let put = objects
-            .iter()
-            .try_for_each(|(key, bytes)| put(store.as_ref(), key, bytes));
-        if let Err(error) = put {
-            lacking.insert(store.name().clone(), error_chain(&error));
-        }
-    }
-    lacking
-}
-
-/// What lies beneath an overwrite is there: readers look for it.
-pub(in crate::ops) fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    match store.put_if_absent(key, bytes) {
-        Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
-            match get_document(store, key, &Digest::of(bytes), bytes.len() as u64)? {
-                Some(_) => Ok(()),
-                None => Err(error),
-            }
-        }
-        put => put.map(drop),
-    }
+    let deposit = Deposit {
+        signer: &signer,
+        key: &layout.checkin(&checkin.custodian, checkin.created_at),
+        document,
+        signature,
+        at: now,
+    };
+    deposit.put(layout, destinations)
 }

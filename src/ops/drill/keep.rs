@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
-use crate::base::error_chain::error_chain;
 use crate::base::names::{SignerName, StoreName};
 use crate::base::time::UtcTime;
 use crate::model::drill::DrillReport;
@@ -11,7 +10,7 @@ use crate::model::layout::Layout;
 use crate::model::namespace::Namespace;
 use crate::model::strict_json::StrictJsonError;
 use crate::model::trust::{Trust, TrustError};
-use crate::ops::custody::submission::put;
+use crate::ops::deposit::Deposit;
 use crate::ops::destination::Destination;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
 
@@ -58,23 +57,14 @@ pub fn keep(
     let signature = key.sign(Namespace::Drill, &bytes)?;
     let sha256 = Digest::of(&bytes);
     let place = layout.drill(&report.escrow_id, report.began_at);
-    let objects = [
-        (
-            layout.signature(&sha256, &report.signer),
-            signature.as_bytes(),
-        ),
-        (place.clone(), bytes.as_slice()),
-    ];
-    let mut lacking = BTreeMap::new();
-    for destination in destinations {
-        let store = destination.for_documents(report.ended_at);
-        let put = objects
-            .iter()
-            .try_for_each(|(key, bytes)| put(store.as_ref(), key, bytes));
-        if let Err(error) = put {
-            lacking.insert(store.name().clone(), error_chain(&error));
-        }
-    }
+    let deposit = Deposit {
+        signer: &report.signer,
+        key: &place,
+        document: &bytes,
+        signature: signature.as_bytes(),
+        at: report.ended_at,
+    };
+    let lacking = deposit.put(layout, destinations);
     Ok(Kept {
         key: place,
         sha256,
