@@ -380,7 +380,8 @@ impl Reader {
             now: SystemClock.now(),
         });
         if let Seen::Known(chain) = &facts.chain
-            && chain.findings.is_empty()
+            && worst(&chain.findings) < Some(Severity::Violation)
+            && (mark.is_none() || facts.reached == Seen::Known(()))
         {
             self.remember(chain.head.as_ref().map(|head| head.mark), output);
         }

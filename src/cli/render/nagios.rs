@@ -4,7 +4,7 @@
 use crate::base::text::{printable, shortened};
 use crate::base::time::span;
 use crate::model::audit::check::{Check, Outcome, Verdict};
-use crate::model::audit::facts::{Facts, Seen};
+use crate::model::audit::facts::{Facts, Scope, Seen};
 use crate::model::audit::report::Report;
 
 /// What the plugin contract knows. Its numbers are not those of the other commands.
@@ -83,7 +83,7 @@ fn fine(report: &Report, facts: &Facts) -> String {
     let instance = &report.instance;
     match age(facts) {
         Some(age) => {
-            let age = span(age.unsigned_abs());
+            let age = span(age);
             format!("{instance}: everything demanded holds; the newest escrow is {age} old")
         }
         None => format!("{instance}: everything demanded holds"),
@@ -114,10 +114,10 @@ fn findings(report: &Report) -> String {
     }
 }
 
-fn age(facts: &Facts) -> Option<i64> {
+fn age(facts: &Facts) -> Option<u64> {
     match &facts.chain {
         Seen::Known(chain) => match &chain.newest {
-            Seen::Known(Some(newest)) => Some(facts.now.unix() - newest.snapshot_at.unix()),
+            Seen::Known(Some(newest)) => newest.age(facts.now),
             _ => None,
         },
         Seen::Unknown(_) => None,
@@ -137,7 +137,8 @@ fn performance(report: &Report, facts: &Facts) -> String {
     ];
     numbers.extend(age(facts).map(|age| format!("age={age}s")));
     if let Seen::Known(chain) = &facts.chain {
-        numbers.push(format!("retained={};;;0", chain.retained.len()));
+        let kept = (facts.scope == Scope::Full).then(|| chain.retained.len());
+        numbers.extend(kept.map(|kept| format!("retained={kept};;;0")));
         let due = chain.head.as_ref();
         let left = due.map(|head| head.next_due.unix() - facts.now.unix());
         numbers.extend(left.map(|left| format!("due_in={left}s")));
@@ -192,6 +193,27 @@ mod tests {
             "ESCROW OK - demo: everything demanded holds; the newest escrow is 60 min old | \
              failed=0;;;0 unknown=0;;;0 warned=0;;;0 age=3600s retained=2;;;0 due_in=90000s\n"
         );
+    }
+
+    #[test]
+    fn what_a_look_at_the_head_does_not_count_has_no_number() {
+        let report = sample::report(vec![Check::pass(Rule::Chain, "")]);
+        let facts = Facts {
+            scope: Scope::Head,
+            ..sample::facts()
+        };
+        let line = line(Status::Ok, &report, &facts);
+        assert!(line.contains("age=3600s"), "{line}");
+        assert!(!line.contains("retained"), "{line}");
+    }
+
+    #[test]
+    fn a_copy_that_is_dated_ahead_has_no_age() {
+        let report = sample::report(vec![Check::pass(Rule::Chain, "")]);
+        let mut facts = sample::facts();
+        facts.now = facts.now.plus(-2 * 86_400);
+        let line = line(Status::Ok, &report, &facts);
+        assert!(!line.contains("age=") && !line.contains(" old"), "{line}");
     }
 
     #[test]

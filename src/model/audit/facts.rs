@@ -54,6 +54,8 @@ pub struct Facts {
     pub now: UtcTime,
     /// The chain of manifests, each verified.
     pub chain: Seen<ChainFacts>,
+    /// Known where the chain holds the newest manifest that was known before.
+    pub reached: Seen<()>,
     /// What became of earlier nights, and who could open their escrows.
     pub past: Seen<Past>,
     /// Payloads in each store, by what a listing told.
@@ -90,7 +92,7 @@ pub struct ChainFacts {
     pub mark: Option<Mark>,
     /// Whether every store answered, and gave what it had listed.
     pub is_complete: bool,
-    /// How many manifests have a good signature.
+    /// How many manifests have a good signature. Of [`Scope::Head`] those that were looked at.
     pub verified: usize,
     /// What was found about the chain.
     pub findings: Vec<Finding>,
@@ -98,7 +100,7 @@ pub struct ChainFacts {
     pub head: Option<HeadSeen>,
     /// The newest escrow, if there is any.
     pub newest: Seen<Option<EscrowSeen>>,
-    /// Every escrow that retention keeps, the oldest first.
+    /// Every escrow that retention keeps, the oldest first; empty of [`Scope::Head`].
     pub retained: Vec<Retained>,
     /// Every id of `secret.key` that the chain names, with the first manifest that does, in
     /// the order of the chain. One that comes back stands again.
@@ -345,6 +347,7 @@ impl Facts {
             scope,
             now,
             chain: not_yet(),
+            reached: not_yet(),
             past: not_yet(),
             copies: BTreeMap::new(),
             parts: BTreeMap::new(),
@@ -359,6 +362,18 @@ impl Facts {
             backups: BTreeMap::new(),
             clocks: BTreeMap::new(),
         }
+    }
+}
+
+/// How far ahead of the reader's clock a copy may be dated, in seconds.
+const FUTURE_TOLERANCE: i64 = 300;
+
+impl EscrowSeen {
+    /// For how many seconds its copy has been there. None where that is dated more than five minutes
+    /// ahead: how old it is, nobody knows then.
+    pub fn age(&self, now: UtcTime) -> Option<u64> {
+        let age = now.unix().saturating_sub(self.snapshot_at.unix());
+        (age >= -FUTURE_TOLERANCE).then(|| age.max(0).unsigned_abs())
     }
 }
 

@@ -154,6 +154,7 @@ fn facts() -> Facts {
             system_identifiers: vec![(1, "756".to_owned())],
             set_backs: Vec::new(),
         }),
+        reached: Seen::Known(()),
         copies: stores
             .iter()
             .map(|s| (s.clone(), Seen::Known(copies.clone())))
@@ -373,6 +374,11 @@ const CASES: &[Case] = &[
         &["mark/rollback tampering"],
     ),
     (
+        "a mark that was not reached",
+        |f| f.reached = Seen::unknown("x"),
+        &["mark/not-seen unknown"],
+    ),
+    (
         "a gap that a silent store may fill",
         |f| {
             chain(f).is_complete = false;
@@ -405,6 +411,16 @@ const CASES: &[Case] = &[
         "an old escrow",
         |f| newest(f).snapshot_at = at(26 * HOUR + 1),
         &["freshness/escrow-old fail"],
+    ),
+    (
+        "a copy dated days ahead",
+        |f| newest(f).snapshot_at = at(-2 * DAY),
+        &["freshness/not-seen unknown"],
+    ),
+    (
+        "a copy dated as far ahead as clocks may differ",
+        |f| newest(f).snapshot_at = at(-300),
+        &[],
     ),
     (
         "an escrow overdue",
@@ -697,15 +713,75 @@ fn what_is_not_demanded_is_off_and_the_chain_is_always_judged() {
 
 #[test]
 fn a_look_at_the_head_alone_says_what_it_left_out() {
-    let mut seen = Facts::none(Scope::Head, at(0));
-    seen.chain = facts().chain;
-    let checks = judge(&policy(), &seen);
+    let checks = judge(&policy(), &head_alone());
     assert_eq!(Verdict::of(&checks), Verdict::Pass);
     assert!(
         checks
             .iter()
             .any(|c| c.rule == Rule::Drill && c.outcome == Outcome::Off)
     );
+}
+
+fn head_alone() -> Facts {
+    Facts {
+        chain: facts().chain,
+        reached: Seen::Known(()),
+        ..Facts::none(Scope::Head, at(0))
+    }
+}
+
+#[test]
+fn a_look_at_the_head_alone_speaks_of_one_manifest() {
+    let checks = judge(&policy(), &head_alone());
+    let chain = checks.iter().find(|check| check.rule == Rule::Chain);
+    let message = &chain.unwrap().message;
+    assert_eq!(message, "the newest manifest has a good signature");
+}
+
+#[test]
+fn where_no_store_answers_nothing_is_said_of_what_they_hold() {
+    let mut facts = head_alone();
+    facts.reached = Seen::unknown("no store answered");
+    let chain = chain(&mut facts);
+    (chain.head, chain.newest, chain.is_complete) = (None, Seen::Known(None), false);
+    let checks = judge(&policy(), &facts);
+    assert_eq!(Verdict::of(&checks), Verdict::Unknown);
+    let told = told(&checks);
+    assert!(
+        told.iter().all(|one| one.ends_with("/not-seen unknown")),
+        "{told:?}"
+    );
+    let rules = ["chain", "mark", "signers", "freshness"];
+    assert!(
+        rules
+            .iter()
+            .all(|rule| told.iter().any(|one| one.starts_with(rule)))
+    );
+}
+
+#[test]
+fn the_signer_of_an_escrow_that_nobody_saw_is_unknown() {
+    let mut facts = head_alone();
+    chain(&mut facts).newest = Seen::unknown("x");
+    assert_eq!(
+        told(&judge(&policy(), &facts)),
+        ["signers/not-seen unknown", "freshness/not-seen unknown"]
+    );
+}
+
+#[test]
+fn a_clock_is_compared_with_other_stores_where_there_are_others() {
+    let mut facts = facts();
+    let said = |facts: &Facts| {
+        let checks = judge(&policy(), facts);
+        let clock = checks.into_iter().find(|check| check.rule == Rule::Clock);
+        clock.unwrap().message
+    };
+    let off = Seen::Known(301);
+    facts.clocks = [(name("a"), off.clone())].into();
+    assert!(!said(&facts).contains("other"), "{}", said(&facts));
+    facts.clocks.insert(name("b"), off);
+    assert!(said(&facts).contains("no other store less"));
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub fn observe(request: &Request<'_>) -> Result<Facts, Interrupted> {
     let retained = request.retained();
     let mut facts = Facts {
         chain: Seen::Known(chain::of(request, &retained)),
+        reached: reached(request),
         past: Seen::Known(past::of(request, &retained)),
         copies: copies::look(request, &retained),
         ..Facts::none(Scope::Full, request.now)
@@ -94,6 +95,17 @@ pub fn observe(request: &Request<'_>) -> Result<Facts, Interrupted> {
     facts.drills = drills::read(request);
     request.cancel.check()?;
     Ok(facts)
+}
+
+/// Whether the manifest that was known before is among those that verify.
+fn reached(request: &Request<'_>) -> Seen<()> {
+    let Some(mark) = &request.mark else {
+        return Seen::unknown("nothing was known before");
+    };
+    match request.history.entry_of(mark) {
+        Some(_) => Seen::Known(()),
+        None => Seen::unknown("no manifest with a good signature is that one"),
+    }
 }
 
 /// Does the same in every store at once.

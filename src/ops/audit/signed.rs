@@ -120,7 +120,7 @@ pub(super) fn names_of(
 }
 
 /// Whether the signature under this key is good, and by somebody who may.
-pub(super) fn authenticate(
+fn authenticate(
     store: &dyn Store,
     key: &str,
     bytes: &[u8],
@@ -128,15 +128,24 @@ pub(super) fn authenticate(
     trust: &Trust,
     namespace: Namespace,
 ) -> Result<Authentic, Refused> {
-    let unsigned = |why: String| Refused::Unsigned(why);
     let signature = store
         .get(key, MAX_SIGNATURE_BYTES as u64)
         .map_err(|error| refused(&error))?;
-    let embedded = verify_sshsig(&signature.bytes, namespace, bytes)
-        .map_err(|error| unsigned(error_chain(&error)))?;
-    trust
-        .authenticate(&embedded.key, namespace, name)
-        .map_err(|error| unsigned(error_chain(&error)))
+    verify(&signature.bytes, bytes, name, trust, namespace).map_err(Refused::Unsigned)
+}
+
+/// Who made this signature, or why it does not count.
+pub(super) fn verify(
+    signature: &[u8],
+    bytes: &[u8],
+    name: &SignerName,
+    trust: &Trust,
+    namespace: Namespace,
+) -> Result<Authentic, String> {
+    let embedded =
+        verify_sshsig(signature, namespace, bytes).map_err(|error| error_chain(&error))?;
+    let by = trust.authenticate(&embedded.key, namespace, name);
+    by.map_err(|error| error_chain(&error))
 }
 
 impl Signed {
@@ -155,12 +164,14 @@ impl Signed {
 /// How far another clock may be ahead, in seconds.
 const SKEW: i64 = 300;
 
-/// What a store's writer can bring about is not taken for a passing failure.
 fn refused(error: &StoreError) -> Refused {
-    match error.kind {
-        StoreErrorKind::NotFound | StoreErrorKind::TooLarge => {
-            Refused::Unsigned(error_chain(error))
-        }
-        _ => Refused::Unread(error_chain(error)),
+    match is_refusal(error.kind) {
+        true => Refused::Unsigned(error_chain(error)),
+        false => Refused::Unread(error_chain(error)),
     }
+}
+
+/// What a store's writer can bring about is not taken for a passing failure.
+pub(super) fn is_refusal(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::TooLarge)
 }

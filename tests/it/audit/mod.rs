@@ -3,6 +3,7 @@
 mod backups;
 mod by_hand;
 mod command;
+mod head;
 mod html;
 #[cfg(feature = "s3")]
 mod locked;

@@ -191,6 +191,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_look_at_the_head_does_not_count_has_no_sample() {
+        let report = sample::report(Vec::new());
+        let facts = Facts {
+            scope: Scope::Head,
+            ..sample::facts()
+        };
+        let text = render(&report, &facts).unwrap();
+        assert!(text.contains("databasus_escrow_newest_age_seconds"));
+        assert!(!text.contains("databasus_escrow_retained"), "{text}");
+        assert!(!text.contains("databasus_escrow_manifests"), "{text}");
+    }
+
+    #[test]
+    fn a_copy_that_is_dated_ahead_has_no_age() {
+        let mut facts = sample::facts();
+        facts.now = facts.now.plus(-2 * 86_400);
+        let text = render(&sample::report(Vec::new()), &facts).unwrap();
+        assert!(text.contains("databasus_escrow_newest_timestamp_seconds"));
+        assert!(!text.contains("newest_age_seconds"), "{text}");
+    }
+
+    #[test]
     fn one_verdict_of_four_is_1() {
         let lines = lines(
             &sample::report(vec![Check::pass(Rule::Chain, "")]),

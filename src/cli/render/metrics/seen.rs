@@ -6,7 +6,7 @@ use crate::base::names::StoreName;
 use crate::base::time::UtcTime;
 use crate::model::audit::facts::{
     ChainFacts, CheckinsSeen, CopiesSeen, CopySeen, DrillSeen, Facts, Fit, LocksSeen, PartsSeen,
-    Seen, WitnessesSeen,
+    Scope, Seen, WitnessesSeen,
 };
 use crate::model::drill::Outcome;
 use crate::model::lock::LockState;
@@ -15,6 +15,7 @@ use super::{Metrics, RenderError, Sample};
 
 pub(super) fn tell(metrics: &Metrics, facts: &Facts) -> Result<(), RenderError> {
     if let Seen::Known(chain) = &facts.chain {
+        tell_counts(metrics, chain, facts.scope)?;
         tell_chain(metrics, chain, facts.now)?;
     }
     tell_copies(metrics, &facts.copies)?;
@@ -49,17 +50,22 @@ fn seconds_between(earlier: UtcTime, now: UtcTime) -> f64 {
     (now.unix() - earlier.unix()) as f64
 }
 
-fn tell_chain(metrics: &Metrics, chain: &ChainFacts, now: UtcTime) -> Result<(), RenderError> {
+/// Who looks at the newest manifest alone counts nothing.
+fn tell_counts(metrics: &Metrics, chain: &ChainFacts, scope: Scope) -> Result<(), RenderError> {
+    let counted = |count: usize| (scope == Scope::Full).then_some(count as f64);
     metrics.single(
         "manifests",
         "Manifests with a good signature.",
-        Some(chain.verified as f64),
+        counted(chain.verified),
     )?;
     metrics.single(
         "retained",
         "Escrows that retention keeps.",
-        Some(chain.retained.len() as f64),
-    )?;
+        counted(chain.retained.len()),
+    )
+}
+
+fn tell_chain(metrics: &Metrics, chain: &ChainFacts, now: UtcTime) -> Result<(), RenderError> {
     metrics.single(
         "next_due_timestamp_seconds",
         "When the newest manifest promises the next escrow.",
@@ -76,8 +82,8 @@ fn tell_chain(metrics: &Metrics, chain: &ChainFacts, now: UtcTime) -> Result<(),
     )?;
     metrics.single(
         "newest_age_seconds",
-        "Age of the newest escrow when the audit looked.",
-        newest.map(|escrow| seconds_between(escrow.snapshot_at, now)),
+        "Age of the newest escrow when the audit looked; no sample where it is dated ahead.",
+        newest.and_then(|escrow| Some(escrow.age(now)? as f64)),
     )?;
     let proof = newest.and_then(|escrow| escrow.proof.as_ref());
     metrics.single(

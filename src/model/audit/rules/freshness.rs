@@ -24,7 +24,7 @@ pub(in crate::model::audit) fn judge(demand: &FreshnessDemand, facts: &Facts) ->
 fn next_due(facts: &Facts) -> Result<Check, Vec<Check>> {
     let chain = facts.chain_for(Rule::Freshness)?;
     let head = chain.head.as_ref();
-    let head = head.ok_or_else(|| vec![no_escrow(Rule::Freshness)])?;
+    let head = head.ok_or_else(|| vec![no_escrow(Rule::Freshness, chain)])?;
     let (due, now) = (head.next_due, facts.now);
     let relative = due.relative_to(now);
     let check = match due < now {
@@ -43,9 +43,13 @@ fn next_due(facts: &Facts) -> Result<Check, Vec<Check>> {
 
 fn age(most: Span, facts: &Facts) -> Result<Check, Vec<Check>> {
     let escrow = facts.newest_for(Rule::Freshness)?;
-    let age = facts.now.unix() - escrow.snapshot_at.unix();
-    let words = span(age.unsigned_abs());
-    let check = match age > most.seconds() {
+    let Some(age) = escrow.age(facts.now) else {
+        let why = format!("it is dated ahead, {}", escrow.snapshot_at);
+        let what = "the age of the newest escrow";
+        return Err(vec![Check::not_seen(Rule::Freshness, what, &why)]);
+    };
+    let words = span(age);
+    let check = match age > most.whole_seconds() {
         true => Check::fail(
             Rule::Freshness,
             "escrow-old",

@@ -1,8 +1,9 @@
 //! Whether something was known from before. What the mark shows stands among the chain's findings.
 
 use crate::model::audit::check::{Check, Rule};
-use crate::model::audit::facts::Facts;
+use crate::model::audit::facts::{Facts, Seen};
 use crate::model::audit::policy::MarkDemand;
+use crate::model::mark::Mark;
 
 pub(in crate::model::audit) fn judge(demand: &MarkDemand, facts: &Facts) -> Vec<Check> {
     let chain = match facts.chain_for(Rule::Mark) {
@@ -14,12 +15,17 @@ pub(in crate::model::audit) fn judge(demand: &MarkDemand, facts: &Facts) -> Vec<
         (None, true) => Check::unknown(Rule::Mark, "first-contact", first),
         (None, false) => Check::warn(Rule::Mark, "first-contact", first),
         (Some(_), _) if is_contradicted(facts) => return Vec::new(),
-        (Some(mark), _) => {
-            let message = format!("manifest {}, seen before, is in the chain", mark.seq);
-            let check = Check::pass(Rule::Mark, message);
-            check.at(mark.seq).on(mark.manifest_sha256)
-        }
+        (Some(mark), _) => remembered(&mark, facts),
     }]
+}
+
+fn remembered(mark: &Mark, facts: &Facts) -> Check {
+    let which = format!("manifest {}, seen before", mark.seq);
+    let check = match &facts.reached {
+        Seen::Known(()) => Check::pass(Rule::Mark, format!("{which}, is in the chain")),
+        Seen::Unknown(why) => Check::not_seen(Rule::Mark, &which, why),
+    };
+    check.at(mark.seq).on(mark.manifest_sha256)
 }
 
 /// Whether the chain's findings already tell that what was seen before is not there.

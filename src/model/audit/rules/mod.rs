@@ -36,15 +36,22 @@ impl Facts {
 
     /// The newest escrow, or a check that says why there is none to judge.
     fn newest_for(&self, rule: Rule) -> Result<&EscrowSeen, Vec<Check>> {
-        let newest = &self.chain_for(rule)?.newest;
-        let newest = newest.or_unknown(rule, "the newest escrow")?.as_ref();
-        newest.ok_or_else(|| vec![no_escrow(rule)])
+        let chain = self.chain_for(rule)?;
+        let newest = chain.newest.or_unknown(rule, "the newest escrow")?;
+        newest.as_ref().ok_or_else(|| vec![no_escrow(rule, chain)])
     }
 }
 
-fn no_escrow(rule: Rule) -> Check {
-    Check::fail(rule, "no-escrow", "there is no verified escrow")
+/// None is there; or a store that did not give what it holds may have one.
+fn no_escrow(rule: Rule, chain: &ChainFacts) -> Check {
+    match chain.is_complete {
+        true => Check::fail(rule, "no-escrow", "there is no verified escrow"),
+        false => Check::not_seen(rule, "the newest escrow", NOT_ALL_GIVEN),
+    }
 }
+
+/// Why nothing follows from what is not there.
+const NOT_ALL_GIVEN: &str = "not every store gave what it holds";
 
 /// `passed`, unless there is something else to say.
 fn or_pass(found: Vec<Check>, passed: impl FnOnce() -> Check) -> Vec<Check> {

@@ -13,7 +13,7 @@ pub(in crate::model::audit) fn judge(demand: &SignersDemand, facts: &Facts) -> V
         Err(unknown) => return unknown,
     };
     if chain.head.is_none() {
-        return vec![no_escrow(Rule::Signers)];
+        return vec![no_escrow(Rule::Signers, chain)];
     }
     let stranger = |(_, key): &(u64, Fingerprint)| !demand.keys.contains(key);
     let strangers = newest(chain).into_iter().filter(stranger);
@@ -21,12 +21,20 @@ pub(in crate::model::audit) fn judge(demand: &SignersDemand, facts: &Facts) -> V
         let message = format!("manifest {seq} is signed by {key}, which the policy does not list");
         Check::fail(Rule::Signers, "signer-not-listed", message).at(seq)
     });
+    let found = found.chain(not_seen(chain));
     or_pass(found.collect(), || {
         Check::pass(
             Rule::Signers,
             "the newest manifests are signed by keys that the policy lists",
         )
     })
+}
+
+fn not_seen(chain: &ChainFacts) -> Option<Check> {
+    match &chain.newest {
+        Seen::Known(_) => None,
+        Seen::Unknown(why) => Some(Check::not_seen(Rule::Signers, "the newest escrow", why)),
+    }
 }
 
 /// The newest manifest and that of the newest escrow, which may be one.

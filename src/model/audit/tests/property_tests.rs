@@ -7,6 +7,7 @@ use super::*;
 /// Each way in which something that was seen can be missing.
 const REMOVALS: &[fn(&mut Facts)] = &[
     |f| f.chain = Seen::unknown("gone"),
+    |f| f.reached = Seen::unknown("gone"),
     |f| f.weakened = Seen::unknown("gone"),
     |f| f.custody = Seen::unknown("gone"),
     |f| f.header = Seen::unknown("gone"),

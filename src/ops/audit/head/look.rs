@@ -15,17 +15,15 @@ use crate::model::manifest::{self, Manifest};
 use crate::model::mark::Mark;
 use crate::model::namespace::Namespace;
 use crate::model::trust::Authentic;
-use crate::ops::audit::signed::{Refused, authenticate, names_of};
+use crate::ops::audit::signed::{self, names_of};
+use crate::sealing::sshsig::MAX_SIGNATURE_BYTES;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-use super::{Head, HeadRequest};
+use super::{FOLLOWED, Head, HeadRequest};
 
 /// How many of the newest names are looked at until one verifies: anybody who can write to a store
 /// can plant others.
 const LOOKED_AT: usize = 8;
-
-/// How many manifests between the mark and the head are followed.
-const FOLLOWED: u64 = 32;
 
 /// See the module.
 pub(super) struct Look<'a> {
@@ -33,6 +31,29 @@ pub(super) struct Look<'a> {
     store: &'a dyn Store,
     layout: Layout,
     findings: Vec<Finding>,
+}
+
+/// What a look at one store came to.
+pub(super) struct Looked {
+    /// The newest manifests that count, from the mark on: one, unless the store holds a fork. None
+    /// where the store failed.
+    pub(super) heads: Option<Vec<Head>>,
+    /// What is wrong.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why a manifest does not count.
+enum NotCounted {
+    /// The store failed: it may be a good one.
+    Unread(StoreError),
+    /// It is none that counts.
+    Wrong(Finding),
+}
+
+impl From<StoreError> for NotCounted {
+    fn from(error: StoreError) -> Self {
+        Self::Unread(error)
+    }
 }
 
 impl<'a> Look<'a> {
@@ -45,30 +66,36 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The newest manifest that counts, and what is wrong.
-    pub(super) fn head(mut self) -> (Option<Head>, Vec<Finding>) {
-        let head = self.try_head().unwrap_or_else(|error| {
-            let finding = Finding::warning("store-unreachable", error_chain(&error));
-            self.findings.push(finding);
-            None
-        });
-        (head, self.findings)
+    /// The newest manifests that count, and what is wrong.
+    pub(super) fn newest(mut self) -> Looked {
+        let heads = self.try_newest();
+        let heads = heads.map_err(|error| self.tell_failed(&error)).ok();
+        Looked {
+            heads,
+            findings: self.findings,
+        }
     }
 
-    fn try_head(&mut self) -> Result<Option<Head>, StoreError> {
+    /// What was found wrong.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    fn tell_failed(&mut self, error: &StoreError) {
+        let finding = Finding::warning("store-unreachable", error_chain(error));
+        self.findings.push(finding);
+    }
+
+    fn try_newest(&mut self) -> Result<Vec<Head>, StoreError> {
+        let mut heads: Vec<Head> = Vec::new();
         for (key, named) in self.newest_names()? {
-            if let Some(mut head) = self.verify(&key, named)? {
-                self.hold_against_mark(&head)?;
-                self.find_escrow(&mut head)?;
-                return Ok(Some(head));
+            let newest = heads.first().map(|head| head.mark().seq);
+            if newest.is_some_and(|newest| named.seq < newest) {
+                break;
             }
+            heads.extend(self.verify(&key, named)?);
         }
-        if let Some(mark) = self.request.mark {
-            let seq = mark.seq;
-            let message = format!("manifest {seq}, seen before, is not there");
-            self.findings.push(Finding::violation("rollback", message));
-        }
-        Ok(None)
+        Ok(heads)
     }
 
     /// The newest names, the newest first. From the mark on, as older ones change nothing.
@@ -92,25 +119,33 @@ impl<'a> Look<'a> {
 
     /// The manifest, if it is one that counts; else what is wrong with it is told.
     fn verify(&mut self, key: &str, named: ManifestKey) -> Result<Option<Head>, StoreError> {
-        let read = match self.store.get(key, manifest::MAX_BYTES) {
-            Ok(there) => self.judge(&there.bytes, named)?,
-            Err(error) if error.kind == StoreErrorKind::TooLarge => {
-                let which = self.which(named);
-                let message = format!("{which}: too large for a manifest");
-                Err(Finding::violation("unverified-manifest", message))
+        match self.read(key, named) {
+            Ok(head) => Ok(Some(head)),
+            Err(NotCounted::Unread(error)) => Err(error),
+            Err(NotCounted::Wrong(finding)) => {
+                self.findings.push(finding);
+                Ok(None)
             }
-            Err(error) => return Err(error),
-        };
-        Ok(read.map_err(|finding| self.findings.push(finding)).ok())
+        }
     }
 
-    fn judge(&self, bytes: &[u8], named: ManifestKey) -> Result<Result<Head, Finding>, StoreError> {
-        let digest = Digest::of(bytes);
-        let by = self.authenticate(bytes, &digest)?;
-        let which = self.which(named);
-        Ok(by
-            .map_err(|why| Finding::violation("unverified-manifest", format!("{which}: {why}")))
-            .and_then(|by| self.examine(bytes, digest, named, by)))
+    fn read(&self, key: &str, named: ManifestKey) -> Result<Head, NotCounted> {
+        let bytes = match self.store.get(key, manifest::MAX_BYTES) {
+            Ok(there) => there.bytes,
+            Err(error) if error.kind == StoreErrorKind::TooLarge => {
+                return Err(self.unverified(named, "too large for a manifest"));
+            }
+            Err(error) => return Err(NotCounted::Unread(error)),
+        };
+        let digest = Digest::of(&bytes);
+        let by = self.authenticate(&bytes, &digest, named)?;
+        let head = self.examine(&bytes, digest, named, by);
+        head.map_err(NotCounted::Wrong)
+    }
+
+    fn unverified(&self, named: ManifestKey, why: &str) -> NotCounted {
+        let message = format!("{}: {why}", self.which(named));
+        NotCounted::Wrong(Finding::violation("unverified-manifest", message))
     }
 
     /// Reads a manifest whose signature is good.
@@ -149,7 +184,7 @@ impl<'a> Look<'a> {
         let escrow = document.escrow.as_deref();
         Ok(Head {
             prev: head.prev_sha256,
-            escrow: Seen::Known(escrow.map(|manifest| escrow_of(manifest, &seen))),
+            escrow: escrow.map(|manifest| escrow_of(manifest, &seen)),
             seen,
         })
     }
@@ -163,17 +198,18 @@ impl<'a> Look<'a> {
         &self,
         bytes: &[u8],
         digest: &Digest,
-    ) -> Result<Result<Authentic, String>, StoreError> {
+        named: ManifestKey,
+    ) -> Result<Authentic, NotCounted> {
         let known = self.request.trust.signers_for(Namespace::Manifest);
-        let refused = match self.first_good(bytes, digest, &known)? {
-            Ok(by) => return Ok(Ok(by)),
-            Err(why) => why,
+        let refused = match self.first_good(bytes, digest, named, &known) {
+            Err(NotCounted::Wrong(finding)) => finding,
+            other => return other,
         };
         let mut others = names_of(self.store, &self.layout, digest)?;
         others.retain(|name| !known.contains(name));
         match others.is_empty() {
-            true => Ok(Err(refused)),
-            false => self.first_good(bytes, digest, &others),
+            true => Err(NotCounted::Wrong(refused)),
+            false => self.first_good(bytes, digest, named, &others),
         }
     }
 
@@ -181,44 +217,55 @@ impl<'a> Look<'a> {
         &self,
         bytes: &[u8],
         digest: &Digest,
+        named: ManifestKey,
         names: &[SignerName],
-    ) -> Result<Result<Authentic, String>, StoreError> {
+    ) -> Result<Authentic, NotCounted> {
         let mut why = "no signature".to_owned();
         for name in names {
             let key = self.layout.signature(digest, name);
-            let trust = self.request.trust;
-            match authenticate(self.store, &key, bytes, name, trust, Namespace::Manifest) {
-                Ok(by) => return Ok(Ok(by)),
-                Err(Refused::Unsigned(reason)) => why = reason,
-                Err(Refused::Unread(reason)) => {
-                    let kind = StoreErrorKind::Transient;
-                    let error = StoreError::new(self.store.name(), kind, "get", &key);
-                    return Err(error.caused_by(reason));
+            let signature = match self.store.get(&key, MAX_SIGNATURE_BYTES as u64) {
+                Ok(there) => there.bytes,
+                Err(error) if signed::is_refusal(error.kind) => {
+                    why = error_chain(&error);
+                    continue;
                 }
+                Err(error) => return Err(NotCounted::Unread(error)),
+            };
+            let trust = self.request.trust;
+            match signed::verify(&signature, bytes, name, trust, Namespace::Manifest) {
+                Ok(by) => return Ok(by),
+                Err(reason) => why = reason,
             }
         }
-        Ok(Err(why))
+        Err(self.unverified(named, &why))
     }
 
     /// Where the head only reports of earlier manifests: goes back, link by link, to the newest
     /// that commits an escrow.
-    fn find_escrow(&mut self, head: &mut Head) -> Result<(), StoreError> {
-        let (mut seq, mut prev) = (head.seen.mark.seq, head.prev);
+    pub(super) fn escrow_before(&mut self, head: &Head) -> Seen<Option<EscrowSeen>> {
+        let escrow = self.try_escrow_before(head);
+        escrow.unwrap_or_else(|error| {
+            self.tell_failed(&error);
+            Seen::Unknown(error_chain(&error))
+        })
+    }
+
+    fn try_escrow_before(&mut self, head: &Head) -> Result<Seen<Option<EscrowSeen>>, StoreError> {
+        let (mut seq, mut prev) = (head.mark().seq, head.prev);
         for _ in 0..FOLLOWED {
-            let (Seen::Known(None), Some(digest)) = (&head.escrow, prev) else {
-                return Ok(());
+            let Some((before, digest)) = seq.checked_sub(1).zip(prev) else {
+                return Ok(Seen::Known(None));
             };
-            seq -= 1;
-            let Some(before) = self.verify_at(seq, &digest)? else {
+            let Some(manifest) = self.verify_at(before, &digest)? else {
                 break;
             };
-            prev = before.prev;
-            head.escrow = before.escrow;
+            if manifest.escrow.is_some() {
+                return Ok(Seen::Known(manifest.escrow));
+            }
+            (seq, prev) = (before, manifest.prev);
         }
-        if head.escrow == Seen::Known(None) {
-            head.escrow = Seen::unknown("the newest manifests report of earlier ones");
-        }
-        Ok(())
+        let why = "the newest manifests report of earlier ones";
+        Ok(Seen::unknown(why))
     }
 
     /// The manifest of this place, if it is this one.
@@ -226,70 +273,8 @@ impl<'a> Look<'a> {
         let named = ManifestKey { seq, digest: None };
         match self.verify(&self.layout.manifest(seq), named) {
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-            read => Ok(read?.filter(|one| one.seen.mark.manifest_sha256 == *digest)),
+            read => Ok(read?.filter(|one| one.mark().manifest_sha256 == *digest)),
         }
-    }
-
-    /// Follows the chain back from the head to what was known: each manifest names the digest of
-    /// the one before.
-    fn hold_against_mark(&mut self, head: &Head) -> Result<(), StoreError> {
-        let Some(mark) = self.request.mark else {
-            return Ok(());
-        };
-        let (mut seq, mut digest) = (head.seen.mark.seq, Some(head.seen.mark.manifest_sha256));
-        let mut prev = head.prev;
-        if seq > mark.seq + FOLLOWED {
-            let after = mark.seq;
-            let message = format!("more than {FOLLOWED} manifests came after manifest {after}");
-            self.findings
-                .push(Finding::warning("head-too-far", message));
-            return Ok(());
-        }
-        while seq > mark.seq {
-            (seq, digest) = (seq - 1, prev);
-            if seq == mark.seq {
-                break;
-            }
-            let before = digest
-                .map(|digest| self.prev_of(seq, &digest))
-                .transpose()?;
-            match before.flatten() {
-                Some(before) => prev = before,
-                None => {
-                    let message = format!("manifest {seq} is missing, or another one");
-                    self.findings.push(Finding::violation("chain-gap", message));
-                    return Ok(());
-                }
-            }
-        }
-        if digest != Some(mark.manifest_sha256) {
-            let message = format!("manifest {} is not the one that was seen before", mark.seq);
-            self.findings
-                .push(Finding::violation("history-rewritten", message));
-        }
-        Ok(())
-    }
-
-    /// What the manifest of this digest says of its predecessor; none where it is not there. Its
-    /// bytes are what a signed manifest names.
-    fn prev_of(&self, seq: u64, digest: &Digest) -> Result<Option<Option<Digest>>, StoreError> {
-        let keys = [
-            self.layout.manifest(seq),
-            self.layout.manifest_beside(seq, digest),
-        ];
-        for key in &keys {
-            let bytes = match self.store.get(key, manifest::MAX_BYTES) {
-                Ok(there) => there.bytes,
-                Err(error) if error.kind == StoreErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            if Digest::of(&bytes) == *digest
-                && let Ok(document) = Document::parse(&bytes)
-            {
-                return Ok(Some(document.head.prev_sha256));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -2,6 +2,8 @@
 //! its signature. What monitoring asks every few minutes.
 
 mod look;
+mod newest;
+mod trail;
 
 use std::sync::Arc;
 
@@ -16,9 +18,13 @@ use crate::store::Store;
 
 use super::in_every_store;
 use look::Look;
+use newest::Newest;
 
 /// How far ahead of the reader's clock a manifest may be dated, in seconds.
 const FUTURE_TOLERANCE: i64 = 300;
+
+/// How many manifests are followed from the head back.
+const FOLLOWED: u64 = 32;
 
 /// What is looked at.
 pub struct HeadRequest<'a> {
@@ -34,34 +40,27 @@ pub struct HeadRequest<'a> {
     pub now: UtcTime,
 }
 
-/// A verified manifest, and the newest escrow at or before it.
+/// A verified manifest, and the escrow that it commits, if it commits one.
 struct Head {
     seen: HeadSeen,
     prev: Option<Digest>,
-    escrow: Seen<Option<EscrowSeen>>,
+    escrow: Option<EscrowSeen>,
 }
 
-/// Looks at the newest manifest of each store. What lies behind deletes and overwrites is left to
-/// a whole audit.
+/// Looks at the newest manifest that any store holds. What lies behind deletes and overwrites is
+/// left to a whole audit.
 pub fn look_at_head(request: &HeadRequest<'_>) -> Facts {
-    let looked = in_every_store(request.stores, |store| Look::new(request, store).head());
-    let (mut findings, mut verified, mut newest) = (Vec::new(), 0, None);
-    for (name, (head, found)) in looked {
-        findings.extend(found.into_iter().map(|finding| finding.about(&name)));
-        verified += usize::from(head.is_some());
-        newest = newer(newest, head);
-    }
-    findings.extend(newest.iter().filter_map(|head| head.ahead(request.now)));
-    let is_silent = |finding: &Finding| finding.id == "store-unreachable";
+    let looked = in_every_store(request.stores, |store| Look::new(request, store).newest());
+    let mut newest = Newest::of(request, looked);
+    let reached = newest.hold_against_mark();
+    let escrow = newest.find_escrow();
     let chain = ChainFacts {
         mark: request.mark,
-        is_complete: !findings.iter().any(is_silent),
-        verified,
-        findings,
-        newest: newest
-            .as_ref()
-            .map_or(Seen::Known(None), |head| head.escrow.clone()),
-        head: newest.map(|head| head.seen),
+        is_complete: newest.is_complete(),
+        verified: newest.heads.len(),
+        findings: newest.findings,
+        newest: escrow,
+        head: newest.heads.into_iter().next().map(|head| head.seen),
         retained: Vec::new(),
         secret_key_ids: Vec::new(),
         system_identifiers: Vec::new(),
@@ -69,19 +68,16 @@ pub fn look_at_head(request: &HeadRequest<'_>) -> Facts {
     };
     Facts {
         chain: Seen::Known(chain),
+        reached,
         ..Facts::none(Scope::Head, request.now)
     }
 }
 
-fn newer(one: Option<Head>, other: Option<Head>) -> Option<Head> {
-    let seq = |head: &Option<Head>| head.as_ref().map(|head| head.seen.mark.seq);
-    match seq(&other) > seq(&one) {
-        true => other,
-        false => one,
-    }
-}
-
 impl Head {
+    fn mark(&self) -> Mark {
+        self.seen.mark
+    }
+
     fn ahead(&self, now: UtcTime) -> Option<Finding> {
         let HeadSeen {
             mark, created_at, ..

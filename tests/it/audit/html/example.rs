@@ -252,6 +252,7 @@ pub fn of_nights(days: &[i64]) -> Example {
     // Retention keeps some of the nights: that the others are not here is no gap.
     past.missed.clear();
     let facts = Facts {
+        reached: Seen::Known(()),
         past: Seen::Known(past),
         copies: stores
             .iter()
