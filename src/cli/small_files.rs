@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -55,6 +55,15 @@ pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
     }
 }
 
+/// The one path that a file in a folder goes by, whatever leads there.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, CliError> {
+    let folder = std::fs::canonicalize(folder_of(path))
+        .map_err(|error| CliError::usage(format!("cannot use {}: {error}", path.display())))?;
+    Ok(path
+        .file_name()
+        .map_or(folder.clone(), |name| folder.join(name)))
+}
+
 /// Puts a file in its place that everybody may read: at every moment it is the old one or the new one.
 pub(super) fn publish(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     check_place(path)?;
@@ -102,6 +111,20 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_ways_to_a_file_are_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(".", folder.path().join("link")).unwrap();
+        let at = |path: &str| resolve(&folder.path().join(path)).unwrap();
+        assert_eq!(at("link/../a"), at("a"));
+        assert_eq!(at("link/./a"), at("a"));
+        assert_ne!(at("a"), at("b"));
+        assert_eq!(
+            resolve(Path::new("a")).unwrap(),
+            resolve(Path::new("./a")).unwrap()
+        );
     }
 
     #[test]

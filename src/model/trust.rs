@@ -116,6 +116,18 @@ impl Trust {
             .extend(fresh.into_iter().map(|entry| Learnt { seq, entry }));
     }
 
+    /// Whether what this key signs now as `signer` is going to count: said before the work that
+    /// ends in a signature, not after it.
+    pub fn may_sign(
+        &self,
+        key: &SignerKey,
+        namespace: Namespace,
+        signer: &SignerName,
+        now: UtcTime,
+    ) -> Result<(), TrustError> {
+        self.authenticate(key, namespace, signer)?.check_window(now)
+    }
+
     /// Decides whether this key, which made a valid signature as `claimed`, may sign documents
     /// of this kind. Call it with nothing but a key that a verified signature embeds.
     ///

@@ -60,7 +60,7 @@ pub struct PitrList {
 #[derive(Debug, ClapArgs)]
 pub struct Remembered {
     /// Folder in which what was found out about objects is kept, by name and ETag: no content and
-    /// no key [default: databasus-escrow in `XDG_CACHE_HOME` or ~/.cache]
+    /// no key [default: `XDG_CACHE_HOME`/databasus-escrow, or that in ~/.cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Keep nothing, and use nothing that was kept

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -100,6 +101,16 @@ pub fn page(bytes: &[u8]) -> Result<Page, AnswerError> {
     read(bytes)
 }
 
+/// Reads the answer to [`super::Call::Databases`]: the host of each database that has one. What
+/// holds it is called otherwise for each engine and release.
+pub fn hosts(bytes: &[u8]) -> Result<Vec<String>, AnswerError> {
+    let databases: Option<Vec<serde_json::Map<String, Value>>> = read(bytes)?;
+    let databases = databases.unwrap_or_default();
+    let settings = databases.iter().flat_map(|database| database.values());
+    let hosts = settings.filter_map(|setting| setting.get("host")?.as_str());
+    Ok(hosts.map(str::to_owned).collect())
+}
+
 /// Reads the answer to [`super::Call::DownloadToken`].
 pub fn download_token(bytes: &[u8]) -> Result<DownloadToken, AnswerError> {
     #[derive(Deserialize)]
@@ -173,6 +184,17 @@ mod tests {
         assert_eq!(page.backups, []);
     }
 
+    /// As 3.42 and 3.49 answer, cut to what matters.
+    #[test]
+    fn hosts_are_read_whatever_the_engine_is() {
+        let answer = br#"[{"name":"host","postgresql":{"host":"db.internal","port":5432}},
+            {"postgresqlPhysical":{"host":"fenced.invalid"},"mongodb":null},
+            {"postgresql":{"host":null},"notifiers":[{"host":"mail"}]}]"#;
+        assert_eq!(hosts(answer).unwrap(), ["db.internal", "fenced.invalid"]);
+        assert_eq!(hosts(b"null").unwrap(), [""; 0]);
+        assert!(hosts(br#"{"error":"x"}"#).is_err());
+    }
+
     #[test]
     fn a_token_that_could_change_the_path_is_none() {
         assert!(download_token(br#"{"token":"Ab-9_x"}"#).is_ok());
@@ -199,6 +221,7 @@ mod tests {
         #[test]
         fn no_answer_makes_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (version(&bytes), page(&bytes), download_token(&bytes), said(&bytes));
+            let _ = hosts(&bytes);
         }
 
         #[test]

@@ -9,13 +9,15 @@ mod address;
 mod admin;
 mod answers;
 mod token;
+mod workspaces;
 
 pub use address::{Address, NotAnAddress, is_near};
 pub use admin::{Admin, admin};
 pub use answers::{
-    AnswerError, DownloadToken, ListedBackup, Page, download_token, page, said, version,
+    AnswerError, DownloadToken, ListedBackup, Page, download_token, hosts, page, said, version,
 };
 pub use token::{AdminToken, LIFETIME};
+pub use workspaces::workspaces;
 
 /// What `/system/version` says where nobody told Databasus its version when it was built.
 pub const FALLBACK_VERSION: &str = "3.26.0";
@@ -26,6 +28,8 @@ pub const FALLBACK_VERSION: &str = "3.26.0";
 pub enum Call<'a> {
     /// Which release it is; anybody may ask.
     Version,
+    /// The databases of a workspace, as they are configured.
+    Databases(Uuid),
     /// A page of what it lists of a database.
     Backups(Listing),
     /// A token that fetches one backup once, within five minutes.
@@ -93,7 +97,7 @@ impl Call<'_> {
     /// How.
     pub fn method(&self) -> Method {
         match self {
-            Self::Version | Self::Backups(_) | Self::File(..) => Method::Get,
+            Self::Version | Self::Databases(_) | Self::Backups(_) | Self::File(..) => Method::Get,
             Self::DownloadToken(_) => Method::Post,
         }
     }
@@ -101,7 +105,7 @@ impl Call<'_> {
     /// Whether an administrator's token goes with it.
     pub fn needs_admin(&self) -> bool {
         match self {
-            Self::Backups(_) | Self::DownloadToken(_) => true,
+            Self::Databases(_) | Self::Backups(_) | Self::DownloadToken(_) => true,
             Self::Version | Self::File(..) => false,
         }
     }
@@ -110,6 +114,7 @@ impl Call<'_> {
     pub fn path(&self) -> String {
         match self {
             Self::Version => "/api/v1/system/version".to_owned(),
+            Self::Databases(workspace) => format!("/api/v1/databases?workspace_id={workspace}"),
             Self::Backups(listing) => listing.path(),
             Self::DownloadToken(backup) => format!("/api/v1/backups/{backup}/download-token"),
             Self::File(backup, token) => {
@@ -122,6 +127,7 @@ impl Call<'_> {
     pub fn words(&self) -> &'static str {
         match self {
             Self::Version => "its version",
+            Self::Databases(_) => "its databases",
             Self::Backups(_) => "a list of backups",
             Self::DownloadToken(_) => "a download token",
             Self::File(..) => "a backup",
@@ -168,6 +174,10 @@ mod tests {
         let path = |call: Call<'_>| call.path().replace(&ID.to_string(), "ID");
         assert_eq!(path(Call::Version), "/api/v1/system/version");
         assert_eq!(
+            path(Call::Databases(ID)),
+            "/api/v1/databases?workspace_id=ID"
+        );
+        assert_eq!(
             path(Call::Backups(listing(ListingKind::Logical))),
             "/api/v1/backups?database_id=ID&limit=1000&offset=2000"
         );
@@ -191,6 +201,7 @@ mod tests {
         let token = download_token(br#"{"token":"abc"}"#).unwrap();
         for call in [
             Call::Version,
+            Call::Databases(ID),
             Call::Backups(listing(ListingKind::Logical)),
             Call::Backups(listing(ListingKind::Physical)),
             Call::File(ID, &token),

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
-use crate::base::names::{SignerName, StoreName};
-use crate::base::time::UtcTime;
+use crate::base::names::StoreName;
 use crate::model::drill::DrillReport;
 use crate::model::layout::Layout;
 use crate::model::namespace::Namespace;
 use crate::model::strict_json::StrictJsonError;
-use crate::model::trust::{Trust, TrustError};
 use crate::ops::deposit::Deposit;
 use crate::ops::destination::Destination;
 use crate::sealing::sshsig::{SigningKey, SigningKeyError};
@@ -33,17 +31,6 @@ pub enum KeepError {
     /// It was not signed.
     #[error("the drill report cannot be signed")]
     Sign(#[from] SigningKeyError),
-}
-
-/// Whether reports by this key are going to count: said before a drill and not after it.
-pub fn may_sign(
-    trust: &Trust,
-    key: &SigningKey,
-    signer: &SignerName,
-    now: UtcTime,
-) -> Result<(), TrustError> {
-    let authentic = trust.authenticate(key.public(), Namespace::Drill, signer)?;
-    authentic.check_window(now)
 }
 
 /// Signs a report, and puts it and its signature into every store, locked as manifests are.

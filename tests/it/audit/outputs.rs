@@ -122,6 +122,48 @@ fn ci_reads_the_cases() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_hides_no_verdict_but_a_pass() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    // A folder in which nobody makes a file, root neither.
+    let ask = "--html /proc/a.html";
+    let refused = || contains("write /proc/a.html");
+    bed.audit(ask).code(1).stderr(refused());
+    bed.audit(&format!("{ask} --nagios"))
+        .code(3)
+        .stdout(starts_with("ESCROW UNKNOWN - ").and(refused()));
+    bed.demand("[proof]\nmin_level = 3\n");
+    bed.audit(ask).code(4).stderr(refused());
+    bed.audit(&format!("{ask} --nagios"))
+        .code(2)
+        .stdout(starts_with("ESCROW CRITICAL - demo: proof-low: "))
+        .stderr(refused());
+    flip(&the_file(&sandbox.path("nas"), "payload.tar.zst.age"), 40);
+    bed.audit(&format!("{ask} --full"))
+        .code(13)
+        .stderr(refused());
+}
+
+#[test]
+fn storages_that_cannot_be_opened_are_told_before_anything_is_looked_at() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    std::fs::rename(sandbox.path("nas"), sandbox.path("away")).unwrap();
+    let there = sandbox.folder("backups");
+    let there = there.display();
+    for more in [
+        "--backups prod=dir:/nowhere/at/all".to_owned(),
+        format!("--backups prod=dir:{there} --backups prod=dir:{there}"),
+    ] {
+        bed.audit(&more).code(2).stdout("");
+    }
+}
+
+#[test]
 fn a_plugin_says_one_line_and_ends_as_nagios_demands() {
     let sandbox = Sandbox::new();
     let Some(bed) = Bed::new(&sandbox) else {

@@ -1,5 +1,6 @@
 //! An audit as files: for people and their auditors, for the archive, for programs.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -17,16 +18,23 @@ use super::Audited;
 
 /// Refuses places that nothing can be written to before the audit begins, not after it.
 pub(super) fn check(args: &Audit) -> Result<(), CliError> {
-    let all = [&args.html, &args.report_json, &args.prometheus, &args.junit];
-    let paths: Vec<&PathBuf> = all.into_iter().flatten().collect();
-    for (at, path) in paths.iter().enumerate() {
-        if paths.iter().skip(at + 1).any(|other| other == path) {
+    let mut places = BTreeSet::new();
+    for path in touched(args) {
+        small_files::check_place(&path)?;
+        if !places.insert(small_files::resolve(&path)?) {
             let path = path.display();
             return Err(CliError::usage(format!("two options name the file {path}")));
         }
-        small_files::check_place(path)?;
     }
     Ok(())
+}
+
+/// Every file that is written or removed: a signature that stands beside a report goes with it.
+fn touched(args: &Audit) -> Vec<PathBuf> {
+    let reports = [&args.html, &args.report_json].into_iter().flatten();
+    let reports = reports.flat_map(|path| [path.clone(), signature_of(path)]);
+    let others = [&args.prometheus, &args.junit].into_iter().flatten();
+    reports.chain(others.cloned()).collect()
 }
 
 /// Writes each file that is asked for, whole or not at all.

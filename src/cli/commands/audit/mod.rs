@@ -79,10 +79,19 @@ pub(in crate::cli) fn run(
     }
     let audited = audited(args, global, output, cancel)?;
     let document = audited.document();
-    output.result(&document, || text::of(&document, output.paints()))?;
+    let told = output.result(&document, || text::of(&document, output.paints()));
     complain(&audited.report, output);
-    files::write(args, &audited)?;
-    Ok(audited.exit)
+    let written = files::write(args, &audited);
+    end(audited.exit, told.and(written))
+}
+
+/// What cannot be written hides no verdict but a pass: the error is told, the exit stays.
+fn end(verdict: Exit, written: Result<(), CliError>) -> Result<Exit, CliError> {
+    match (written, verdict) {
+        (Ok(()), verdict) => Ok(verdict),
+        (Err(error), Exit::Done) => Err(error),
+        (Err(error), exit) => Err(CliError { exit, ..error }),
+    }
 }
 
 fn audited(
@@ -122,6 +131,7 @@ fn facts(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Facts, CliError> {
+    let storages = backups::open(args, cancel)?;
     let (history, mark) = reader.history_since(output, cancel)?;
     let request = audit::Request {
         history: &history,
@@ -133,7 +143,7 @@ fn facts(
         cancel,
     };
     let mut facts = observe(&request).map_err(CliError::failed)?;
-    facts.backups = backups::look(args, global, cancel)?;
+    facts.backups = backups::look(&storages, args, global, cancel)?;
     Ok(facts)
 }
 

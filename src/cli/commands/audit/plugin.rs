@@ -40,21 +40,25 @@ pub(super) fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Exit, CliError> {
-    let done = audited(args, global, output, cancel)
-        .and_then(|audited| files::write(args, &audited).map(|()| audited));
-    match done {
-        Ok(audited) => told(&audited, output),
-        Err(error) => Ok(no_audit(&error.message)),
+    let audited = match audited(args, global, output, cancel) {
+        Ok(audited) => audited,
+        Err(error) => return Ok(no_audit(&error.message)),
+    };
+    let status = status(&audited);
+    match (files::write(args, &audited), status) {
+        (Ok(()), _) => {}
+        (Err(error), Status::Ok | Status::Warning) => return Ok(no_audit(&error.message)),
+        // What cannot be written hides nothing that is worse.
+        (Err(error), _) => output.error(&error),
     }
+    output.raw(&nagios::line(status, &audited.report, &audited.facts))?;
+    Ok(Exit::Plugin(status))
 }
 
-fn told(audited: &Audited, output: &Output) -> Result<Exit, CliError> {
-    let Audited { report, facts, .. } = audited;
-    let status = match (Status::of(report), audited.exit) {
+fn status(audited: &Audited) -> Status {
+    match (Status::of(&audited.report), audited.exit) {
         // All holds, but the witness that was asked for is not in every store.
         (Status::Ok | Status::Warning, Exit::Partial) => Status::Unknown,
         (status, _) => status,
-    };
-    output.raw(&nagios::line(status, report, facts))?;
-    Ok(Exit::Plugin(status))
+    }
 }

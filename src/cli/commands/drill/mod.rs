@@ -28,6 +28,7 @@ use crate::model::audit::drill_demands::DrillDemands;
 use crate::model::config::Config;
 use crate::model::drill::DrillReport;
 use crate::model::finding::{Finding, Severity};
+use crate::model::namespace::Namespace;
 use crate::ops::drill::{self, Drilled, Entry, Kept, Outlook, Ports, Request, Verdict};
 use crate::ops::history::{Entry as ChainEntry, History};
 use crate::ops::select::{passed_over, select};
@@ -254,8 +255,11 @@ fn demands(policy: &Path) -> Result<DrillDemands, CliError> {
 }
 
 fn may_sign(history: &History, signing: &Signing) -> Result<(), CliError> {
-    let now = SystemClock.now();
-    drill::may_sign(&history.trust, &signing.key, &signing.signer, now).map_err(|error| {
+    let (key, now) = (signing.key.public(), SystemClock.now());
+    let may = history
+        .trust
+        .may_sign(key, Namespace::Drill, &signing.signer, now);
+    may.map_err(|error| {
         CliError::new(Exit::Usage, error).hint(format!(
             "a report that nobody would count is not worth a drill: add `{} \
              namespaces=\"escrow-drill@databasus\" {}` to allowed_signers, here and on the host \

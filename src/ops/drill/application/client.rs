@@ -96,6 +96,13 @@ impl<'a> Api<'a> {
         }
     }
 
+    /// The hosts of a workspace's databases.
+    pub(super) fn hosts(&self, workspace: Uuid) -> Result<Vec<String>, CallError> {
+        let call = Call::Databases(workspace);
+        let bytes = self.small(&call)?;
+        api::hosts(&bytes).map_err(|source| CallError::answer(&call, source))
+    }
+
     /// A page of what it lists of a database.
     pub(super) fn backups(&self, listing: Listing) -> Result<Page, CallError> {
         let call = Call::Backups(listing);

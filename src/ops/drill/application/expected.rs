@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::databasus::api::{Admin, ListingKind, admin};
+use crate::databasus::api::{Admin, ListingKind, admin, workspaces};
 use crate::databasus::catalogue_rows::{KnownDatabase, KnownRow, RowState, known_rows};
 use crate::databasus::newest_dumps::{self, Newest, NewestDump};
 use crate::databasus::schema::{Generation, Schema};
@@ -14,6 +14,8 @@ use crate::postgres::wire::{Connection, PgError};
 pub(in crate::ops::drill) struct Expected {
     /// Whom tokens are made out to.
     pub(super) admin: Option<Admin>,
+    /// Where its databases are listed.
+    pub(super) workspaces: Vec<Uuid>,
     /// Every database, with its backups.
     pub(super) databases: Vec<Database>,
     /// Of each storage the newest dump.
@@ -46,6 +48,7 @@ impl Expected {
         })?;
         Ok(Self {
             admin: admin(session)?,
+            workspaces: workspaces(session)?,
             databases: databases.into_values().collect(),
             newest: newest_dumps::read(session, schema, generation, Newest::InStorage)?,
         })

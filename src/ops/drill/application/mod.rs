@@ -21,6 +21,7 @@ mod http;
 #[path = "no_http.rs"]
 mod http;
 mod listing;
+mod recognising;
 mod running;
 mod serving;
 mod trouble;
@@ -162,6 +163,13 @@ impl Proving<'_> {
             journal.leave_out("download", None, LEVEL, "nobody can sign in");
             return;
         };
+        let sign = journal.time("recognise", None, Some(LEVEL), || Ok(self.recognise(&api)?));
+        let Some(sign) = sign else {
+            journal.leave_out("list backups", None, LEVEL, UNRECOGNISED);
+            journal.leave_out("download", None, LEVEL, UNRECOGNISED);
+            return;
+        };
+        journal.say(&sign.words());
         self.list(&api, journal);
         self.download(&api, journal);
     }
@@ -205,6 +213,8 @@ impl Proving<'_> {
 }
 
 const NOT_RUNNING: &str = "Databasus does not answer";
+
+const UNRECOGNISED: &str = "it may be production that answers";
 
 /// Production may live on, so a difference is told and proves nothing.
 fn compare(before: &Contents, after: &Contents, journal: &mut Journal<'_>) {

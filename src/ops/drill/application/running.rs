@@ -114,12 +114,12 @@ impl Proving<'_> {
     }
 
     /// Whether a process works on what this drill rehydrated.
-    fn is_used(&self) -> bool {
+    pub(super) fn is_used(&self) -> bool {
         is_used(self.data_dir)
     }
 }
 
-/// Where that cannot be told, nobody waits for it.
+/// Where that cannot be told, nobody waits for it, and it proves nothing.
 fn is_used(data_dir: &Path) -> bool {
     let proof = prove_stopped(&data_dir.join("pgdata"), None);
     matches!(proof, Err(NotStopped::Process { .. }))

@@ -128,6 +128,17 @@ pub enum ApplicationTrouble {
     /// Nobody to make a token out to.
     #[error("the rehydrated users table has no active administrator")]
     NoAdmin,
+    /// Nothing shows that it is a clone.
+    #[error(
+        "what answers cannot be told from production: it is not seen to work on what this drill \
+         brought back, and {fenced} of {of} hosts of its databases are fenced"
+    )]
+    Unrecognised {
+        /// How many hosts of databases are such as a fence leaves.
+        fenced: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// It lists other backups than its catalogue has.
     #[error("{words}")]
     Differs {
@@ -190,6 +201,7 @@ impl ApplicationTrouble {
             Self::Call(CallError::Interrupted(_))
             | Self::Occupied
             | Self::NoVersion(_)
+            | Self::Unrecognised { .. }
             | Self::Keep(_)
             | Self::Differs {
                 was_running: true, ..
@@ -222,6 +234,7 @@ impl ApplicationTrouble {
             Self::OtherVersion { .. } => "it is another release than was escrowed",
             Self::NoVersion(_) => "it does not say which release it is",
             Self::NoAdmin => "there is no administrator",
+            Self::Unrecognised { .. } => "it cannot be told from production",
             Self::Differs { .. } => "it lists other backups than its catalogue has",
             Self::EndlessList => "its list has no end",
             Self::OtherContent { .. } => "it serves something else than was backed up",

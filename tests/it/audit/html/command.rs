@@ -192,6 +192,15 @@ fn a_key_that_may_not_sign_reports_signs_none() {
     bed.audit("--html {out}/a.html --sign-report")
         .code(2)
         .stderr(contains("may not sign").and(contains("escrow-audit@databasus")));
+    let signers = bed.permit();
+    replace(
+        &signers,
+        "namespaces=",
+        "valid-before=\"20200101000000Z\",namespaces=",
+    );
+    bed.audit("--html {out}/a.html --sign-report")
+        .code(2)
+        .stderr(contains("was not valid").and(contains("2020-01-01")));
     bed.audit("--sign-report")
         .code(2)
         .stderr(contains("--html").and(contains("--report-json")));
@@ -208,6 +217,9 @@ fn a_place_that_cannot_be_written_is_refused_before_anything_is_looked_at() {
         "--html {out}/no/a.html",
         "--html {out}",
         "--html {out}/a --report-json {out}/a",
+        "--html {out}/a --report-json {out}/../out/a",
+        "--html {out}/a --report-json {out}/a.sig",
+        "--junit {out}/a.sig --html {out}/a",
     ] {
         bed.audit(words).code(2).stdout("");
     }

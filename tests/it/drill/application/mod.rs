@@ -49,7 +49,7 @@ fn databasus_is_started_on_what_came_back_asked_and_stopped() {
     let place = |name: &str| bed.sandbox.path(name);
     let start = format!(
         "#!/bin/sh\nset -e\ncmp \"$DRILL_DATA_DIR/secret.key\" {}\ntest -d \"$DRILL_DATA_DIR/pgdata\"\n\
-         env | grep ESCROW_ && exit 9\nprintf %s \"$DRILL_URL\" >{}\n",
+         env | grep ESCROW_ && exit 9\n(cd \"$DRILL_DATA_DIR/pgdata\" && exec sleep 1000) &\nprintf %s \"$DRILL_URL\" >{}\n",
         bed.server.data_dir().join("secret.key").display(),
         place("started").display()
     );
@@ -112,11 +112,39 @@ fn a_databasus_that_ran_before_the_drill_is_asked_too() {
         stand_in.calls(),
         [
             "GET backups",
+            "GET databases",
             "GET file",
             "GET version",
             "POST download-token"
         ]
     );
+}
+
+#[test]
+fn production_that_answers_in_the_place_of_a_clone_proves_nothing_and_is_asked_for_no_token() {
+    let Some((bed, stand_in)) = beside("real-3.49.0", "drill-app-production", Some("up")) else {
+        return;
+    };
+    stand_in.does(Fault::Unfenced);
+    let gate = bed.sandbox.path("up");
+    let url = format!("--application {}", stand_in.url());
+    let start = bed.sandbox.path("start");
+    write_program(&start, &format!("#!/bin/sh\ntouch {}\n", gate.display()));
+    let started = format!("{url} --application-start {}", start.display());
+    // The gate stays open: it answers before the second drill begins.
+    for more in [started, url] {
+        bed.drill(&format!("[drill]\nlevel = 5\n{DATABASE}"), &more)
+            .code(3)
+            .stdout(contains("1 of 2 hosts of its databases are fenced"));
+    }
+    for (report, _) in bed.reports() {
+        assert_eq!(report.level.reached, Some(4));
+        assert_eq!(outcome(&report, "recognise"), Outcome::Unknown);
+        assert_eq!(outcome(&report, "list backups"), Outcome::NotDone);
+        assert_eq!(outcome(&report, "download"), Outcome::NotDone);
+    }
+    assert_eq!(stand_in.calls(), ["GET databases", "GET version"]);
+    assert_eq!(stand_in.wrong(), Vec::<String>::new());
 }
 
 #[test]
@@ -164,7 +192,7 @@ fn whatever_databasus_does_wrong_is_told_and_stored() {
         (
             Fault::RefusesTokens,
             4,
-            "list backups",
+            "recognise",
             "Databasus does not accept the rehydrated key",
         ),
     ];

@@ -48,6 +48,8 @@ pub enum Fault {
     OtherRelease,
     /// Was told no version.
     NoVersion,
+    /// Is production: its databases are where they were.
+    Unfenced,
 }
 
 /// A row of the catalogue.
@@ -243,6 +245,10 @@ impl Inside {
                 };
                 answer(&mut stream, 200, &json!({"version": version}))
             }
+            ("GET", ["databases"]) => {
+                self.call("GET databases");
+                self.databases(&mut stream, &asked)
+            }
             ("GET", ["backups"]) => {
                 self.call("GET backups");
                 let database = asked.query["database_id"].clone();
@@ -282,6 +288,23 @@ impl Inside {
 
     fn fault(&self) -> Fault {
         *self.fault.lock().unwrap()
+    }
+
+    /// Whatever the workspace is.
+    fn databases(&self, stream: &mut TcpStream, asked: &Asked) -> std::io::Result<()> {
+        if !self.admits(asked) {
+            return answer(stream, 401, &json!({"error": "invalid token"}));
+        }
+        let own = match self.fault() {
+            Fault::Unfenced => "db.internal",
+            _ => "fenced.invalid",
+        };
+        let database = |engine: &str, host: &str| json!({"name": "x", engine: {"host": host}});
+        let all = [
+            database("postgresql", "fenced.invalid"),
+            database("mysql", own),
+        ];
+        answer(stream, 200, &json!(all))
     }
 
     fn list(
