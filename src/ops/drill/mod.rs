@@ -46,8 +46,6 @@ use crate::target::access::free_room;
 pub use application::{Application, ApplicationTrouble, CallError, Commands, Unreachable};
 pub use journal::Entry;
 pub use keep::{KeepError, Kept, keep};
-pub use keep::{KeepError, Kept, keep, may_sign};
-pub use stored::{Found, NotAReport, find};
 pub use throwaway::{Throwaway, ThrowawayError};
 pub use trouble::{Trouble, Verdict};
 
