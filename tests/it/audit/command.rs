@@ -211,6 +211,38 @@ fn the_head_alone_is_looked_at_in_one_breath() {
 }
 
 #[test]
+fn a_look_at_the_head_forgives_a_store_that_was_away_and_remembers_on() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    bed.audit("--head").success();
+    std::fs::rename(sandbox.path("nas"), sandbox.path("away")).unwrap();
+    bed.host.run("snapshot").code(3);
+    let document = json(&bed.audit("--head --json").code(3));
+    assert!(loud(&document).contains(&"store-unreachable unknown".to_owned()));
+    std::fs::rename(sandbox.path("away"), sandbox.path("nas")).unwrap();
+    let document = json(&bed.audit("--head --json").code(4));
+    assert_eq!(loud(&document), ["manifest-missing fail"]);
+}
+
+#[test]
+fn a_look_at_the_head_of_no_store_is_unknown() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    for store in ["nas", "usb"] {
+        std::fs::rename(sandbox.path(store), sandbox.path(&format!("{store}-away"))).unwrap();
+    }
+    let document = json(&bed.audit("--head --json").code(3));
+    assert!(
+        loud(&document).iter().all(|one| one.ends_with(" unknown")),
+        "{document:#}"
+    );
+}
+
+#[test]
 fn a_head_that_only_reports_leads_to_the_newest_escrow() {
     let sandbox = Sandbox::new();
     let Some(bed) = Bed::new(&sandbox) else {
