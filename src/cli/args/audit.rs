@@ -22,10 +22,10 @@ Examples:
   databasus-escrow audit --policy production.toml --junit audit.xml    for CI
   databasus-escrow audit --policy production.toml --head --nagios      as a plugin
 
-Exit codes: 0 everything that the policy demands holds · 3 something could not be looked at · 4 a demand
-is not met · 13 something is not what a signer said it was. With --nagios: 0 OK · 1 WARNING: it holds, and
-somebody should look · 2 CRITICAL: a demand is not met, or tampering · 3 UNKNOWN: something could not be
-looked at, or there was no audit.")]
+Exit codes: 0 everything that the policy demands holds · 3 something could not be looked at, or a store
+lacks the witness · 4 a demand is not met · 13 something is not what a signer said it was. With --nagios:
+0 OK · 1 WARNING: it holds, and somebody should look · 2 CRITICAL: a demand is not met, or tampering ·
+3 UNKNOWN: something could not be looked at, a store lacks the witness, or there was no audit.")]
 pub struct Audit {
     /// What is demanded
     #[arg(long, value_name = "FILE")]

@@ -30,9 +30,9 @@ on a directory that `rehydrate` made:
     --application http://127.0.0.1:4005
 
 Exit codes: 0 all of it came back and holds · 3 something could not be told or done, or a store lacks
-the report · 4 a demand is not met: a sentinel, the time, the age · 12 no identity or key opens it ·
-13 an escrow or a backup is not what it was · 14 refused: the disk is too small, or this is the
-source. What was brought back is gone afterwards, however it ended.")]
+the report · 4 a demand is not met: a sentinel, the time, the age · 10 no such escrow · 11 another
+drill of this instance runs in the same folder · 12 no identity or key opens it · 13 an escrow or a
+backup is not what it was · 14 refused: the disk is too small, or this is the source. What was brought back is gone afterwards, however it ended.")]
 pub struct Drill {
     /// Policy whose table `[drill]` says what has to come back
     #[arg(long, value_name = "FILE")]

@@ -292,7 +292,7 @@ pub struct DrillSeen {
     pub outcome: drill::Outcome,
     /// The highest level that was reached, and the one that was wanted.
     pub level: drill::LevelReached,
-    /// Seconds from nothing to the end, and what its policy allowed.
+    /// Seconds from the beginning until everything was back, and what its policy allowed.
     pub rto: drill::Measured,
     /// Age in seconds of the oldest of what came back, and what its policy allowed.
     pub rpo: drill::Measured,

@@ -317,6 +317,41 @@ fn a_witness_is_signed_and_counts_for_the_next_audit() {
 }
 
 #[test]
+fn a_witness_writes_where_its_configuration_says_and_nowhere_that_it_reads() {
+    let sandbox = Sandbox::new();
+    let Some(bed) = Bed::new(&sandbox) else {
+        return;
+    };
+    let signers = bed.host.config.with_file_name("policies/allowed_signers");
+    let both = "escrow-manifest@databasus,escrow-witness@databasus";
+    replace(&signers, "escrow-manifest@databasus", both);
+    let place = sandbox.folder("word");
+    let text = std::fs::read_to_string(&bed.host.config).unwrap();
+    let (own, _) = text.rsplit_once("[[store]]").unwrap();
+    let (own, _) = own.rsplit_once("[[store]]").unwrap();
+    let store = format!("[[store]]\nname = \"word\"\ntype = \"dir\"\npath = {place:?}\n");
+    let config = bed.host.config.with_file_name("witness.toml");
+    std::fs::write(&config, format!("{own}\n{store}")).unwrap();
+    let at = |name: &str| format!("--store {name}=dir:{}", sandbox.path(name).display());
+    let audit = |more: &str| {
+        let (config, policy) = (config.display(), bed.policy.display());
+        let stores = format!("{} {}", at("usb"), at("nas"));
+        sandbox.run(&format!(
+            "--config {config} audit --json --policy {policy} {stores} {more}"
+        ))
+    };
+    let document = json(&audit("--witness").success());
+    let key = document["witness"]["key"].as_str().unwrap();
+    assert!(place.join(key).exists(), "{document:#}");
+    for store in ["usb", "nas"] {
+        assert!(!sandbox.path(store).join(key).exists(), "{store}");
+    }
+    bed.demand("[witness]\nmax_age = \"8d\"\n");
+    let document = json(&audit(&at("word")).success());
+    assert_eq!(loud(&document), ["manifest-missing warn"]);
+}
+
+#[test]
 fn stock_tools_verify_a_witness() {
     if Command::new("ssh-keygen").arg("-?").output().is_err() {
         crate::support::skip("ssh-keygen is not on PATH");

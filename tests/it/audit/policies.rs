@@ -1,5 +1,9 @@
 //! `policy check`, and the policies that come with the program.
 
+use databasus_escrow::base::digest::Digest;
+use databasus_escrow::base::names::SignerName;
+use databasus_escrow::base::time::UtcTime;
+use databasus_escrow::model::layout::Layout;
 use predicates::str::contains;
 
 use crate::support::sandbox::{Sandbox, json};
@@ -75,6 +79,36 @@ fn only_those_who_write_may_write_to_a_bucket_of_r2() {
         let resources = policies[0]["resources"].as_object().unwrap();
         let mut buckets = resources.keys();
         assert!(buckets.all(|bucket| bucket.starts_with("com.cloudflare.edge.r2.bucket.")));
+    }
+}
+
+#[test]
+fn a_witness_writes_under_no_name_but_its_own() {
+    let text = std::fs::read_to_string(shipped("s3/witness.json")).unwrap();
+    let policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let resources: Vec<&str> = statements
+        .flat_map(|one| one["Resource"].as_array().unwrap())
+        .map(|resource| resource.as_str().unwrap())
+        .collect();
+    let signer: SignerName = "WITNESS-NAME".to_ascii_lowercase().parse().unwrap();
+    let layout = Layout::new(&"demo".parse().unwrap());
+    let now = UtcTime::from_unix(0);
+    let keys = [
+        layout.witness(&signer, now),
+        layout.signature(&Digest::of(b""), &signer),
+    ];
+    assert_eq!(resources.len(), keys.len());
+    for (resource, key) in resources.iter().zip(keys) {
+        let pattern = resource.to_ascii_lowercase();
+        let (_, pattern) = pattern.split_once("/prefix/*/").unwrap();
+        let (begin, end) = pattern.split_once('*').unwrap();
+        let (_, rest) = key.split_once('/').unwrap();
+        assert!(
+            rest.starts_with(begin) && rest.ends_with(end),
+            "{key} {resource}"
+        );
+        assert!(resource.contains("WITNESS-NAME"), "{resource}");
     }
 }
 

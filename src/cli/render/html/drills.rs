@@ -31,7 +31,7 @@ fn known(page: &Page<'_>, drills: &DrillsSeen) -> Markup {
                     th scope="col" { "Ended" }
                     th scope="col" { "Outcome" }
                     th scope="col" { "Level" }
-                    th scope="col" { abbr title="recovery time: from nothing to the end" { "RTO" } }
+                    th scope="col" { abbr title="recovery time: from the beginning until everything was back" { "RTO" } }
                     th scope="col" { abbr title="recovery point: age of the oldest thing that came back" { "RPO" } }
                     th scope="col" { "Escrow" }
                     th scope="col" { "Report, sha256" }
