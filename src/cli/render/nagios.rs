@@ -137,7 +137,7 @@ fn performance(report: &Report, facts: &Facts) -> String {
     ];
     numbers.extend(age(facts).map(|age| format!("age={age}s")));
     if let Seen::Known(chain) = &facts.chain {
-        let kept = (facts.scope == Scope::Full).then(|| chain.retained.len());
+        let kept = (facts.scope == Scope::Full).then_some(chain.retained.len());
         numbers.extend(kept.map(|kept| format!("retained={kept};;;0")));
         let due = chain.head.as_ref();
         let left = due.map(|head| head.next_due.unix() - facts.now.unix());
