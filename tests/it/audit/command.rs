@@ -327,8 +327,7 @@ fn a_witness_writes_where_its_configuration_says_and_nowhere_that_it_reads() {
     replace(&signers, "escrow-manifest@databasus", both);
     let place = sandbox.folder("word");
     let text = std::fs::read_to_string(&bed.host.config).unwrap();
-    let (own, _) = text.rsplit_once("[[store]]").unwrap();
-    let (own, _) = own.rsplit_once("[[store]]").unwrap();
+    let (own, _) = text.split_once("\n[[store]]\n").unwrap();
     let store = format!("[[store]]\nname = \"word\"\ntype = \"dir\"\npath = {place:?}\n");
     let config = bed.host.config.with_file_name("witness.toml");
     std::fs::write(&config, format!("{own}\n{store}")).unwrap();

@@ -29,7 +29,7 @@ fn examples(help: &str) -> Vec<Vec<String>> {
         let end = ends.iter().filter_map(|end| line.find(end)).min();
         let line = &line[..end.unwrap_or(line.len())];
         let words = line.replace("SHA256:…", &format!("SHA256:{}", "A".repeat(43)));
-        let words = words.split_whitespace().map(|word| word.replace('\'', ""));
+        let words = unquoted(&words);
         let name = std::iter::once("databasus-escrow".to_owned());
         Some(name.chain(words).collect())
     };
@@ -38,6 +38,19 @@ fn examples(help: &str) -> Vec<Vec<String>> {
         .filter(|line| !line.starts_with("Usage:"))
         .filter_map(line)
         .collect()
+}
+
+/// Words as a shell sees them, for which single quotes keep blanks.
+fn unquoted(line: &str) -> Vec<String> {
+    const KEPT: &str = "\u{1}";
+    let parts = line.split('\'').enumerate();
+    let parts = parts.map(|(at, part)| match at % 2 {
+        0 => part.to_owned(),
+        _ => part.replace(' ', KEPT),
+    });
+    let line: String = parts.collect();
+    let words = line.split_whitespace();
+    words.map(|word| word.replace(KEPT, " ")).collect()
 }
 
 #[test]

@@ -193,14 +193,11 @@ fn a_key_that_may_not_sign_reports_signs_none() {
         .code(2)
         .stderr(contains("may not sign").and(contains("escrow-audit@databasus")));
     let signers = bed.permit();
-    replace(
-        &signers,
-        "namespaces=",
-        "valid-before=\"20200101000000Z\",namespaces=",
-    );
+    // A century from now.
+    replace(&signers, "valid-after=\"20", "valid-after=\"21");
     bed.audit("--html {out}/a.html --sign-report")
         .code(2)
-        .stderr(contains("was not valid").and(contains("2020-01-01")));
+        .stderr(contains("was not valid"));
     bed.audit("--sign-report")
         .code(2)
         .stderr(contains("--html").and(contains("--report-json")));
