@@ -118,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(".", folder.path().join("link")).unwrap();
         let at = |path: &str| resolve(&folder.path().join(path)).unwrap();
-        assert_eq!(at("link/../a"), at("a"));
+        assert_eq!(at("link/a"), at("a"));
         assert_eq!(at("link/./a"), at("a"));
         assert_ne!(at("a"), at("b"));
         assert_eq!(

@@ -6,7 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::error_chain::error_chain;
 use crate::base::names::Slug;
 use crate::model::document::Document;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
 use crate::model::layout::Layout;
 use crate::model::manifest;
 use crate::model::mark::Mark;
@@ -60,10 +60,11 @@ impl<'a> Trail<'a> {
     pub(super) fn doubted(&self, finding: Finding) -> Finding {
         let is_absence = matches!(finding.id, "chain-gap" | "rollback");
         match is_absence && !self.is_complete {
-            true => Finding::warning(
-                finding.id,
-                format!("{}; a store that failed may have it", finding.message),
-            ),
+            true => Finding {
+                severity: Severity::Warning,
+                message: format!("{}; a store that failed may have it", finding.message),
+                ..finding
+            },
             false => finding,
         }
     }
