@@ -13,7 +13,7 @@ use crate::model::manifest::{CustodyMode, Manifest};
 use crate::model::quorum::Quorum;
 use crate::model::recipients::{RecipientSpec, Recipients};
 use crate::ops::custody::status::{self, Status};
-use crate::ops::history::Entry;
+use crate::ops::history::{Entry, EscrowSummary};
 use crate::ops::{locks, verify};
 use crate::sealing::age_header::{AgeHeaderError, header_stanzas};
 use crate::store::Store;
@@ -36,7 +36,7 @@ pub(super) fn look(request: &Request<'_>, facts: &mut Facts) {
     facts.locks = locks_on(request, newest);
     facts.custody = custody(&manifest);
     facts.header = header(request, &manifest);
-    facts.custody_objects = Seen::Known(custody_objects(request, &manifest));
+    facts.custody_objects = Seen::Known(custody_objects(request, newest.1, &manifest));
     facts.checkins = checkins(request, newest.0, &manifest);
 }
 
@@ -141,8 +141,16 @@ fn stanza_of(kind: &str) -> Option<&'static str> {
     }
 }
 
-fn custody_objects(request: &Request<'_>, manifest: &Manifest) -> Vec<Finding> {
-    let wrong = verify::wrong_custody_objects(manifest, request.stores);
+/// In the stores that hold the escrow, as signed manifests say.
+fn custody_objects(
+    request: &Request<'_>,
+    escrow: &EscrowSummary,
+    manifest: &Manifest,
+) -> Vec<Finding> {
+    let stores = request.stores.iter();
+    let holding = stores.filter(|store| escrow.stored_in.contains(store.name()));
+    let holding: Vec<_> = holding.cloned().collect();
+    let wrong = verify::wrong_custody_objects(manifest, &holding);
     wrong.iter().map(|object| object.finding()).collect()
 }
 

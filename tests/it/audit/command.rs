@@ -346,8 +346,10 @@ fn a_witness_writes_where_its_configuration_says_and_nowhere_that_it_reads() {
         assert!(!sandbox.path(store).join(key).exists(), "{store}");
     }
     bed.demand("[witness]\nmax_age = \"8d\"\n");
-    let document = json(&audit(&at("word")).success());
-    assert_eq!(loud(&document), ["manifest-missing warn"]);
+    let ran = audit(&at("word"));
+    let document = json(&ran);
+    assert_eq!(loud(&document), ["manifest-missing warn"], "{document:#}");
+    ran.success();
 }
 
 #[test]
