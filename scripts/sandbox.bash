@@ -103,6 +103,7 @@ build_tool() {
 build_stand_in() {
     say "cargo build (what plays Databasus' part)"
     (cd "$root" && cargo build --locked --example databasus_stand_in --profile "${1/debug/dev}")
+    # shellcheck disable=SC2034 # what sources this uses it
     stand_in=$(target_directory)/$1/examples/databasus_stand_in
 }
 
