@@ -21,7 +21,8 @@ use super::catalogue::Catalogue;
 use super::journal::Journal;
 use super::opened::Opened;
 use super::trouble::Trouble;
-use super::{FIRST_STEP, FindPrograms, Ports, Request, age, cluster, database, proofs, sentinels};
+use super::work::Work;
+use super::{FIRST_STEP, Ports, Request, age, cluster, database, proofs, sentinels};
 
 /// The level of everything that is brought back out of backups.
 const RESTORED: u8 = 4;
@@ -33,18 +34,6 @@ pub(super) struct Drill<'a> {
     pub(super) began: UtcTime,
     pub(super) application: Option<&'a Asked<'a>>,
     pub(super) ports: Ports<'a>,
-}
-
-/// What the rehydrated instance gives to those that follow.
-pub(super) struct Work<'a> {
-    pub(super) place: &'a Path,
-    pub(super) began: UtcTime,
-    pub(super) keys: KeyRing,
-    pub(super) catalogue: Catalogue,
-    pub(super) opened: &'a Opened<'a>,
-    pub(super) programs: &'a dyn FindPrograms,
-    pub(super) threads: usize,
-    pub(super) cancel: &'a Cancel,
 }
 
 impl Drill<'_> {

@@ -19,9 +19,9 @@ use crate::postgres::binaries::Launcher;
 use crate::postgres::private_server::{Options, PrivateServer};
 use crate::store::Store;
 
-use super::bring::Work;
 use super::throwaway::Passing;
 use super::trouble::Trouble;
+use super::work::Work;
 
 /// What a storage holds of a cluster.
 pub(super) struct Surveyed {

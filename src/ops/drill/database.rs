@@ -16,9 +16,9 @@ use crate::postgres::restore::pg_restore;
 use crate::target::access::free_room;
 use crate::target::ownership::{POSTGRES, gives_away, new_file};
 
-use super::bring::Work;
 use super::throwaway::{LetThrough, Passing};
 use super::trouble::Trouble;
+use super::work::Work;
 
 /// What the database is called in its private server.
 pub(super) const RESTORED: &str = "restored";

@@ -6,7 +6,8 @@ use crate::base::error_chain::error_chain;
 use crate::base::text::printable;
 use crate::model::drill::{Outcome, Step};
 
-use super::trouble::{Trouble, Verdict};
+use super::trouble::Trouble;
+use super::verdict::Verdict;
 
 /// A step, and what is told of it here and not in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]

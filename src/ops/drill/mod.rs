@@ -23,6 +23,8 @@ mod report;
 mod sentinels;
 mod throwaway;
 mod trouble;
+mod verdict;
+mod work;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +49,8 @@ pub use application::{Application, ApplicationTrouble, CallError, Commands, Unre
 pub use journal::Entry;
 pub use keep::{KeepError, Kept, keep};
 pub use throwaway::{Throwaway, ThrowawayError};
-pub use trouble::{Trouble, Verdict};
+pub use trouble::Trouble;
+pub use verdict::Verdict;
 
 use application::Asked;
 use bring::Drill;

@@ -4,7 +4,7 @@ use crate::model::drill::{Outcome, Step};
 use crate::ops::rehydrate::{self, Proof};
 
 use super::journal::Journal;
-use super::trouble::Verdict;
+use super::verdict::Verdict;
 
 /// Which level a proof of a rehydrate is part of; none where it counts for none.
 fn level(what: &str) -> Option<u8> {

@@ -7,7 +7,7 @@ use crate::model::manifest::Tool;
 
 use super::Request;
 use super::journal::Journal;
-use super::trouble::Verdict;
+use super::verdict::Verdict;
 
 /// When a drill was, and how long it took.
 pub(super) struct Spans {

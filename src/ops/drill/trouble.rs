@@ -27,25 +27,9 @@ use crate::sealing::custody::UnlockError;
 use crate::sealing::unpack::UnpackError;
 use crate::store::StoreError;
 
-use super::application::ApplicationTrouble;
+use super::application::trouble::ApplicationTrouble;
 use super::throwaway::ThrowawayError;
-
-/// How bad something is, the worst last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It is not.
-    #[default]
-    Fine,
-    /// Nothing can be said.
-    Unknown,
-    /// What the policy demands does not hold.
-    Unmet,
-    /// No identity, or no key, opens what is there.
-    NoIdentity,
-    /// Something is not what was signed, or what was sealed.
-    Integrity,
-}
+use super::verdict::Verdict;
 
 /// Why a step did not end well.
 #[derive(Debug, thiserror::Error)]

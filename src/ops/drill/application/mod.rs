@@ -24,16 +24,17 @@ mod listing;
 mod recognising;
 mod running;
 mod serving;
-mod trouble;
+pub(super) mod trouble;
 
 pub use command::Commands;
 pub use trouble::{ApplicationTrouble, CallError, Unreachable};
 
 pub(super) use expected::Expected;
 
-use super::bring::Work;
 use super::journal::Journal;
-use super::trouble::{Trouble, Verdict};
+use super::trouble::Trouble;
+use super::verdict::Verdict;
+use super::work::Work;
 use super::{Ports, Request};
 use bucket::Contents;
 use client::{Api, Client};

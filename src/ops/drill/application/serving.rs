@@ -4,9 +4,9 @@ use std::io;
 
 use crate::base::digest::Digest;
 use crate::databasus::newest_dumps::NewestDump;
-use crate::ops::drill::bring::Work;
 use crate::ops::drill::database;
 use crate::ops::drill::trouble::Trouble;
+use crate::ops::drill::work::Work;
 
 use super::client::Api;
 use super::trouble::ApplicationTrouble;

@@ -10,7 +10,7 @@ use crate::base::digest::Digest;
 use crate::base::text::printable;
 use crate::base::time::span;
 use crate::databasus::api::{AnswerError, Call};
-use crate::ops::drill::trouble::Verdict;
+use crate::ops::drill::verdict::Verdict;
 
 /// It cannot be spoken to at all.
 #[derive(Debug, thiserror::Error)]
